@@ -1,0 +1,4 @@
+//! opstamp: a template JIT that turns vm3 bytecode into machine code, one op at a time, in memory that its host supplies.
+#![no_std]
+
+pub mod asm;

@@ -1,0 +1,2 @@
+//! opstamp-platform
+#![no_std]

@@ -1,0 +1,2 @@
+//! opstamp-qemu
+#![no_std]

@@ -1,0 +1,2 @@
+//! opstamp-tests
+#![no_std]
