@@ -2,3 +2,4 @@
 #![no_std]
 
 pub mod asm;
+pub mod vm3;
