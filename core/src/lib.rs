@@ -2,4 +2,5 @@
 #![no_std]
 
 pub mod asm;
+pub mod runtime;
 pub mod vm3;
