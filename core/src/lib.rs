@@ -2,5 +2,6 @@
 #![no_std]
 
 pub mod asm;
+pub mod code;
 pub mod runtime;
 pub mod vm3;

@@ -1,6 +1,7 @@
 //! What runs beside the guest's code: cells, frames, the context that machine code sees, host functions and traps.
 
 pub mod cell;
+pub mod context;
 pub mod frame;
 pub mod trap;
 pub mod value;
