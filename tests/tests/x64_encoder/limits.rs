@@ -124,17 +124,20 @@ fn displacements_end_at_32_bits() {
 #[test]
 fn two_gibibytes() {
     const EDGE: usize = 1 << 31;
-    fn after(start: usize, f: impl FnOnce(&mut Asm<'_>)) -> EmitError {
-        let mut memory = [0; 8];
-        let mut asm = Asm::new(Buf::new(&mut memory).expect("8 bytes"));
-        for _ in 0..start / 8 {
-            asm.buf.put(0, 8);
-        }
-        asm.buf.put(0, start % 8);
+    let mut memory = [0; 8];
+    let mut far = Asm::new(Buf::new(&mut memory).expect("8 bytes"));
+    for _ in 0..EDGE / 8 - 1 {
+        far.buf.put(0, 8);
+    }
+    // Getting there takes seconds, so each case continues from a copy.
+    let after = |start: usize, f: &dyn Fn(&mut Asm<'_>)| {
+        // SAFETY: `Asm` drops nothing, `memory` outlives the copy, and only one copy at a time writes to it.
+        let mut asm = unsafe { std::ptr::read(&far) };
+        asm.buf.put(0, start - asm.buf.pos());
         f(&mut asm);
         asm.buf.finish().expect_err("8 bytes hold nothing")
-    }
-    let ends = after(EDGE - 5, |m| {
+    };
+    let ends = after(EDGE - 5, &|m| {
         // -2^31, and one less.
         m.jmp_to(0);
         assert_eq!(m.buf.check(), Err(EmitError::Full { needed: EDGE, capacity: 0 }));
@@ -143,14 +146,14 @@ fn two_gibibytes() {
     assert_eq!(ends, EmitError::BranchRange { at: EDGE + 1, target: 4 });
 
     // 2^31 - 2 is the last place of a label and the last field that can name it.
-    let place = after(EDGE - 2, |m| {
+    let place = after(EDGE - 2, &|m| {
         m.bind(&mut Label::new());
         assert!(matches!(m.buf.check(), Err(EmitError::Full { .. })));
         m.ret();
         m.bind(&mut Label::new());
     });
     assert_eq!(place, EmitError::BranchRange { at: EDGE - 1, target: EDGE - 1 });
-    let field = after(EDGE - 4, |m| {
+    let field = after(EDGE - 4, &|m| {
         m.jcc(Cc::O, &mut Label::new());
         assert!(matches!(m.buf.check(), Err(EmitError::Full { .. })));
         m.jmp(&mut Label::new());
