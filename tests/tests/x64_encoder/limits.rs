@@ -191,6 +191,14 @@ fn small_buffers() {
         m.bind(&mut label);
         m.jmp(&mut label);
     });
+    // Clamped stores overwrite a reference that did fit: its field names an offset that no label can have.
+    overflows("a chain, then more", &|m| {
+        let mut label = Label::new();
+        m.jmp(&mut label);
+        m.jmp(&mut label);
+        (0..3).for_each(|_| m.mov_ri(Gpr::Rax, u64::MAX - (1 << 32)));
+        m.bind(&mut label);
+    });
 }
 
 fn overflows(what: &str, f: &dyn Fn(&mut Asm<'_>)) {
