@@ -185,7 +185,7 @@ impl Asm<'_> {
 
     /// Binds `label` to the next instruction and gives every branch that names it its displacement.
     ///
-    /// [`EmitError::Label`] if it is bound already, or if its references are not this buffer's.
+    /// [`EmitError::Label`] if it is bound already, or if its references cannot be this buffer's.
     pub fn bind(&mut self, label: &mut Label) {
         let here = self.buf.pos();
         if label.offset().is_some() {
