@@ -234,7 +234,8 @@ def render(ops, big):
     ]
     lines += [f";! big({n}, {seed}, {skip}) = {big(n, seed, skip)}" for n, seed, skip in CASES]
     lines += [f";! main() = {big(*MAIN, 0)}", "", "func big(n: i64, seed: i64, skip: i64) -> i64"]
-    lines += ["  local " + ", ".join(f"{x}: i64" for x in INTS), "  local " + ", ".join(f"{y}: f64" for y in FLOATS)]
+    lines += ["  local " + ", ".join(f"{x}: i64" for x in half) for half in (INTS[:7], INTS[7:])]
+    lines += ["  local " + ", ".join(f"{y}: f64" for y in FLOATS)]
     lines += [line if line.endswith(":") else f"  {line}" for line in ops]
     lines += ["end", "", "func main() -> i64", "  local n: i64, seed: i64, skip: i64, r: i64", f"  i64.const n, {MAIN[0]}",
               f"  i64.const seed, {MAIN[1]}", "  call r, big(n, seed, skip)", "  ret r", "end"]
