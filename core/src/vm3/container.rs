@@ -14,9 +14,10 @@
 //! could lie. Bytes and lists are padded to a word with zeros.
 //!
 //! Records that own a range of another section own it in order and without gaps, from the section's first record to its
-//! last: strings the bytes, shapes the fields, tables the table data, functions the code, and the type lists are first
-//! the parameters of all signatures, then the slots of all functions. So no byte has two owners, and whoever walks what
-//! every record owns walks the container once. No two strings are equal, so names are equal exactly if their indices are.
+//! last: strings the bytes, shapes the fields, tables the table data, functions the code. Signatures and functions own
+//! the type lists together: signatures in their order, functions in theirs, in any mixture. So nothing has two owners,
+//! and whoever walks what every record owns walks the container once. No two strings are equal, so names are equal
+//! exactly if their indices are.
 
 use super::op::Op;
 use super::types::{Composite, TypeId};
@@ -132,7 +133,8 @@ pub struct Str {
 /// A signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sig {
-    /// The first parameter's type in [`Section::Lists`]: where the parameters of the signature before it end.
+    /// The first parameter's type in [`Section::Lists`]: behind those of the signature before it, without a gap that no
+    /// function's slots fill.
     pub params: u32,
     /// The number of parameters.
     pub count: u16,
@@ -212,9 +214,9 @@ pub struct Func {
     pub name: u32,
     /// Its signature.
     pub sig: u32,
-    /// The type of its first slot in [`Section::Lists`]: behind the parameters of all signatures for the first function,
-    /// where the slots of the function before it end for the others. The parameters come first, in their order, then the
-    /// locals: all i64, then all f64, then all cells.
+    /// The type of its first slot in [`Section::Lists`]: behind those of the function before it, without a gap that no
+    /// signature's parameters fill. The parameters come first, in their order, then the locals: all i64, then all f64,
+    /// then all cells.
     pub slots: u32,
     /// The number of its slots, at most 65,536.
     pub slot_count: u32,

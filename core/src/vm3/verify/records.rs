@@ -19,7 +19,8 @@ pub(super) fn depth_words(types: usize) -> usize {
 pub(super) fn check(container: &Container<'_>, scratch: &mut [u64], options: VerifyOptions) -> Result<(), Fault> {
     let records = Records { container, options };
     records.strings(scratch)?;
-    let slots = records.sigs()?;
+    records.lists()?;
+    records.sigs()?;
     records.types(scratch)?;
     let mut names = Names::new(container, scratch);
     records.shapes(&mut names)?;
@@ -30,7 +31,7 @@ pub(super) fn check(container: &Container<'_>, scratch: &mut [u64], options: Ver
     records.globals(&mut names)?;
     names.clear();
     records.imports(&mut names)?;
-    records.funcs(&mut names, slots)
+    records.funcs(&mut names)
 }
 
 /// Whether a cell constant lives on the heap: strings over 5 bytes and ints outside 48 bits do.
@@ -125,20 +126,41 @@ impl Records<'_, '_> {
         }
     }
 
-    /// Checks the signatures and gives the place where the functions' slots begin in the type lists.
-    fn sigs(&self) -> Result<u32, Fault> {
-        let mut next = 0;
+    /// Checks that signatures and functions own the type lists together, each in their order: the next to own the place
+    /// at hand is the next signature or the next function. One that owns nothing goes first.
+    fn lists(&self) -> Result<(), Fault> {
+        let count = self.container.count(Section::Lists);
+        let (mut sigs, mut funcs, mut next) = (0, 0, 0);
+        loop {
+            let sig = self.container.sig(sigs).map(|sig| (sig.params, u32::from(sig.count)));
+            let func = self.container.func(funcs).map(|func| (func.slots, func.slot_count));
+            let (section, index, (start, len)) = match (sig, func) {
+                (None, None) => break,
+                (Some(sig), Some(func)) if func.0 == next && (sig.0 != next || (sig.1 != 0 && func.1 == 0)) => {
+                    (Section::Funcs, &mut funcs, func)
+                }
+                (Some(sig), _) => (Section::Sigs, &mut sigs, sig),
+                (None, Some(func)) => (Section::Funcs, &mut funcs, func),
+            };
+            let taken = follow(&mut next, start, len).and_then(|()| {
+                let range = RecordReason::Range { section: Section::Lists, end: next, count };
+                if next > count { Err(range) } else { Ok(()) }
+            });
+            taken.map_err(|reason| Fault::Record { section, index: *index, reason })?;
+            *index += 1;
+        }
+        self.covered(Section::Lists, Section::Funcs, next)?;
+        self.padding(Section::Lists, 16)
+    }
+
+    fn sigs(&self) -> Result<(), Fault> {
         let types = self.container.count(Section::Types);
         self.each(Section::Sigs, |index| {
             let sig = self.container.sig(index).ok_or(RecordReason::Reserved)?;
-            follow(&mut next, sig.params, sig.count.into())?;
-            let count = self.container.count(Section::Lists);
-            let range = RecordReason::Range { section: Section::Lists, end: next, count };
-            let params = self.container.params(&sig).ok_or(range)?;
+            let params = self.container.params(&sig).unwrap_or(&[]);
             params.iter().try_for_each(|&ty| self.known(ty, types))?;
             if sig.result == TypeId::NONE { Ok(()) } else { self.known(sig.result, types) }
-        })?;
-        Ok(next)
+        })
     }
 
     /// Checks the composite types. A closure type's depth is one more than the greatest of those that it names, which
@@ -267,8 +289,8 @@ impl Records<'_, '_> {
         })
     }
 
-    fn funcs(&self, names: &mut Names<'_>, slots: u32) -> Result<(), Fault> {
-        let (mut next_slot, mut next_word) = (slots, 0);
+    fn funcs(&self, names: &mut Names<'_>) -> Result<(), Fault> {
+        let mut next = 0;
         self.each(Section::Funcs, |index| {
             let func = self.container.func(index).ok_or(RecordReason::Reserved)?;
             names.take(func.name)?;
@@ -280,16 +302,13 @@ impl Records<'_, '_> {
             };
             limit(Thing::Slots, func.slot_count, sig.count.into())?;
             limit(Thing::Words, func.code_len, 1)?;
-            let range = |section, end| RecordReason::Range { section, end, count: self.container.count(section) };
-            follow(&mut next_slot, func.slots, func.slot_count)?;
-            let slots = self.container.slots(&func).ok_or(range(Section::Lists, next_slot))?;
-            follow(&mut next_word, func.code, func.code_len)?;
-            self.container.code(&func).ok_or(range(Section::Code, next_word))?;
-            self.slots(slots, self.container.params(&sig).unwrap_or(&[]))
+            follow(&mut next, func.code, func.code_len)?;
+            let count = self.container.count(Section::Code);
+            let range = RecordReason::Range { section: Section::Code, end: next, count };
+            self.container.code(&func).ok_or(range)?;
+            self.slots(self.container.slots(&func).unwrap_or(&[]), self.container.params(&sig).unwrap_or(&[]))
         })?;
-        self.covered(Section::Lists, Section::Funcs, next_slot)?;
-        self.padding(Section::Lists, 16)?;
-        self.covered(Section::Code, Section::Funcs, next_word)
+        self.covered(Section::Code, Section::Funcs, next)
     }
 
     /// Checks the order of a function's slots.
