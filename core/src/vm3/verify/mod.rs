@@ -122,6 +122,11 @@ impl<'a> Module<'a> {
         })
     }
 
+    /// The index of the function with that name. Linear in the number of functions.
+    pub fn func_index(&self, name: &str) -> Option<u16> {
+        u16::try_from(self.func_by_name(name)?.index).ok()
+    }
+
     /// The function of that name. Linear in the number of functions.
     pub fn func_by_name(&self, name: &str) -> Option<FuncView<'a>> {
         let named = |&index: &u32| {
