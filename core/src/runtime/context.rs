@@ -10,6 +10,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// collection, growth and number text use no recursion, so the bound is theirs plus a host's interrupt frames.
 pub const NATIVE_RESERVE: usize = 64 * 1024;
 
+/// A request of [`Context::request_poll`]: abandon the guest with the trap `interrupted`.
+pub const REQUEST_INTERRUPT: u64 = 1;
+
 /// The value of [`Context::guard`] that asks for a poll.
 pub const POLL: u64 = u64::MAX;
 
@@ -50,16 +53,30 @@ pub struct Context {
     pub instance: u64,
 }
 
-/// A function's place in the engine's function table.
+/// A function's place in the engine's function table: what every call needs to know of its callee.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Entry {
-    /// The address of its machine code.
+    /// The address of its machine code; calls in machine code go through this word.
     pub code: AtomicU64,
     /// The offset of its machine code in the code window, in bytes.
     pub start: u32,
     /// The size of its machine code in bytes; 0 while there is none.
     pub len: u32,
+    /// The address of its first op word.
+    pub words: u64,
+    /// The number of its op words.
+    pub word_count: u32,
+    /// The bytes of its frame.
+    pub frame_bytes: u32,
+    /// The number of its parameters.
+    pub params: u32,
+    /// The number of locals that start as zero: i64 and f64. They follow the parameters.
+    pub zeros: u32,
+    /// The number of locals that start as null: the cells. They come last.
+    pub nulls: u32,
+    /// The type of its result, a [`crate::vm3::types::TypeId`].
+    pub result: u32,
 }
 
 /// The functions of the host side that stubs call, by the platform's C convention (System V on x86-64, AAPCS64 on arm64).
@@ -74,6 +91,9 @@ pub struct Services {
     /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
     /// [`Context::operands`].
     pub soft: ServiceFn,
+    /// Machine code is left at the `deopt` at `site`, with all registers stored in the frame: the interpreter goes on
+    /// behind it until the frame returns, with the result in [`Context::result`].
+    pub deopt: ServiceFn,
 }
 
 /// `(context, frame, site, operand)`.

@@ -2,6 +2,10 @@
 
 pub mod cell;
 pub mod context;
+pub mod engine;
 pub mod frame;
+pub mod host;
+pub mod instance;
+mod services;
 pub mod trap;
 pub mod value;

@@ -17,4 +17,11 @@ impl<'a> Module<'a> {
     pub fn container(&self) -> &Container<'a> {
         &self.container
     }
+
+    /// The index of the function with that name. Linear in the number of functions.
+    pub fn func_index(&self, name: &str) -> Option<u16> {
+        let count = self.container.count(super::container::Section::Funcs);
+        let named = |index: &u32| self.container.func(*index).and_then(|f| self.container.text(f.name)) == Some(name);
+        (0..count).find(named).and_then(|index| u16::try_from(index).ok())
+    }
 }
