@@ -12,9 +12,9 @@ pub const FILLER: Option<u8> = Some(0xCC);
 /// The ways to serialize without a privilege, the cheapest first.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-enum Serialize {
-    /// The instruction made for it.
-    Serialize = 1,
+enum Way {
+    /// The instruction `serialize`, made for it.
+    Direct = 1,
     /// `iretq` to the next instruction. Tens of nanoseconds everywhere, where `cpuid` costs microseconds under a
     /// hypervisor, which must intercept it.
     Iret,
@@ -37,11 +37,11 @@ fn serialize() {
         way = probe() as u8;
         WAY.store(way, Ordering::Relaxed);
     }
-    if way == Serialize::Serialize as u8 {
+    if way == Way::Direct as u8 {
         // SAFETY: CPUID says that the instruction exists. It has no operand and changes nothing (`serialize` in bytes,
         // which older assemblers do not know). Not `nomem`: earlier stores must be done.
         unsafe { asm!(".byte 0x0f, 0x01, 0xe8", options(nostack, preserves_flags)) };
-    } else if way == Serialize::Iret as u8 {
+    } else if way == Way::Iret as u8 {
         // SAFETY: the frame that `iretq` pops holds this stack segment, stack pointer, flags, code segment and the next
         // address, so it changes nothing; there is no shadow stack. Without `nostack` the compiler keeps nothing below
         // the stack pointer.
@@ -70,15 +70,15 @@ fn serialize() {
 
 /// Chooses the way.
 #[cold]
-fn probe() -> Serialize {
+fn probe() -> Way {
     const SERIALIZE_BIT: u32 = 1 << 14;
     if __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & SERIALIZE_BIT != 0 {
-        return Serialize::Serialize;
+        return Way::Direct;
     }
     let shadow_stack: u64;
     // SAFETY: `rdsspq` is a no-op where shadow stacks are off or unknown, and then leaves the zero.
     unsafe {
         asm!("rdsspq {ssp}", ssp = inout(reg) 0_u64 => shadow_stack, options(nomem, nostack, preserves_flags));
     }
-    if shadow_stack == 0 { Serialize::Iret } else { Serialize::Cpuid }
+    if shadow_stack == 0 { Way::Iret } else { Way::Cpuid }
 }

@@ -35,8 +35,8 @@ const UNIT: usize = 16 * 1024;
 /// There the value may be dropped, which does nothing, and must not be used otherwise.
 #[derive(Debug)]
 pub struct LinuxCode {
-    /// What is unmapped in the end.
-    reservation: Reservation,
+    /// Unmaps all of it when the window is dropped.
+    _reservation: Reservation,
     /// The address through which the window is written.
     write: usize,
     /// The address at which it is executed; with [`Scheme::Flip`] the same.
@@ -96,7 +96,7 @@ impl LinuxCode {
         let used = UnitSet::new(size.div_ceil(unit));
         let writable = UnitSet::new(0);
         let scheme = Scheme::TwoMappings;
-        let code = Self { reservation, write, execute, size, page, unit, scheme, used, writable };
+        let code = Self { _reservation: reservation, write, execute, size, page, unit, scheme, used, writable };
         #[cfg(target_arch = "aarch64")]
         let code = code.probed()?;
         Ok(code)
@@ -113,7 +113,7 @@ impl LinuxCode {
         let units = size / page;
         let (used, writable) = (UnitSet::new(units), UnitSet::new(units));
         Ok(Self {
-            reservation,
+            _reservation: reservation,
             write: start,
             execute: start,
             size,
