@@ -160,9 +160,32 @@ impl Asm<'_> {
         self.near_or_far(0xeb, 0xe9, 1, target);
     }
 
+    /// Calls the code at `offset` bytes from the start of this buffer, which may lie outside it, in the same window.
+    #[inline]
+    pub fn call_outside(&mut self, offset: isize) {
+        self.outside(0xe8, offset);
+    }
+
+    /// Jumps to the code at `offset` bytes from the start of this buffer, which may lie outside it, in the same window.
+    #[inline]
+    pub fn jmp_outside(&mut self, offset: isize) {
+        self.outside(0xe9, offset);
+    }
+
+    /// A one-byte opcode and the displacement to an offset that may be negative.
+    fn outside(&mut self, opcode: u64, offset: isize) {
+        let at = self.buf.pos().wrapping_add(1);
+        let end = at.wrapping_add(REL32) as isize;
+        let disp = i32::try_from(offset.wrapping_sub(end)).unwrap_or_else(|_| {
+            self.buf.fail(EmitError::BranchRange { at, target: offset as usize });
+            0
+        });
+        self.buf.put(opcode | u64::from(disp as u32) << 8, 1 + REL32);
+    }
+
     /// Binds `label` to the next instruction and gives every branch that names it its displacement.
     ///
-    /// [`EmitError::Label`] if it is bound already, or if its references are not this buffer's.
+    /// [`EmitError::Label`] if it is bound already, or if its references cannot be this buffer's.
     pub fn bind(&mut self, label: &mut Label) {
         let here = self.buf.pos();
         if label.offset().is_some() {

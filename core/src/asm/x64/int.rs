@@ -298,13 +298,13 @@ impl Asm<'_> {
     /// Swaps `d` and `s`. With [`Size::B4`] both upper halves are cleared.
     #[inline]
     pub fn xchg_rr(&mut self, size: Size, d: Gpr, s: Gpr) {
-        // 90 alone is nop, which would not clear the upper half of rax: eax with itself takes the long form.
-        if d == Gpr::Rax && !(s == Gpr::Rax && size == Size::B4) {
-            self.plus_reg(0x90, w(size), s.index(), Word::EMPTY);
-        } else if s == Gpr::Rax && d != Gpr::Rax {
-            self.plus_reg(0x90, w(size), d.index(), Word::EMPTY);
+        if d != s && (d == Gpr::Rax || s == Gpr::Rax) {
+            self.plus_reg(0x90, w(size), d.index() | s.index(), Word::EMPTY);
+        } else if d == s && d == Gpr::Rax && size == Size::B8 {
+            // 90 alone is nop at every operand size (SDM vol. 2, XCHG), so eax with itself takes the long form.
+            self.plus_reg(0x90, 0, 0, Word::EMPTY);
         } else {
-            self.reg_reg(Op::one(0x87), w(size), s.index(), d.index(), Word::EMPTY);
+            self.reg_reg(Op::one(0x87), w(size), d.index(), s.index(), Word::EMPTY);
         }
     }
 

@@ -34,7 +34,7 @@
 //! The rest is recorded as the buffer's sticky [`EmitError`]:
 //! [`Operand`](EmitError::Operand) for a rotate as `shiftx`, which emits nothing;
 //! [`BranchRange`](EmitError::BranchRange) for a displacement beyond 32 bits or a label at 2 GiB or more;
-//! [`Label`](EmitError::Label) for a second `bind` or a label of another buffer;
+//! [`Label`](EmitError::Label) for a second `bind`, or where a label shows to be another buffer's;
 //! [`Full`](EmitError::Full) as for every emission.
 //!
 //! # Labels
