@@ -268,6 +268,7 @@ impl<'e> Instance<'e> {
                 // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
                 let status = unsafe { crate::interp::run(&raw mut (*instance).context, frame, func, 0) };
                 self.context.entry_sp = saved;
+                self.context.float_result = self.context.result;
                 status
             }
             Mode::Machine(enter) => {
@@ -285,7 +286,9 @@ impl<'e> Instance<'e> {
         if sig.result == TypeId::NONE {
             return Ok(None);
         }
-        Ok(Some(Value::from_slot(sig.result.bank(), self.context.result)))
+        let bank = sig.result.bank();
+        let bits = if bank == Bank::F64 { self.context.float_result } else { self.context.result };
+        Ok(Some(Value::from_slot(bank, bits)))
     }
 
     fn report(&self, trap: Trap, site: Site) -> CallError {
