@@ -1,0 +1,24 @@
+//! vm3's text form: the assembler, the disassembler, literals and the `;!` expectations.
+
+mod assemble;
+mod body;
+mod error;
+mod lexer;
+mod literal;
+mod rows;
+mod tables;
+
+pub use assemble::{MAX_TYPE_DEPTH, Sizes, assemble, sizes};
+pub use error::{AsmError, ErrorKind, Found, Wants};
+pub use literal::{FloatText, Literal, LiteralError, LiteralErrorKind, StrBytes, StrLit, StrText, parse_literal};
+
+/// Where an op came from, as [`assemble`] tells its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpSite {
+    /// The function's index.
+    pub func: u16,
+    /// The op's first word in the function.
+    pub word: u16,
+    /// The source line, from 1.
+    pub line: u32,
+}
