@@ -366,7 +366,7 @@ fn recursion(maker: &mut Maker<'_>) {
             returns(visit, Op::CallI64, "is_even", args, 1 - n % 2);
             returns(visit, Op::CallI64, "is_odd", args, n % 2);
             returns(visit, Op::Tail, "even", args, 1 - n % 2);
-            returns(visit, Op::Tail, "odd", &[Value::I64(0), args[0]], 0);
+            returns(visit, Op::Tail, "odd", &[Value::I64(0), args[0]], n % 2);
             let power: f64 = (0..n).fold(1.0, |product, _| product * 1.25);
             returns(visit, Op::CallF64, "power", &[Value::F64(1.25), args[0]], power);
             let division = Trap::new(TrapKind::DivisionByZero);
@@ -628,7 +628,8 @@ fn overflow(maker: &mut Maker<'_>) {
 fn entry_fits(maker: &mut Maker<'_>) {
     for (stack, fits) in [(0, false), (1, false), (5, false), (6, true), (7, true)] {
         let name = Name::new(format_args!("entry with {stack} words of stack"));
-        let text = "func five(a: i64, b: f64) -> i64\n  local c: i64, d: f64, e: any\n  i64.add c, a, 1\n  ret c\nend\n";
+        let text =
+            "func five(a: i64, b: f64) -> i64\n  local c: i64, d: f64, e: any\n  i64.add c, a, 1\n  ret c\nend\n";
         maker.group(
             name.as_str(),
             Some(stack),

@@ -430,16 +430,16 @@ fn far(maker: &mut Maker<'_>) {
         |text| {
             let mut body = Body::new(text, format_args!("far(x: i64, y: f64) -> i64"));
             body.line(format_args!("  local d: i64, n: i64"));
-            body.op(format_args!("br.i64.eq x, 0, end"));
-            body.op(format_args!("br.f64.lt y, y, end"));
-            body.op(format_args!("switch x, [end, again, end], again"));
+            body.op(format_args!("br.i64.eq x, 0, out"));
+            body.op(format_args!("br.f64.lt y, y, out"));
+            body.op(format_args!("switch x, [out, again, out], again"));
             body.line(format_args!("again:"));
             for _ in 0..LONG {
                 body.op(format_args!("i64.add d, d, x"));
             }
             body.op(format_args!("i64.add n, n, 1"));
             body.op(format_args!("br.i64.lt n, 3, again"));
-            body.line(format_args!("end:"));
+            body.line(format_args!("out:"));
             body.op(format_args!("ret d"));
             body.end();
         },

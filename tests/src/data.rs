@@ -227,7 +227,8 @@ fn globals(maker: &mut Maker<'_>) {
             let args = &[Value::I64(bits)];
             visit(&Case { op: Op::GlobalSetF64, func: "set_bits", args, expect, globals: &after });
         }
-        for value in [Value::Cell(Cell::NULL), Value::Cell(Cell::FALSE), text(b"abcde"), Value::Cell(Cell::float(-0.0))] {
+        for value in [Value::Cell(Cell::NULL), Value::Cell(Cell::FALSE), text(b"abcde"), Value::Cell(Cell::float(-0.0))]
+        {
             let mut after = first;
             after[2] = value;
             visit(&Case { op: Op::GlobalSetCell, func: "set_c", args: &[value], expect: none, globals: &after });
@@ -311,7 +312,7 @@ func self(c: any) -> any
   cell.mov c, c
   ret c
 end
-func null(c: any) -> any
+func nulled(c: any) -> any
   cell.null c
   ret c
 end
@@ -452,7 +453,7 @@ fn cells(maker: &mut Maker<'_>) {
             let null = i64::from(cell == Cell::NULL);
             returns(visit, Op::CellMov, "mov", args, cell);
             returns(visit, Op::CellMov, "self", args, cell);
-            returns(visit, Op::CellNull, "null", args, Cell::NULL);
+            returns(visit, Op::CellNull, "nulled", args, Cell::NULL);
             returns(visit, Op::BrNull, "is_null", args, null);
             returns(visit, Op::BrNonnull, "is_nonnull", args, 1 - null);
             if cell != Cell::NULL {

@@ -52,7 +52,6 @@ pub enum Runner<'r> {
 }
 
 /// What went wrong.
-#[derive(Debug)]
 pub enum Failure<'f> {
     /// The module did not come to run: the stage, and the error's own words.
     Load {
@@ -94,11 +93,7 @@ impl fmt::Display for Failure<'_> {
             }
             Self::Global { case, index, found } => {
                 let expected = usize::try_from(*index).ok().and_then(|index| case.globals.get(index));
-                write!(
-                    f,
-                    "{}({:?}): expected {expected:?} in global {index}, found {found:?}",
-                    case.func, case.args
-                )
+                write!(f, "{}({:?}): expected {expected:?} in global {index}, found {found:?}", case.func, case.args)
             }
         }
     }
@@ -133,9 +128,7 @@ pub fn run(
     let functions = &mut *memory.functions;
     let engine = match runner {
         Runner::Interpreter => Engine::interpreter(module, functions),
-        Runner::MachineCode(code, options) => {
-            Engine::machine_code(module, functions, code, memory.scratch, options)
-        }
+        Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
     };
     let engine = load!("make an engine", engine);
     let imports = host::imports();

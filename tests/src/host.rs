@@ -45,7 +45,11 @@ pub fn imports() -> [HostFn<'static>; 10] {
             params: &[STR, I64],
             result: STR,
             run: &|call| {
-                call.set_result(if call.i64(1) == 0 { call.cell(0) } else { Cell::str(b"other").unwrap_or(Cell::NULL) });
+                call.set_result(if call.i64(1) == 0 {
+                    call.cell(0)
+                } else {
+                    Cell::str(b"other").unwrap_or(Cell::NULL)
+                });
                 Ok(())
             },
         },
@@ -253,62 +257,62 @@ end
 
 pub(crate) fn groups(maker: &mut Maker<'_>) {
     maker.fixed("host functions", HOSTS, |visit| {
-            visit(&Case { op: Op::Host, func: "none", args: &[], expect: Expect::Returns(None), globals: &[] });
-            for x in [0, 1, -1, i64::MIN, i64::MAX, 12345] {
-                for y in [0, 3, -5, i64::MIN] {
-                    let mixed = |x: i64, y: i64| x.wrapping_mul(31).wrapping_add(y);
-                    let args = [Value::I64(x), Value::I64(y)];
-                    returns(visit, Op::HostI64, "mix", &args, mixed(x, y));
-                    returns(visit, Op::HostI64, "mix_swap", &args, mixed(x, y).wrapping_sub(mixed(y, x)));
-                    returns(visit, Op::Host, "dropped", &args, x.wrapping_add(y));
-                    returns(visit, Op::HostF64, "scale", &[Value::F64(0.1), args[1]], 0.1 * y as f64);
-                }
-                returns(visit, Op::HostI64, "mix_same", &[Value::I64(x)], x.wrapping_mul(32));
+        visit(&Case { op: Op::Host, func: "none", args: &[], expect: Expect::Returns(None), globals: &[] });
+        for x in [0, 1, -1, i64::MIN, i64::MAX, 12345] {
+            for y in [0, 3, -5, i64::MIN] {
+                let mixed = |x: i64, y: i64| x.wrapping_mul(31).wrapping_add(y);
+                let args = [Value::I64(x), Value::I64(y)];
+                returns(visit, Op::HostI64, "mix", &args, mixed(x, y));
+                returns(visit, Op::HostI64, "mix_swap", &args, mixed(x, y).wrapping_sub(mixed(y, x)));
+                returns(visit, Op::Host, "dropped", &args, x.wrapping_add(y));
+                returns(visit, Op::HostF64, "scale", &[Value::F64(0.1), args[1]], 0.1 * y as f64);
             }
-            returns(visit, Op::HostF64, "scale", &[Value::F64(f64::INFINITY), Value::I64(0)], f64::NAN);
-            returns(visit, Op::HostF64, "scale", &[Value::F64(-0.0), Value::I64(1)], -0.0);
-            let short = Cell::str(b"\0a\xFFz!").unwrap_or(Cell::NULL);
-            for cell in [Cell::NULL, Cell::TRUE, Cell::FALSE, Cell::float(1.5), Cell::float(f64::NAN), short] {
-                returns(visit, Op::HostCell, "same", &[cell.into()], cell);
+            returns(visit, Op::HostI64, "mix_same", &[Value::I64(x)], x.wrapping_mul(32));
+        }
+        returns(visit, Op::HostF64, "scale", &[Value::F64(f64::INFINITY), Value::I64(0)], f64::NAN);
+        returns(visit, Op::HostF64, "scale", &[Value::F64(-0.0), Value::I64(1)], -0.0);
+        let short = Cell::str(b"\0a\xFFz!").unwrap_or(Cell::NULL);
+        for cell in [Cell::NULL, Cell::TRUE, Cell::FALSE, Cell::float(1.5), Cell::float(f64::NAN), short] {
+            returns(visit, Op::HostCell, "same", &[cell.into()], cell);
+        }
+        for int in [0, -1, (1 << 47) - 1, -(1 << 47)] {
+            let cell = Cell::int(int).unwrap_or(Cell::NULL);
+            returns(visit, Op::HostCell, "same", &[cell.into()], cell);
+        }
+        let other = Cell::str(b"other").unwrap_or(Cell::NULL);
+        returns(visit, Op::HostCell, "str", &[short.into(), Value::I64(0)], short);
+        returns(visit, Op::HostCell, "str", &[short.into(), Value::I64(1)], other);
+        returns(visit, Op::HostCell, "silent", &[], Cell::NULL);
+        for seed in 0..4 {
+            let mut args = [Value::I64(0); 12];
+            let mut sum = 0;
+            for (at, arg) in (0i64..).zip(&mut args) {
+                let number = (seed * 100 + at * 7) * if at % 2 == 0 { 1 } else { -1 };
+                let cell = if (seed + at) % 2 == 0 { Cell::NULL } else { short };
+                *arg = match at {
+                    1 | 4 | 7 | 10 => Value::F64(number as f64 + 0.25),
+                    2 | 5 | 8 => Value::Cell(cell),
+                    _ => Value::I64(number),
+                };
+                sum = fold(sum, *arg);
             }
-            for int in [0, -1, (1 << 47) - 1, -(1 << 47)] {
-                let cell = Cell::int(int).unwrap_or(Cell::NULL);
-                returns(visit, Op::HostCell, "same", &[cell.into()], cell);
-            }
-            let other = Cell::str(b"other").unwrap_or(Cell::NULL);
-            returns(visit, Op::HostCell, "str", &[short.into(), Value::I64(0)], short);
-            returns(visit, Op::HostCell, "str", &[short.into(), Value::I64(1)], other);
-            returns(visit, Op::HostCell, "silent", &[], Cell::NULL);
-            for seed in 0..4 {
-                let mut args = [Value::I64(0); 12];
-                let mut sum = 0;
-                for (at, arg) in (0i64..).zip(&mut args) {
-                    let number = (seed * 100 + at * 7) * if at % 2 == 0 { 1 } else { -1 };
-                    let cell = if (seed + at) % 2 == 0 { Cell::NULL } else { short };
-                    *arg = match at {
-                        1 | 4 | 7 | 10 => Value::F64(number as f64 + 0.25),
-                        2 | 5 | 8 => Value::Cell(cell),
-                        _ => Value::I64(number),
-                    };
-                    sum = fold(sum, *arg);
-                }
-                returns(visit, Op::HostI64, "many", &args, sum);
-            }
-            returns(visit, Op::HostF64, "misfit", &[Value::I64(0)], 1.0);
-            let mismatch = Trap::new(TrapKind::TypeMismatch);
-            traps(visit, Op::HostF64, ("misfit", &[Value::I64(1)]), mismatch, ("misfit", 0));
-            returns(visit, Op::HostI64, "trap", &[Value::I64(0)], 0);
-            for number in [1, 2, 0x7FFF_FFFF, 0xFFFF_FFFF] {
-                let expect = Expect::Traps { trap: Trap::host(number), func: "trap", op: 2 };
-                let args = [Value::I64(number.into()), Value::I64(3)];
-                let globals = &args[..1];
-                visit(&Case { op: Op::HostI64, func: "trap", args: &args[..1], expect, globals });
-                visit(&Case { op: Op::HostI64, func: "trap_below", args: &args, expect, globals });
-            }
-            returns(visit, Op::CallI64, "trap_below", &[Value::I64(0), Value::I64(3)], 3);
-            for n in [0, 1, 2, 50] {
-                returns(visit, Op::HostI64, "loop", &[Value::I64(n)], looped(n));
-            }
+            returns(visit, Op::HostI64, "many", &args, sum);
+        }
+        returns(visit, Op::HostF64, "misfit", &[Value::I64(0)], 1.0);
+        let mismatch = Trap::new(TrapKind::TypeMismatch);
+        traps(visit, Op::HostF64, ("misfit", &[Value::I64(1)]), mismatch, ("misfit", 0));
+        returns(visit, Op::HostI64, "trap", &[Value::I64(0)], 0);
+        for number in [1, 2, 0x7FFF_FFFF, 0xFFFF_FFFF] {
+            let expect = Expect::Traps { trap: Trap::host(number), func: "trap", op: 2 };
+            let args = [Value::I64(number.into()), Value::I64(3)];
+            let globals = &args[..1];
+            visit(&Case { op: Op::HostI64, func: "trap", args: &args[..1], expect, globals });
+            visit(&Case { op: Op::HostI64, func: "trap_below", args: &args, expect, globals });
+        }
+        returns(visit, Op::CallI64, "trap_below", &[Value::I64(0), Value::I64(3)], 3);
+        for n in [0, 1, 2, 50] {
+            returns(visit, Op::HostI64, "loop", &[Value::I64(n)], looped(n));
+        }
     });
     maker.fixed("re-entry", BACK, |visit| {
         for n in [0i64, 1, 2, 9] {

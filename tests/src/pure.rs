@@ -3,9 +3,7 @@
 
 use crate::func::{Body, LEAF, Name, Text};
 use crate::oracle::{Eval, canonical, oracle};
-use crate::values::{
-    FLOATS, FLOATS_FEW, FLOATS_LEAST, INTS, INTS_FEW, INTS_LEAST, LITERALS, LITERALS_FEW,
-};
+use crate::values::{FLOATS, FLOATS_FEW, FLOATS_LEAST, INTS, INTS_FEW, INTS_LEAST, LITERALS, LITERALS_FEW};
 use crate::{Case, Expect, Maker, Visit};
 use opstamp::vm3::op::{Access, Bank, Flags, OPS, Op, Operand};
 use opstamp::{Trap, Value};
