@@ -401,12 +401,12 @@ func minus() -> any
   cell.const d, -0.0
   ret d
 end
-func nan() -> any
+func not_a_number() -> any
   local d: any
   cell.const d, nan
   ret d
 end
-func inf() -> any
+func infinity() -> any
   local d: any
   cell.const d, -inf
   ret d
@@ -476,8 +476,8 @@ fn cells(maker: &mut Maker<'_>) {
             ("int_min", int(-(1 << 47))),
             ("float", Cell::float(1.0)),
             ("minus", Cell::float(-0.0)),
-            ("nan", Cell::float(f64::NAN)),
-            ("inf", Cell::float(f64::NEG_INFINITY)),
+            ("not_a_number", Cell::float(f64::NAN)),
+            ("infinity", Cell::float(f64::NEG_INFINITY)),
             ("empty", text(b"")),
             ("five", text(b"\0\xFFabc")),
             ("euro", text("€x".as_bytes())),
