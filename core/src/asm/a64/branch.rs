@@ -66,7 +66,7 @@ impl Reach {
         match self {
             Self::Imm26 => word,
             Self::Imm19 | Self::Imm14 => word >> 5,
-            Self::Adr => word >> 29 | word >> 5 << 2,
+            Self::Adr => word >> 29 | (word >> 5 & 0x7_FFFF) << 2,
         }
     }
 
