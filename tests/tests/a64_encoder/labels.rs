@@ -6,10 +6,12 @@ use crate::oracle::Batch;
 use opstamp::asm::a64::{self, *};
 use opstamp::asm::{Buf, EmitError, Label};
 
+type Put = Box<dyn Fn(&mut Buf, &mut Label)>;
+
 /// One instruction that names a label: its text up to the distance, and how to emit it.
 struct Reference {
     text: String,
-    put: Box<dyn Fn(&mut Buf, &mut Label)>,
+    put: Put,
     reach: Reach,
 }
 
@@ -18,7 +20,7 @@ const KINDS: usize = 10;
 fn reference(kind: usize, g: &mut Draw) -> Reference {
     let (s, t, d, c, (bit, _, n)) = (g.size(), g.x(), g.d(), g.cond(), g.shift6());
     let bit_text = format!("{}, #{n}", r(if n < 32 { Size::W } else { Size::X }, t));
-    let (text, reach, put): (_, _, Box<dyn Fn(&mut Buf, &mut Label)>) = match kind {
+    let (text, reach, put): (_, _, Put) = match kind {
         0 => ("b ".into(), Reach::Imm26, Box::new(a64::b)),
         1 => ("bl ".into(), Reach::Imm26, Box::new(a64::bl)),
         2 => (format!("b.{} ", lower(c)), Reach::Imm19, Box::new(move |b, l| a64::b_cond(b, c, l))),

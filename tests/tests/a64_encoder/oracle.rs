@@ -42,7 +42,7 @@ impl Batch {
             assert!(std::env::var_os("CI").is_none(), "llvm-mc is not on PATH: install the Debian package llvm");
             let line =
                 "SKIPPED: the arm64 encoder was compared with nothing: llvm-mc is not on PATH (Debian package llvm)";
-            let _ = writeln!(std::io::stderr(), "{line}");
+            let _ = writeln!(std::io::stderr(), "\n{line}");
             return;
         };
         let assembled = assemble(program, &self.lines);
