@@ -44,18 +44,18 @@ impl Shortest {
     }
 }
 
-/// Runs a sequence of moves to x9, by the descriptions of the instructions in the Arm ARM.
-fn run(words: &[u32], logical: &HashMap<u32, u64>) -> u64 {
-    let mut x9 = 0xDEAD_BEEF_DEAD_BEEF_u64;
+/// Runs a sequence of moves to register `d`, by the descriptions of the instructions in the Arm ARM.
+fn run(d: u32, words: &[u32], logical: &HashMap<u32, u64>) -> u64 {
+    let mut held = 0xDEAD_BEEF_DEAD_BEEF_u64;
     for &word in words {
-        assert_eq!(word & 31, 9, "the destination of {word:08x}");
+        assert_eq!(word & 31, d, "the destination of {word:08x}");
         let (imm, shift) = (u64::from(word >> 5 & 0xFFFF), 16 * (word >> 21 & 3));
         let narrow = word >> 31 == 0;
-        x9 = match word >> 23 & 0xFF {
+        held = match word >> 23 & 0xFF {
             0b1010_0101 if !narrow || shift < 32 => imm << shift,
             0b0010_0101 if narrow => u64::from(!((imm as u32) << shift)),
             0b0010_0101 => !(imm << shift),
-            0b1110_0101 if !narrow => x9 & !(0xFFFF << shift) | imm << shift,
+            0b1110_0101 if !narrow => held & !(0xFFFF << shift) | imm << shift,
             0b0110_0100 => {
                 assert_eq!(word >> 5 & 31, 31, "the source of {word:08x}");
                 let value = logical[&(word >> 10 & 0x1FFF)];
@@ -64,16 +64,18 @@ fn run(words: &[u32], logical: &HashMap<u32, u64>) -> u64 {
             _ => panic!("{word:08x} is no move of an immediate"),
         };
     }
-    x9
+    held
 }
 
 fn check(value: u64, shortest: &Shortest, logical: &HashMap<u32, u64>) {
     let mut memory = [0; 32];
     let mut buf = Buf::new(&mut memory).expect("32 bytes are enough");
-    mov_imm(&mut buf, X::X9, value);
+    // Any destination but register 31, and a different one for nearly every value.
+    let d = (value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % 31;
+    mov_imm(&mut buf, X::ALL[d], value);
     let length = buf.finish().expect("four instructions fit");
     let words: Vec<u32> = memory[..length].chunks(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    assert_eq!(run(&words, logical), value, "{words:08x?} should give {value:#x}");
+    assert_eq!(run(d as u32, &words, logical), value, "{words:08x?} should give {value:#x}");
     assert_eq!(words.len(), shortest.count(value), "{words:08x?} for {value:#x}");
 }
 

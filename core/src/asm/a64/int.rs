@@ -397,8 +397,8 @@ pub fn ccmp_imm(buf: &mut Buf, size: Size, n: X, imm: Imm5, nzcv: Nzcv, cond: Co
 /// `d = value` in the fewest instructions (1 to 4) that one `movz`, `movn` or logical immediate and then `movk`s can do
 /// it in. Nothing is emitted for [`X::Zr`].
 ///
-/// A value that `movz` or `movn` and one `movk` give, or less, costs a few comparisons; others cost up to some 40
-/// trials of [`LogicalImm::new`].
+/// A value that `movz` or `movn` and one `movk` give, or less, costs a few comparisons; others cost up to 31 trials of
+/// [`LogicalImm::new`].
 pub fn mov_imm(buf: &mut Buf, d: X, value: u64) {
     let Some(d) = XSp::new(d) else { return };
     let (base, from) = move_base(d, value);
@@ -446,13 +446,14 @@ fn move_base(d: XSp, value: u64) -> (u32, u64) {
 
 /// One instruction that gives `value` but for these two halves (which may be the same). A half that `movk` replaces
 /// anyway may be whatever makes an immediate: a run of ones that ends inside it may as well end at its edge, and a
-/// repeated element makes it equal to the half two places away, or to all others.
+/// repeated element makes it equal to the half two places away, or to all others. Two halves that would be filled alike
+/// are adjacent, and then a copy does as well.
 fn splice(d: XSp, value: u64, first: u32, second: u32) -> Option<(u32, u64)> {
     let copy = |half: u32| {
         let opposite = half ^ 2;
         half_of(value, if opposite == first || opposite == second { half ^ 1 } else { opposite })
     };
-    let fills = [(0, 0), (0xFFFF, 0xFFFF), (0, 0xFFFF), (0xFFFF, 0), (copy(first), copy(second))];
+    let fills = [(0, 0xFFFF), (0xFFFF, 0), (copy(first), copy(second))];
     fills.into_iter().find_map(|(a, b)| {
         let from = with_half(with_half(value, first, a), second, b);
         move_one(d, from).map(|word| (word, from))

@@ -70,11 +70,11 @@ impl<const SCALE: u32> Mem<SCALE> {
         Self(1 << 10 | offset.field() | base.number() << 5)
     }
 
-    /// Whether the access writes general-purpose register `t` and, as its base, the same one back (or stores it while
-    /// changing it): CONSTRAINED UNPREDICTABLE. Number 31 is the zero register here and the stack pointer there.
+    /// Whether general-purpose register `t` is transferred and also written back as the base: CONSTRAINED UNPREDICTABLE.
+    /// Number 31 is the zero register here and the stack pointer there.
     #[inline(always)]
     const fn clashes(self, t: X) -> bool {
-        let writeback = self.0 & (1 << 24 | 1 << 21 | 1 << 10) == 1 << 10;
+        let writeback = self.0 & (1 << 24 | 1 << 10) == 1 << 10;
         writeback && self.0 >> 5 & 31 == t.number() && t.number() != 31
     }
 }
