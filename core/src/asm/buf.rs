@@ -178,6 +178,18 @@ impl Label {
         Self(0)
     }
 
+    /// Its one word, for tables of labels; [`Label::from_bits`] makes it a label again.
+    #[inline(always)]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The label whose [`Label::bits`] these are. 0 is a new label.
+    #[inline(always)]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// A label at byte offset `at` (below 2 GiB).
     pub const fn bound_at(at: usize) -> Self {
         Self(at as u32 | BOUND)

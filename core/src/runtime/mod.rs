@@ -6,6 +6,6 @@ pub mod engine;
 pub mod frame;
 pub mod host;
 pub mod instance;
-mod services;
+pub(crate) mod services;
 pub mod trap;
 pub mod value;

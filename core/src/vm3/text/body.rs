@@ -664,11 +664,10 @@ impl<'a> Assembler<'a, '_> {
         let (Some((given, reg)), 2) = (dest, operands.len()) else { return Ok(()) };
         let ty = type_text(self.source, reg.type_at);
         if binds {
-            let fits = reg.ty == TypeId::ANY
-                || match self.composite(reg.ty) {
-                    Some(Composite::Fn(left)) => self.is_rest(&self.sig(left), &sig, found),
-                    _ => false,
-                };
+            let fits = match self.composite(reg.ty) {
+                Some(Composite::Fn(left)) => self.is_rest(&self.sig(left), &sig, found),
+                _ => false,
+            };
             if !fits {
                 let kind = ErrorKind::ClosureType { name: given.name, ty, callee: name, bound: found };
                 return Err(self.error(given.token, kind));

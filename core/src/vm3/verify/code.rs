@@ -13,7 +13,9 @@ use crate::vm3::op::{Access, Bank, CellClass, Flags, OPS, Op, Operand};
 /// What is right for every op of a code, in the places of the fields `a`, `b`, `c` of its word.
 #[derive(Clone, Copy)]
 struct Row {
-    /// Bits of the word that have to be zero; all for codes that need a closer look.
+    /// Whether the rest of the row says all that there is to check.
+    complete: bool,
+    /// Bits of the word that have to be zero.
     zero: u64,
     /// The fields that are registers of one type.
     regs: u64,
@@ -60,10 +62,16 @@ const fn class_type(class: CellClass) -> Option<TypeId> {
 }
 
 const fn row(op: Op, operands: &[Operand], flags: Flags) -> Row {
-    let mut row =
-        Row { zero: !0xFF, regs: 0, types: 0, label: 0, ends: flags.has(Flags::ENDS), heap: flags.has(Flags::HEAP) };
+    let mut row = Row {
+        complete: false,
+        zero: !0xFF,
+        regs: 0,
+        types: 0,
+        label: 0,
+        ends: flags.has(Flags::ENDS),
+        heap: flags.has(Flags::HEAP),
+    };
     if returns(op) {
-        row.zero = !0;
         return row;
     }
     let mut index = 0;
@@ -87,17 +95,17 @@ const fn row(op: Op, operands: &[Operand], flags: Flags) -> Row {
             _ => false,
         };
         if !simple || place == 0 {
-            row.zero = !0;
             return row;
         }
         row.zero &= !place;
         index += 1;
     }
+    row.complete = true;
     row
 }
 
 static ROWS: [Row; 256] = {
-    let mut rows = [Row { zero: !0, ..row(Op::Args, &[], Flags::NONE) }; 256];
+    let mut rows = [Row { complete: false, ..row(Op::Args, &[], Flags::NONE) }; 256];
     let mut index = 0;
     while index < OPS.len() {
         rows[OPS[index].op as usize] = row(OPS[index].op, OPS[index].operands, OPS[index].flags);
@@ -255,7 +263,7 @@ impl Checker<'_, '_> {
             let bad = (word & row.zero) | ((types(slots, word) ^ row.types) & row.regs);
             let target = (word >> row.label) as u16;
             let label = row.label == 0 || self.is_op(target);
-            at = if bad == 0 && label && !(row.heap && no_heap) {
+            at = if row.complete && bad == 0 && label && !(row.heap && no_heap) {
                 at + 1
             } else {
                 self.op(at, word).map_err(|reason| (at, reason))?
