@@ -24,7 +24,8 @@ pub struct Engine<'e> {
     module: Module<'e>,
     functions: &'e [Entry],
     mode: Mode,
-    code: PhantomData<&'e mut dyn CodeMemory>,
+    /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
+    code: PhantomData<&'e mut ()>,
 }
 
 /// Why an engine could not be made.
