@@ -33,7 +33,7 @@
 //! may mix on one label.
 //!
 //! The field of an instruction must hold the distance to the reference emitted before it. An unsigned field holds twice the
-//! instruction's own forward reach: 64 KiB for `tbz`, 2 MiB for `b.cond`, 4 MiB for `adr`. Where two references are
+//! instruction's own forward reach: 64 KiB for `tbz`, 2 MiB for `b.cond`, 8 MiB for `adr`. Where two references are
 //! farther apart, [`EmitError::BranchRange`] is recorded with the older reference as the target, although the label might
 //! still be bound in reach; [`can_refer`] tells beforehand.
 
