@@ -9,7 +9,7 @@ use super::OpSite;
 use super::body::Frame;
 use super::error::{AsmError, ErrorKind, column, error_at};
 use super::lexer::{Cursor, Lexer, RESERVED, Tok, Token};
-use super::literal::{Literal, StrLit, parse_literal};
+use super::literal::{Literal, LiteralError, LiteralErrorKind, StrLit, parse_literal};
 use super::rows::Mnemonics;
 use super::tables::{Full, Hash, Index, List, Packed, Scratch, index_words, packed_words};
 use crate::vm3::container::{
@@ -20,6 +20,9 @@ use crate::vm3::types::{Composite, TypeId};
 
 /// How deep function types may be nested in each other.
 pub const MAX_TYPE_DEPTH: u32 = 16;
+
+/// How many types one type may be made of, itself included.
+pub const MAX_TYPE_PARTS: u32 = 1 << 17;
 
 /// The memory that a source needs, see [`sizes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,6 +306,8 @@ pub(super) struct Assembler<'a, 's> {
     /// Uses of labels that are not yet defined, in the function at hand.
     pub fixups: List<'s>,
     pub frame: Frame<'a>,
+    /// The types in the type at hand so far.
+    type_parts: u32,
 }
 
 /// Assembles a module's source into a container, written to the front of `out`.
@@ -388,6 +393,7 @@ impl<'a, 's> Assembler<'a, 's> {
             args: scratch.list(counts.names)?,
             fixups: scratch.list(counts.names)?,
             frame: Frame::default(),
+            type_parts: 0,
         })
     }
 
@@ -399,7 +405,7 @@ impl<'a, 's> Assembler<'a, 's> {
     /// An error that the next token is not what was expected.
     pub fn expected<T>(&self, expected: &'static str) -> Result<'a, T> {
         let token = self.cursor.peek();
-        Err(self.error(token, ErrorKind::Expected { expected, found: token.into() }))
+        Err(self.error(token, unexpected(token, expected)))
     }
 
     pub fn punct(&mut self, c: char, expected: &'static str) -> Result<'a, ()> {
@@ -525,7 +531,7 @@ impl<'a, 's> Assembler<'a, 's> {
                         return Err(self.error(token, ErrorKind::NoEnd { name }));
                     }
                     if RESERVED.contains(&name) {
-                        let expected = "a declaration";
+                        let expected = "a name for what is declared";
                         return Err(self.error(follow, ErrorKind::Reserved { name, expected }));
                     }
                     let Some(count) = counts.get_mut(kind as usize) else { continue };
@@ -788,6 +794,11 @@ impl<'a, 's> Assembler<'a, 's> {
         const EXPECTED: &str =
             "a type: i64, f64, any, str, arr.i64, arr.f64, arr.u8, list, imap, map, `obj NAME` or `fn(...)`";
         let token = self.cursor.peek();
+        self.type_parts = if depth == 0 { 1 } else { self.type_parts.saturating_add(1) };
+        if self.type_parts > MAX_TYPE_PARTS {
+            let limit = MAX_TYPE_PARTS as usize;
+            return Err(self.error(token, ErrorKind::TooMany { what: "types in one type", limit }));
+        }
         let Tok::Name(name) = token.tok else { return self.expected(EXPECTED) };
         if let Some(number) = TypeId::SIMPLE.iter().position(|&simple| simple == name) {
             self.cursor.take();
@@ -946,6 +957,14 @@ impl<'a, 's> Assembler<'a, 's> {
             *slot = word;
         }
         Ok(needed)
+    }
+}
+
+/// That a token is another than expected; of a string that is not closed, that it is not.
+pub(super) fn unexpected<'a>(token: Token<'a>, expected: &'static str) -> ErrorKind<'a> {
+    match token.tok {
+        Tok::OpenStr => ErrorKind::Literal(LiteralError { text: "", offset: 0, kind: LiteralErrorKind::Unclosed }),
+        _ => ErrorKind::Expected { expected, found: token.into() },
     }
 }
 

@@ -136,7 +136,10 @@ impl<'a> Assembler<'a, '_> {
                 break token;
             }
             if RESERVED.contains(&word) {
-                return Err(self.error(token, ErrorKind::Reserved { name: word, expected: "an op or label" }));
+                return Err(self.error(
+                    token,
+                    ErrorKind::Reserved { name: word, expected: "an op, a label's name, `local` or `end`" },
+                ));
             }
             self.cursor.take();
             if self.cursor.take_if(Tok::Punct(':')) {
@@ -444,8 +447,8 @@ impl<'a> Assembler<'a, '_> {
             },
             Operand::Field(_) => {
                 let Some((object, Meaning::Reg(reg))) = before else { return Ok(Meaning::Plain) };
-                let ty = type_text(self.source, reg.type_at);
                 let Some(Composite::Obj(shape)) = self.composite(reg.ty) else {
+                    let ty = type_text(self.source, reg.type_at);
                     let expected = "a type `obj NAME`";
                     return Err(
                         self.error(object.token, ErrorKind::Class { mnemonic, name: object.name, ty, expected })
@@ -453,7 +456,10 @@ impl<'a> Assembler<'a, '_> {
                 };
                 match self.lookup(Kind::Field, shape as u16, name) {
                     Some(symbol) => Meaning::Symbol(symbol),
-                    None => return Err(self.error(token, ErrorKind::NoField { field: name, ty })),
+                    None => {
+                        let ty = type_text(self.source, reg.type_at);
+                        return Err(self.error(token, ErrorKind::NoField { field: name, ty }));
+                    }
                 }
             }
             Operand::Imm16
@@ -662,21 +668,22 @@ impl<'a> Assembler<'a, '_> {
             return Ok(());
         }
         let (Some((given, reg)), 2) = (dest, operands.len()) else { return Ok(()) };
-        let ty = type_text(self.source, reg.type_at);
+        // Only for messages: a type's text may be long.
+        let ty = || type_text(self.source, reg.type_at);
         if binds {
             let fits = match self.composite(reg.ty) {
                 Some(Composite::Fn(left)) => self.is_rest(&self.sig(left), &sig, found),
                 _ => false,
             };
             if !fits {
-                let kind = ErrorKind::ClosureType { name: given.name, ty, callee: name, bound: found };
+                let kind = ErrorKind::ClosureType { name: given.name, ty: ty(), callee: name, bound: found };
                 return Err(self.error(given.token, kind));
             }
         } else if sig.result == TypeId::NONE {
             return Err(self.error(callee.token, ErrorKind::NoResult { mnemonic: row.mnemonic, name }));
         } else if !sig.result.fits(reg.ty) {
             let result = result_text(self.source, sig_at);
-            return Err(self.error(given.token, ErrorKind::ResultType { name, result, dest: given.name, ty }));
+            return Err(self.error(given.token, ErrorKind::ResultType { name, result, dest: given.name, ty: ty() }));
         }
         Ok(())
     }

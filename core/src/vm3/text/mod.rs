@@ -10,7 +10,7 @@ mod literal;
 mod rows;
 mod tables;
 
-pub use assemble::{MAX_TYPE_DEPTH, Sizes, assemble, sizes};
+pub use assemble::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS, Sizes, assemble, sizes};
 pub use disassemble::{DISASSEMBLE_SCRATCH, disassemble, write_op, write_register, write_type};
 pub use error::{AsmError, ErrorKind, Found, Wants};
 pub use expect::{Args, Call, Expectation, Expectations, Outcome, PRINTED_KINDS, TRAP_NAMES, Trap, With, expectations};
