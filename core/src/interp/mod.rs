@@ -118,7 +118,9 @@ unsafe fn host_call(
             return trap(context, Trap::new(TrapKind::StackOverflow), site);
         }
         next.write(site.0.into());
-        copy_args(fields, sig.count.into(), frame, next);
+        for index in 0..usize::from(sig.count) {
+            next.add(1 + index).write(slot(frame, fields.next()).read());
+        }
         let status = host::invoke(context, index, next, site);
         if status == 0 && has_result {
             slot(frame, a(op.read())).write(slot(next, 0).read());
@@ -150,6 +152,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
     let entry = unsafe { &*entries.add(usize::from(func)) };
     let base = frame;
     let mut frame = frame;
+    // Where the frame ends, and that of a callee starts.
+    // SAFETY: the frame is a whole frame of the function.
+    let mut end = unsafe { frame.byte_add(entry.frame_bytes as usize) };
     let mut func = func;
     let mut code = entry.words as *const u64;
     // SAFETY: `word` is a word of the function.
@@ -320,6 +325,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                     let site = Site(frame.read() as u32);
                     func = site.func();
                     let caller = &*entries.add(usize::from(func));
+                    end = frame;
                     frame = frame.byte_sub(caller.frame_bytes as usize);
                     code = caller.words as *const u64;
                     pc = code.add(usize::from(site.word()));
@@ -334,6 +340,40 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                         }
                     }
                 }
+            }};
+        }
+        // Enters `callee`; the first arguments are in these fields, the others in `args` words.
+        macro_rules! call {
+            ($callee:expr, [$($field:ident),*]) => {{
+                let site = site!(pc);
+                let callee = $callee;
+                // SAFETY: the call names a function of the module. Its frame starts where this one ends and is inside the
+                // VM stack once its end has been compared; the op has a field for each parameter.
+                unsafe {
+                    let entry = &*entries.add(usize::from(callee));
+                    let next_end = end.byte_add(entry.frame_bytes as usize);
+                    if next_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    end.write(site.0.into());
+                    let slots = end.add(1);
+                    let mut index = 0;
+                    let count = entry.params as usize;
+                    $(if index < count {
+                        slots.add(index).write(get!($field(word)));
+                        index += 1;
+                    })*
+                    if index < count {
+                        copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
+                    }
+                    init_locals(entry, end);
+                    frame = end;
+                    end = next_end;
+                    func = callee;
+                    code = entry.words as *const u64;
+                    pc = code;
+                }
+                poll!();
             }};
         }
         macro_rules! global {
@@ -531,37 +571,28 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::TrapUnreachable => trap!(Trap::new(TrapKind::Unreachable)),
             Op::TrapUser => trap!(Trap::user(a(word))),
 
-            op @ (Op::Call | Op::CallI64 | Op::CallF64 | Op::CallCell) => {
-                let site = site!(pc);
-                // SAFETY: the call names a function of the module, whose frame starts where this one ends and is inside
-                // the VM stack once its end has been compared; the op has a field for each parameter.
-                unsafe {
-                    let mut fields = Fields::new(pc, usize::from(op != Op::Call));
-                    let callee = fields.next();
-                    let entry = &*entries.add(usize::from(callee));
-                    let next = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
-                    if next as u64 + u64::from(entry.frame_bytes) > (*context).stack_end {
-                        trap!(Trap::new(TrapKind::StackOverflow));
-                    }
-                    next.write(site.0.into());
-                    copy_args(fields, entry.params, frame, next);
-                    init_locals(entry, next);
-                    frame = next;
-                    func = callee;
-                    code = entry.words as *const u64;
-                    pc = code;
-                }
-                poll!();
-            }
+            Op::Call => call!(a(word), [b, c]),
+            Op::CallI64 | Op::CallF64 | Op::CallCell => call!(b(word), [c]),
             Op::Tail => {
-                // SAFETY: as for a call, in this frame, which may grow; its header stays.
+                // SAFETY: as for a call, but in this frame, which may grow; its header stays.
                 unsafe {
                     let entry = &*entries.add(usize::from(a(word)));
-                    if frame as u64 + u64::from(entry.frame_bytes) > (*context).stack_end {
+                    let new_end = frame.byte_add(entry.frame_bytes as usize);
+                    if new_end as u64 > (*context).stack_end {
                         trap!(Trap::new(TrapKind::StackOverflow));
                     }
-                    move_args(Fields::new(pc, 1), entry.params, frame);
+                    match entry.params {
+                        0 => {}
+                        1 => set!(0, get!(b(word))),
+                        2 => {
+                            let (first, second) = (get!(b(word)), get!(c(word)));
+                            set!(0, first);
+                            set!(1, second);
+                        }
+                        count => move_args(Fields::new(pc, 1), count, frame),
+                    }
                     init_locals(entry, frame);
+                    end = new_end;
                     func = a(word);
                     code = entry.words as *const u64;
                     pc = code;
@@ -570,11 +601,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             }
             Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell => {
                 let site = site!(pc);
-                // SAFETY: `pc` is at a `host` op of the function, and `next` is where its frame ends; the op is followed
-                // by another.
+                // SAFETY: `pc` is at a `host` op of the function, whose frame ends at `end`; the op is followed by another.
                 unsafe {
-                    let next = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
-                    if host_call(context, module, pc, frame, next, site) != 0 {
+                    if host_call(context, module, pc, frame, end, site) != 0 {
                         return 1;
                     }
                     loop {
@@ -614,8 +643,106 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 advance!(1);
             }
 
-            // The verifier admits no op that needs a heap.
-            _ => trap!(Trap::new(TrapKind::Unreachable)),
+            // The verifier admits no op that needs a heap, and no `args` word is reached as an op.
+            Op::Args
+            | Op::FnNew
+            | Op::FnCall
+            | Op::FnCallI64
+            | Op::FnCallF64
+            | Op::FnCallCell
+            | Op::ArrI64New
+            | Op::ArrI64NewK
+            | Op::ArrI64NewLen
+            | Op::ArrI64NewLenK
+            | Op::ArrI64Len
+            | Op::ArrI64Push
+            | Op::ArrI64Pop
+            | Op::ArrI64Get
+            | Op::ArrI64Set
+            | Op::ArrI64Fill
+            | Op::ArrF64New
+            | Op::ArrF64NewK
+            | Op::ArrF64NewLen
+            | Op::ArrF64NewLenK
+            | Op::ArrF64Len
+            | Op::ArrF64Push
+            | Op::ArrF64Pop
+            | Op::ArrF64Get
+            | Op::ArrF64Set
+            | Op::ArrF64Fill
+            | Op::ArrU8New
+            | Op::ArrU8NewK
+            | Op::ArrU8NewLen
+            | Op::ArrU8NewLenK
+            | Op::ArrU8Len
+            | Op::ArrU8Push
+            | Op::ArrU8Pop
+            | Op::ArrU8Get
+            | Op::ArrU8Set
+            | Op::ArrU8Fill
+            | Op::ListNew
+            | Op::ListNewK
+            | Op::ListNewLen
+            | Op::ListNewLenK
+            | Op::ListLen
+            | Op::ListPush
+            | Op::ListPop
+            | Op::ListGet
+            | Op::ListSet
+            | Op::ListFill
+            | Op::IMapNew
+            | Op::IMapNewK
+            | Op::IMapLen
+            | Op::IMapGet
+            | Op::IMapHas
+            | Op::IMapSet
+            | Op::IMapDel
+            | Op::IMapNext
+            | Op::MapNew
+            | Op::MapNewK
+            | Op::MapLen
+            | Op::MapGet
+            | Op::MapHas
+            | Op::MapSet
+            | Op::MapDel
+            | Op::MapNext
+            | Op::StrLen
+            | Op::StrByte
+            | Op::StrConcat
+            | Op::StrEq
+            | Op::StrCmp
+            | Op::StrSlice
+            | Op::StrFromI64
+            | Op::StrFromF64
+            | Op::StrToI64
+            | Op::StrToF64
+            | Op::ObjNew
+            | Op::ObjGetI64
+            | Op::ObjGetF64
+            | Op::ObjGetCell
+            | Op::ObjSetI64
+            | Op::ObjSetF64
+            | Op::ObjSetCell
+            | Op::PropGet
+            | Op::PropSet
+            | Op::BoxI64
+            | Op::BoxF64
+            | Op::BoxBool
+            | Op::UnboxI64
+            | Op::UnboxF64
+            | Op::UnboxBool
+            | Op::CellKind
+            | Op::CellCast
+            | Op::CellSame
+            | Op::DynAdd
+            | Op::DynSub
+            | Op::DynMul
+            | Op::DynDiv
+            | Op::DynRem
+            | Op::DynNeg
+            | Op::DynEq
+            | Op::DynLt
+            | Op::DynLe => trap!(Trap::new(TrapKind::Unreachable)),
         }
     }
 }
