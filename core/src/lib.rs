@@ -2,4 +2,19 @@
 #![no_std]
 
 pub mod asm;
+pub mod code;
+pub mod interp;
+pub mod jit;
+pub mod masm;
+pub mod runtime;
 pub mod vm3;
+
+pub use code::{CodeError, CodeMemory, CodeRange};
+pub use runtime::cell::Cell;
+pub use runtime::engine::{Engine, EngineError};
+pub use runtime::host::{HostCall, HostFn};
+pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};
+pub use runtime::trap::{Trap, TrapKind};
+pub use runtime::value::Value;
+pub use vm3::Module;
+pub use vm3::types::TypeId;

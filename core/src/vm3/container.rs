@@ -12,6 +12,12 @@
 //!
 //! Because sections have fixed order and fixed record sizes, their places follow from the counts: there is no offset that
 //! could lie. Bytes and lists are padded to a word with zeros.
+//!
+//! Records that own a range of another section own it in order and without gaps, from the section's first record to its
+//! last: strings the bytes, shapes the fields, tables the table data, functions the code. Signatures and functions own
+//! the type lists together: signatures in their order, functions in theirs, in any mixture. So nothing has two owners,
+//! and whoever walks what every record owns walks the container once. No two strings are equal, so names are equal
+//! exactly if their indices are.
 
 use super::op::Op;
 use super::types::{Composite, TypeId};
@@ -95,11 +101,12 @@ impl Section {
         }
     }
 
-    /// The greatest number of records: what an operand's index can name, or 2^32 - 1.
+    /// The greatest number of records: what an operand's index can name, 2^31 strings, or else 2^32 - 1.
     pub const fn limit(self) -> u32 {
         match self {
             Self::Shapes | Self::Tables | Self::Globals | Self::Imports | Self::Funcs => 1 << 16,
             Self::Types => (TypeId::NONE.0 - TypeId::FIRST_COMPOSITE.0) as u32,
+            Self::Strings => 1 << 31,
             _ => u32::MAX,
         }
     }
@@ -113,7 +120,8 @@ const fn join(low: u32, high: u32) -> u64 {
     low as u64 | (high as u64) << 32
 }
 
-/// A string: a range of [`Section::Bytes`].
+/// A string: a range of [`Section::Bytes`], which starts where the string before it ends. Its bytes are those of no other
+/// string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Str {
     /// The first byte.
@@ -125,7 +133,8 @@ pub struct Str {
 /// A signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sig {
-    /// The first parameter's type in [`Section::Lists`].
+    /// The first parameter's type in [`Section::Lists`]: behind those of the signature before it, without a gap that no
+    /// function's slots fill.
     pub params: u32,
     /// The number of parameters.
     pub count: u16,
@@ -138,9 +147,9 @@ pub struct Sig {
 pub struct Shape {
     /// Its name, a string.
     pub name: u32,
-    /// Its first field in [`Section::Fields`].
+    /// Its first field in [`Section::Fields`]: where the fields of the shape before it end.
     pub fields: u32,
-    /// The number of its fields.
+    /// The number of its fields, at most 65,536.
     pub count: u32,
 }
 
@@ -171,7 +180,7 @@ pub enum CellConst {
 pub struct Table {
     /// Its name, a string.
     pub name: u32,
-    /// Its first element in [`Section::TableData`].
+    /// Its first element in [`Section::TableData`]: where the table before it ends.
     pub start: u32,
     /// The number of its elements.
     pub len: u32,
@@ -205,12 +214,13 @@ pub struct Func {
     pub name: u32,
     /// Its signature.
     pub sig: u32,
-    /// The type of its first slot in [`Section::Lists`]. The parameters come first, in their order, then the locals: all
-    /// i64, then all f64, then all cells.
+    /// The type of its first slot in [`Section::Lists`]: behind those of the function before it, without a gap that no
+    /// signature's parameters fill. The parameters come first, in their order, then the locals: all i64, then all f64,
+    /// then all cells.
     pub slots: u32,
     /// The number of its slots, at most 65,536.
     pub slot_count: u32,
-    /// Its first word in [`Section::Code`].
+    /// Its first word in [`Section::Code`]: where the function before it ends.
     pub code: u32,
     /// The number of its words, 1 to 65,536.
     pub code_len: u32,
@@ -373,7 +383,7 @@ impl<'a> Container<'a> {
 
     /// Record `index` of a section whose records take `N` words.
     #[inline]
-    fn record<const N: usize>(&self, section: Section, index: u32) -> Option<[u64; N]> {
+    pub(super) fn record<const N: usize>(&self, section: Section, index: u32) -> Option<[u64; N]> {
         let start = usize::try_from(index).ok()?.checked_mul(N)?;
         self.section(section).get(start..)?.first_chunk::<N>().copied()
     }
@@ -411,6 +421,28 @@ impl<'a> Container<'a> {
         }
         let word = self.section(Section::Lists).get(usize::try_from(index / 4).ok()?)?;
         Some(TypeId((word >> (16 * (index % 4))) as u16))
+    }
+
+    /// All type lists.
+    #[inline]
+    pub fn lists(&self) -> &'a [TypeId] {
+        let words = self.section(Section::Lists);
+        // SAFETY: the section is a live slice of words; a word is four initialized 16-bit numbers, which need less
+        // alignment, and `TypeId` is one such number of any value.
+        let all = unsafe { core::slice::from_raw_parts(words.as_ptr().cast::<TypeId>(), words.len() * 4) };
+        usize::try_from(self.count(Section::Lists)).ok().and_then(|count| all.get(..count)).unwrap_or(&[])
+    }
+
+    /// The types of a signature's parameters. `None` if its range is not inside the type lists.
+    #[inline]
+    pub fn params(&self, sig: &Sig) -> Option<&'a [TypeId]> {
+        self.lists().get(usize::try_from(sig.params).ok()?..)?.get(..usize::from(sig.count))
+    }
+
+    /// The types of a function's slots. `None` if its range is not inside the type lists.
+    #[inline]
+    pub fn slots(&self, func: &Func) -> Option<&'a [TypeId]> {
+        self.lists().get(usize::try_from(func.slots).ok()?..)?.get(..usize::try_from(func.slot_count).ok()?)
     }
 
     /// What a composite type describes.

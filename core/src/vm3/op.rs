@@ -9,6 +9,7 @@
 //! register operand is the index of its slot in the frame, so that no engine translates it; which bank a slot belongs to
 //! is the slot's declared type.
 
+pub use crate::runtime::trap::TrapKind;
 use Bank::{Cell, F64, I64};
 use CellClass::{Any, ArrF64, ArrI64, ArrU8, AsDeclared, IMap, List, Map, Obj, Str};
 use Operand::{
@@ -157,24 +158,6 @@ const CALLS: Flags = Flags::CALLS;
 const TAIL: Flags = Flags::CALLS.and(Flags::ENDS);
 const HEAP: Flags = Flags::HEAP;
 const HEAPCALL: Flags = Flags::HEAP.and(Flags::CALLS);
-
-/// The traps of vm3 that an op can give, without their payloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "the names are vm3's own")]
-pub enum TrapKind {
-    Unreachable = 1,
-    User,
-    DivisionByZero,
-    OutOfBounds,
-    NullReference,
-    TypeMismatch,
-    StackOverflow,
-    OutOfMemory,
-    Interrupted,
-    OutOfFuel,
-    Host,
-}
 
 /// A row of the op table.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use super::op::Bank;
 /// A type, as the container writes it: one 16-bit number. The first ten are fixed; the numbers from
 /// [`TypeId::FIRST_COMPOSITE`] on are entries of the container's type section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
 pub struct TypeId(pub u16);
 
 impl TypeId {
@@ -69,6 +70,15 @@ impl TypeId {
 pub enum Composite {
     /// `obj`: an index of the shape section.
     Obj(u32),
-    /// `fn`: an index of the signature section.
+    /// `fn`: an index of the signature section. The signature has at most [`Composite::PARAMS`] parameters and names only
+    /// composite types that come before this one in the type section, so types do not refer to themselves (but through
+    /// the fields of shapes), and they nest at most [`Composite::DEPTH`] deep.
     Fn(u32),
+}
+
+impl Composite {
+    /// The greatest number of parameters of a closure type, so that two of them are compared in bounded time.
+    pub const PARAMS: u16 = 255;
+    /// How deep closure types nest: `fn(i64)` has depth 1, `fn(fn(i64))` depth 2. Objects do not count.
+    pub const DEPTH: u8 = 16;
 }

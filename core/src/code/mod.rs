@@ -1,0 +1,5 @@
+//! Executable memory: the trait that a host implements.
+
+mod memory;
+
+pub use memory::{CodeError, CodeMemory, CodeRange};

@@ -1,0 +1,775 @@
+//! The reference interpreter: what every engine must agree with.
+//!
+//! One loop reads a word, and one jump through a table leads to the op. What the loop needs at every op is in locals: the
+//! word at `pc`, the frame, the first word of the function. Guest calls use the VM stack only, never the native stack.
+
+mod call;
+mod float;
+
+use crate::runtime::cell::Cell;
+use crate::runtime::context::{Context, Entry, POLL};
+use crate::runtime::frame;
+use crate::runtime::host;
+use crate::runtime::instance::{Instance, literal};
+use crate::runtime::services;
+use crate::runtime::trap::{Site, Trap, TrapKind};
+use crate::runtime::value::canonical;
+use crate::vm3::Module;
+use crate::vm3::op::Op;
+use call::{Fields, copy_args, init_locals, move_args, slot};
+use core::sync::atomic::Ordering;
+
+/// An op's word where it lies. Its parts are read one by one: a load each costs less than shifts and masks.
+#[derive(Clone, Copy)]
+struct Word(*const u64);
+
+impl Word {
+    /// The word at `pc`.
+    ///
+    /// # Safety
+    ///
+    /// `pc` is at an op of a verified function, which outlives the result.
+    #[inline(always)]
+    const unsafe fn new(pc: *const u64) -> Self {
+        Self(pc)
+    }
+
+    /// The op.
+    #[inline(always)]
+    const fn op(self) -> Op {
+        // SAFETY: the word is an op's by the contract of `new`, and its low byte is the first, little-endian as all
+        // engines are; the verifier accepts only words whose low byte is the number of an op.
+        unsafe { self.0.cast::<Op>().read() }
+    }
+
+    /// Unit `index`, below 4, of 16 bits.
+    #[inline(always)]
+    const fn unit(self, index: usize) -> u16 {
+        // SAFETY: a word has four units of 16 bits: the code and flags, then the three fields, little-endian as all
+        // engines are.
+        unsafe { self.0.cast::<u16>().add(index).read() }
+    }
+
+    /// Field `a`.
+    #[inline(always)]
+    const fn a(self) -> u16 {
+        self.unit(1)
+    }
+
+    /// Field `b`.
+    #[inline(always)]
+    const fn b(self) -> u16 {
+        self.unit(2)
+    }
+
+    /// Field `c`.
+    #[inline(always)]
+    const fn c(self) -> u16 {
+        self.unit(3)
+    }
+
+    /// The literal in field `b`, sign-extended.
+    #[inline(always)]
+    const fn literal_b(self) -> i64 {
+        self.b() as i16 as i64
+    }
+
+    /// The literal in field `c`, sign-extended.
+    #[inline(always)]
+    const fn literal_c(self) -> i64 {
+        self.c() as i16 as i64
+    }
+
+    /// The 32 bits in fields `b` and `c`.
+    #[inline(always)]
+    const fn wide(self) -> u32 {
+        // SAFETY: the upper half of the word, which is aligned to 4 bytes.
+        unsafe { self.0.cast::<u32>().add(1).read() }
+    }
+}
+
+/// Records a trap at a site, and gives the status that [`run`] ends with.
+///
+/// # Safety
+///
+/// `context` is live.
+#[cold]
+#[inline(never)]
+unsafe fn trap(context: *mut Context, trap: Trap, site: Site) -> u64 {
+    // SAFETY: by the contract; no reference to the context is alive while the guest runs.
+    unsafe { (*context).set_trap(trap, site) };
+    1
+}
+
+/// Polls at a site: 0 to go on, 1 with the trap in the context.
+///
+/// # Safety
+///
+/// `context` is live.
+#[cold]
+#[inline(never)]
+unsafe fn poll(context: *mut Context, site: Site) -> u64 {
+    // SAFETY: by the contract; no reference to the context is alive while the guest runs.
+    services::poll(unsafe { &mut *context }, site)
+}
+
+/// Calls the import that the `host` op at `op` names: 0 to go on, 1 with the trap in the context.
+///
+/// # Safety
+///
+/// `op` is at `site` in a verified function whose frame is `frame`, and `next` is that frame's end; the context belongs to
+/// the running instance of `module`.
+#[inline(never)]
+unsafe fn host_call(
+    context: *mut Context,
+    module: &Module<'_>,
+    op: *const u64,
+    frame: *mut u64,
+    next: *mut u64,
+    site: Site,
+) -> u64 {
+    // SAFETY: `op` is an op of a verified function, so its fields, its import and the slots of its arguments exist. The
+    // host's frame is inside the VM stack once its end has been compared.
+    unsafe {
+        let word = Word::new(op);
+        let has_result = word.op() != Op::Host;
+        let mut fields = Fields::new(op, usize::from(has_result));
+        let index = u32::from(fields.next());
+        let container = module.container();
+        let sig = container.import(index).and_then(|import| container.sig(import.sig)).unwrap_unchecked();
+        if next as u64 + u64::from(frame::host_frame_bytes(sig.count)) > (*context).stack_end {
+            return trap(context, Trap::new(TrapKind::StackOverflow), site);
+        }
+        next.write(site.0.into());
+        for index in 0..usize::from(sig.count) {
+            next.add(1 + index).write(slot(frame, fields.next()).read());
+        }
+        let status = host::invoke(context, index, next, site);
+        if status == 0 && has_result {
+            slot(frame, word.a()).write(slot(next, 0).read());
+        }
+        status
+    }
+}
+
+/// The bits of cell constant `index`, if it needs no heap.
+#[inline(never)]
+fn cell_constant(module: &Module<'_>, index: u32) -> Option<u64> {
+    literal(module.container(), module.container().cell_const(index)?).map(Cell::bits)
+}
+
+/// Runs function `func` from word `word` on, in the frame at `frame`, until that frame returns: 0 with the result in
+/// [`Context::result`], or 1 with the trap in the context.
+///
+/// # Safety
+///
+/// `context` belongs to an instance of a verified module that is being entered. `frame` is a whole frame of `func` on its
+/// VM stack with its header and arguments in place; with `word` 0 the locals are set up here, else they are in place too.
+#[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
+pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word: usize) -> u64 {
+    // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
+    let module: &Module<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine().module() };
+    // SAFETY: the context is live.
+    let entries = unsafe { (*context).entries } as *const Entry;
+    // SAFETY: `entries` has an entry for every function of the module, and `func` is one.
+    let entry = unsafe { &*entries.add(usize::from(func)) };
+    let base = frame;
+    let mut frame = frame;
+    let mut func = func;
+    let mut code = entry.words as *const u64;
+    // SAFETY: `word` is a word of the function.
+    let mut pc = unsafe { code.add(word) };
+
+    macro_rules! site {
+        ($word:expr) => {{
+            // SAFETY: both lie in the words of the function, which are one slice of at most 65,536.
+            let word = unsafe { $word.offset_from_unsigned(code) };
+            Site::new(func, word as u16)
+        }};
+    }
+    macro_rules! trap {
+        ($trap:expr) => {
+            // SAFETY: the context is live.
+            return unsafe { trap(context, $trap, site!(pc)) }
+        };
+    }
+    // Goes on at `pc`, where the guest can be stopped.
+    macro_rules! poll {
+        () => {
+            // SAFETY: the context is live.
+            if unsafe { (*context).guard.load(Ordering::Relaxed) } == POLL && unsafe { poll(context, site!(pc)) } != 0 {
+                return 1;
+            }
+        };
+    }
+    macro_rules! get {
+        ($slot:expr) => {
+            // SAFETY: a register operand of a verified op is a slot of the function's frame.
+            unsafe { slot(frame, $slot).read() }
+        };
+    }
+    macro_rules! set {
+        ($slot:expr, $value:expr) => {{
+            let value: u64 = $value;
+            // SAFETY: a register operand of a verified op is a slot of the function's frame.
+            unsafe { slot(frame, $slot).write(value) }
+        }};
+    }
+    macro_rules! float {
+        ($slot:expr) => {
+            f64::from_bits(get!($slot))
+        };
+    }
+    // Goes on `n` words further. The empty assembly differs from op to op, so that the compiler cannot merge the ends of
+    // ops and make them jump to one another.
+    macro_rules! advance {
+        ($n:literal) => {
+            // SAFETY: an op that is not the last of its function is followed by another; the verifier saw that none that
+            // goes on is the last. The assembly is a comment.
+            unsafe {
+                pc = pc.add($n);
+                #[cfg(not(miri))]
+                core::arch::asm!(concat!("/* ", line!(), " */"), options(nomem, nostack, preserves_flags));
+            }
+        };
+    }
+    // Goes on behind the `args` words of the op at `pc`.
+    macro_rules! skip {
+        () => {
+            // SAFETY: as for `advance`.
+            unsafe {
+                loop {
+                    pc = pc.add(1);
+                    if Word::new(pc).op() != Op::Args {
+                        break;
+                    }
+                }
+            }
+        };
+    }
+    macro_rules! jump {
+        ($target:expr) => {{
+            // SAFETY: a branch target is a word of the function.
+            let target = unsafe { code.add(usize::from($target)) };
+            let backward = target <= pc;
+            pc = target;
+            if backward {
+                poll!();
+            }
+        }};
+    }
+    macro_rules! branch {
+        ($taken:expr, $target:expr) => {
+            if $taken {
+                jump!($target);
+            } else {
+                advance!(1);
+            }
+        };
+    }
+
+    if word == 0 {
+        // SAFETY: the frame is one of `func`, by the contract.
+        unsafe { init_locals(entry, frame) };
+        poll!();
+    }
+    loop {
+        // SAFETY: `pc` is at an op of the function.
+        let word = unsafe { Word::new(pc) };
+        // `d, x, y` and `d, x, literal` on integers.
+        macro_rules! int {
+            (|$x:ident, $y:ident| $result:expr) => {{
+                let ($x, $y) = (get!(word.b()) as i64, get!(word.c()) as i64);
+                set!(word.a(), ($result) as u64);
+                advance!(1);
+            }};
+        }
+        macro_rules! int_k {
+            (|$x:ident, $y:ident| $result:expr) => {{
+                let ($x, $y) = (get!(word.b()) as i64, word.literal_c());
+                set!(word.a(), ($result) as u64);
+                advance!(1);
+            }};
+        }
+        macro_rules! div {
+            ($y:expr, |$x:ident, $z:ident| $result:expr) => {{
+                let ($x, $z) = (get!(word.b()) as i64, $y);
+                if $z == 0 {
+                    trap!(Trap::new(TrapKind::DivisionByZero));
+                }
+                set!(word.a(), ($result) as u64);
+                advance!(1);
+            }};
+        }
+        macro_rules! int1 {
+            (|$x:ident| $result:expr) => {{
+                let $x = get!(word.b()) as i64;
+                set!(word.a(), ($result) as u64);
+                advance!(1);
+            }};
+        }
+        macro_rules! float2 {
+            (|$x:ident, $y:ident| $result:expr) => {{
+                let ($x, $y) = (float!(word.b()), float!(word.c()));
+                let result: f64 = $result;
+                set!(word.a(), result.to_bits());
+                advance!(1);
+            }};
+        }
+        macro_rules! float1 {
+            (|$x:ident| $result:expr) => {{
+                let $x = float!(word.b());
+                let result: f64 = $result;
+                set!(word.a(), result.to_bits());
+                advance!(1);
+            }};
+        }
+        macro_rules! float_compare {
+            (|$x:ident, $y:ident| $result:expr) => {{
+                let ($x, $y) = (float!(word.b()), float!(word.c()));
+                set!(word.a(), ($result) as u64);
+                advance!(1);
+            }};
+        }
+        macro_rules! branch_int {
+            (|$x:ident, $y:ident| $taken:expr) => {{
+                let ($x, $y) = (get!(word.a()) as i64, get!(word.b()) as i64);
+                branch!($taken, word.c());
+            }};
+        }
+        macro_rules! branch_int_k {
+            (|$x:ident, $y:ident| $taken:expr) => {{
+                let ($x, $y) = (get!(word.a()) as i64, word.literal_b());
+                branch!($taken, word.c());
+            }};
+        }
+        macro_rules! branch_float {
+            (|$x:ident, $y:ident| $taken:expr) => {{
+                let ($x, $y) = (float!(word.a()), float!(word.b()));
+                branch!($taken, word.c());
+            }};
+        }
+        // Leaves the frame with these bits as the result.
+        macro_rules! ret {
+            ($value:expr) => {{
+                let value: u64 = $value;
+                if frame == base {
+                    // SAFETY: the context is live.
+                    unsafe { (*context).result = value };
+                    return 0;
+                }
+                // SAFETY: the header of a frame that is not the base holds the site of the call that made it, in the
+                // function whose frame ends where this one starts; the call is an op with words behind it.
+                unsafe {
+                    let site = Site(frame.read() as u32);
+                    func = site.func();
+                    let caller = &*entries.add(usize::from(func));
+                    frame = frame.byte_sub(caller.frame_bytes as usize);
+                    code = caller.words as *const u64;
+                    pc = code.add(usize::from(site.word()));
+                    let call = Word::new(pc);
+                    if call.op() != Op::Call {
+                        slot(frame, call.a()).write(value);
+                    }
+                    skip!();
+                }
+            }};
+        }
+        // Enters `callee`; the first arguments are in these fields, the others in `args` words.
+        macro_rules! call {
+            ($callee:expr, [$($field:ident),*]) => {{
+                let site = site!(pc);
+                let callee = $callee;
+                // SAFETY: the call names a function of the module. Its frame starts where this one ends and is inside the
+                // VM stack once its end has been compared; the op has a field for each parameter.
+                unsafe {
+                    let entry = &*entries.add(usize::from(callee));
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    let next_end = end.byte_add(entry.frame_bytes as usize);
+                    if next_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    end.write(site.0.into());
+                    let slots = end.add(1);
+                    let mut index = 0;
+                    let count = entry.params as usize;
+                    $(if index < count {
+                        slots.add(index).write(get!(word.$field()));
+                        index += 1;
+                    })*
+                    if index < count {
+                        copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
+                    }
+                    init_locals(entry, end);
+                    frame = end;
+                    func = callee;
+                    code = entry.words as *const u64;
+                    pc = code;
+                }
+                poll!();
+            }};
+        }
+        macro_rules! global {
+            ($index:expr) => {
+                // SAFETY: the context's globals are as many as the module's, and `index` is one of them.
+                unsafe { ((*context).globals as *mut u64).add(usize::from($index)) }
+            };
+        }
+        macro_rules! constant {
+            () => {
+                // SAFETY: the verifier saw that the pool has this constant.
+                unsafe { module.container().constant(word.wide()).unwrap_unchecked() }
+            };
+        }
+
+        match word.op() {
+            Op::Nop | Op::Deopt => advance!(1),
+            Op::I64Mov | Op::F64Mov | Op::CellMov => {
+                set!(word.a(), get!(word.b()));
+                advance!(1);
+            }
+            Op::I64Const => {
+                set!(word.a(), i64::from(word.wide() as i32) as u64);
+                advance!(1);
+            }
+            Op::I64ConstPool | Op::F64Const => {
+                set!(word.a(), constant!());
+                advance!(1);
+            }
+            Op::CellNull => {
+                set!(word.a(), Cell::NULL.bits());
+                advance!(1);
+            }
+            Op::CellConst => {
+                let Some(cell) = cell_constant(module, word.wide()) else {
+                    trap!(Trap::new(TrapKind::Unreachable));
+                };
+                set!(word.a(), cell);
+                advance!(1);
+            }
+
+            Op::I64Add => int!(|x, y| x.wrapping_add(y)),
+            Op::I64Sub => int!(|x, y| x.wrapping_sub(y)),
+            Op::I64Mul => int!(|x, y| x.wrapping_mul(y)),
+            Op::I64Div => div!(get!(word.c()) as i64, |x, y| x.wrapping_div(y)),
+            Op::I64Rem => div!(get!(word.c()) as i64, |x, y| x.wrapping_rem(y)),
+            Op::I64Udiv => div!(get!(word.c()) as i64, |x, y| x as u64 / y as u64),
+            Op::I64Urem => div!(get!(word.c()) as i64, |x, y| x as u64 % y as u64),
+            Op::I64And => int!(|x, y| x & y),
+            Op::I64Or => int!(|x, y| x | y),
+            Op::I64Xor => int!(|x, y| x ^ y),
+            Op::I64Shl => int!(|x, y| x.wrapping_shl(y as u32)),
+            Op::I64Shr => int!(|x, y| x.wrapping_shr(y as u32)),
+            Op::I64Ushr => int!(|x, y| (x as u64).wrapping_shr(y as u32)),
+            Op::I64Rotl => int!(|x, y| x.rotate_left(y as u32 & 63)),
+            Op::I64Min => int!(|x, y| x.min(y)),
+            Op::I64Max => int!(|x, y| x.max(y)),
+
+            Op::I64AddK => int_k!(|x, y| x.wrapping_add(y)),
+            Op::I64SubK => int_k!(|x, y| x.wrapping_sub(y)),
+            Op::I64MulK => int_k!(|x, y| x.wrapping_mul(y)),
+            Op::I64DivK => div!(word.literal_c(), |x, y| x.wrapping_div(y)),
+            Op::I64RemK => div!(word.literal_c(), |x, y| x.wrapping_rem(y)),
+            Op::I64UdivK => div!(word.literal_c(), |x, y| x as u64 / y as u64),
+            Op::I64UremK => div!(word.literal_c(), |x, y| x as u64 % y as u64),
+            Op::I64AndK => int_k!(|x, y| x & y),
+            Op::I64OrK => int_k!(|x, y| x | y),
+            Op::I64XorK => int_k!(|x, y| x ^ y),
+            Op::I64ShlK => int_k!(|x, y| x.wrapping_shl(y as u32)),
+            Op::I64ShrK => int_k!(|x, y| x.wrapping_shr(y as u32)),
+            Op::I64UshrK => int_k!(|x, y| (x as u64).wrapping_shr(y as u32)),
+            Op::I64RotlK => int_k!(|x, y| x.rotate_left(y as u32 & 63)),
+
+            Op::I64Neg => int1!(|x| x.wrapping_neg()),
+            Op::I64Not => int1!(|x| !x),
+            Op::I64Clz => int1!(|x| x.leading_zeros()),
+            Op::I64Ctz => int1!(|x| x.trailing_zeros()),
+            Op::I64Popcnt => int1!(|x| x.count_ones()),
+
+            Op::I64Eq => int!(|x, y| x == y),
+            Op::I64Ne => int!(|x, y| x != y),
+            Op::I64Lt => int!(|x, y| x < y),
+            Op::I64Le => int!(|x, y| x <= y),
+            Op::I64Gt => int!(|x, y| x > y),
+            Op::I64Ge => int!(|x, y| x >= y),
+            Op::I64Ult => int!(|x, y| (x as u64) < y as u64),
+            Op::I64Ule => int!(|x, y| x as u64 <= y as u64),
+            Op::I64Ugt => int!(|x, y| x as u64 > y as u64),
+            Op::I64Uge => int!(|x, y| x as u64 >= y as u64),
+            Op::I64EqK => int_k!(|x, y| x == y),
+            Op::I64NeK => int_k!(|x, y| x != y),
+            Op::I64LtK => int_k!(|x, y| x < y),
+            Op::I64LeK => int_k!(|x, y| x <= y),
+            Op::I64GtK => int_k!(|x, y| x > y),
+            Op::I64GeK => int_k!(|x, y| x >= y),
+            Op::I64UltK => int_k!(|x, y| (x as u64) < y as u64),
+            Op::I64UleK => int_k!(|x, y| x as u64 <= y as u64),
+            Op::I64UgtK => int_k!(|x, y| x as u64 > y as u64),
+            Op::I64UgeK => int_k!(|x, y| x as u64 >= y as u64),
+            Op::I64Select | Op::F64Select => {
+                // SAFETY: the fourth operand lies in the word behind.
+                let other = unsafe { Word::new(pc.add(1)) }.a();
+                let chosen = if get!(word.b()) != 0 { word.c() } else { other };
+                set!(word.a(), get!(chosen));
+                advance!(2);
+            }
+
+            Op::F64Add => float2!(|x, y| x + y),
+            Op::F64Sub => float2!(|x, y| x - y),
+            Op::F64Mul => float2!(|x, y| x * y),
+            Op::F64Div => float2!(|x, y| x / y),
+            Op::F64Min => float2!(|x, y| float::min(x, y)),
+            Op::F64Max => float2!(|x, y| float::max(x, y)),
+            Op::F64Copysign => float2!(|x, y| float::copysign(x, y)),
+            Op::F64Neg => float1!(|x| float::neg(x)),
+            Op::F64Abs => float1!(|x| float::abs(x)),
+            Op::F64Sqrt => float1!(|x| float::sqrt(x)),
+            Op::F64Floor => float1!(|x| float::floor(x)),
+            Op::F64Ceil => float1!(|x| float::ceil(x)),
+            Op::F64Trunc => float1!(|x| float::trunc(x)),
+            Op::F64Nearest => float1!(|x| float::nearest(x)),
+            Op::F64Fma => {
+                // SAFETY: the fourth operand lies in the word behind.
+                let z = unsafe { Word::new(pc.add(1)) }.a();
+                set!(word.a(), float::fma(float!(word.b()), float!(word.c()), float!(z)).to_bits());
+                advance!(2);
+            }
+            Op::F64Eq => float_compare!(|x, y| x == y),
+            Op::F64Ne => float_compare!(|x, y| x != y),
+            Op::F64Lt => float_compare!(|x, y| x < y),
+            Op::F64Le => float_compare!(|x, y| x <= y),
+            Op::F64Gt => float_compare!(|x, y| x > y),
+            Op::F64Ge => float_compare!(|x, y| x >= y),
+
+            Op::I64ToF64 => {
+                set!(word.a(), (get!(word.b()) as i64 as f64).to_bits());
+                advance!(1);
+            }
+            Op::F64ToI64 => {
+                set!(word.a(), float!(word.b()) as i64 as u64);
+                advance!(1);
+            }
+            Op::F64Bits => {
+                set!(word.a(), canonical(float!(word.b())));
+                advance!(1);
+            }
+            Op::F64FromBits => {
+                set!(word.a(), get!(word.b()));
+                advance!(1);
+            }
+
+            Op::Jump => jump!(word.a()),
+            Op::BrI64Eq => branch_int!(|x, y| x == y),
+            Op::BrI64Ne => branch_int!(|x, y| x != y),
+            Op::BrI64Lt => branch_int!(|x, y| x < y),
+            Op::BrI64Le => branch_int!(|x, y| x <= y),
+            Op::BrI64Gt => branch_int!(|x, y| x > y),
+            Op::BrI64Ge => branch_int!(|x, y| x >= y),
+            Op::BrI64Ult => branch_int!(|x, y| (x as u64) < y as u64),
+            Op::BrI64Ule => branch_int!(|x, y| x as u64 <= y as u64),
+            Op::BrI64Ugt => branch_int!(|x, y| x as u64 > y as u64),
+            Op::BrI64Uge => branch_int!(|x, y| x as u64 >= y as u64),
+            Op::BrI64EqK => branch_int_k!(|x, y| x == y),
+            Op::BrI64NeK => branch_int_k!(|x, y| x != y),
+            Op::BrI64LtK => branch_int_k!(|x, y| x < y),
+            Op::BrI64LeK => branch_int_k!(|x, y| x <= y),
+            Op::BrI64GtK => branch_int_k!(|x, y| x > y),
+            Op::BrI64GeK => branch_int_k!(|x, y| x >= y),
+            Op::BrI64UltK => branch_int_k!(|x, y| (x as u64) < y as u64),
+            Op::BrI64UleK => branch_int_k!(|x, y| x as u64 <= y as u64),
+            Op::BrI64UgtK => branch_int_k!(|x, y| x as u64 > y as u64),
+            Op::BrI64UgeK => branch_int_k!(|x, y| x as u64 >= y as u64),
+            Op::BrF64Eq => branch_float!(|x, y| x == y),
+            Op::BrF64Ne => branch_float!(|x, y| x != y),
+            Op::BrF64Lt => branch_float!(|x, y| x < y),
+            Op::BrF64Le => branch_float!(|x, y| x <= y),
+            Op::BrF64Gt => branch_float!(|x, y| x > y),
+            Op::BrF64Ge => branch_float!(|x, y| x >= y),
+            Op::BrNull => branch!(get!(word.a()) == Cell::NULL.bits(), word.b()),
+            Op::BrNonnull => branch!(get!(word.a()) != Cell::NULL.bits(), word.b()),
+            Op::Switch => {
+                let index = get!(word.a());
+                let target = if index < word.b().into() {
+                    let index = index as usize;
+                    // SAFETY: the targets follow in `args` words, three a word, as many as `b` says.
+                    unsafe { (pc.add(1 + index / 3).read() >> (16 + 16 * (index % 3))) as u16 }
+                } else {
+                    word.c()
+                };
+                jump!(target);
+            }
+            Op::Ret => ret!(0),
+            Op::RetI64 | Op::RetF64 | Op::RetCell => ret!(get!(word.a())),
+            Op::TrapUnreachable => trap!(Trap::new(TrapKind::Unreachable)),
+            Op::TrapUser => trap!(Trap::user(word.a())),
+
+            Op::Call => call!(word.a(), [b, c]),
+            Op::CallI64 | Op::CallF64 | Op::CallCell => call!(word.b(), [c]),
+            Op::Tail => {
+                // SAFETY: as for a call, but in this frame, which may grow; its header stays.
+                unsafe {
+                    let entry = &*entries.add(usize::from(word.a()));
+                    let new_end = frame.byte_add(entry.frame_bytes as usize);
+                    if new_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    match entry.params {
+                        0 => {}
+                        1 => set!(0, get!(word.b())),
+                        2 => {
+                            let (first, second) = (get!(word.b()), get!(word.c()));
+                            set!(0, first);
+                            set!(1, second);
+                        }
+                        count => move_args(Fields::new(pc, 1), count, frame),
+                    }
+                    init_locals(entry, frame);
+                    func = word.a();
+                    code = entry.words as *const u64;
+                    pc = code;
+                }
+                poll!();
+            }
+            Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell => {
+                let site = site!(pc);
+                // SAFETY: `pc` is at a `host` op of the function, whose frame ends at `end`; the op is followed by another.
+                unsafe {
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    if host_call(context, module, pc, frame, end, site) != 0 {
+                        return 1;
+                    }
+                    skip!();
+                }
+            }
+
+            Op::TableGet => {
+                let index = usize::try_from(get!(word.c())).unwrap_or(usize::MAX);
+                let container = module.container();
+                let table = container.table(word.b().into()).and_then(|table| container.table_data(&table));
+                // SAFETY: the verifier saw the table, and that its range is inside the table data.
+                let elements = unsafe { table.unwrap_unchecked() };
+                let Some(&element) = elements.get(index) else {
+                    trap!(Trap::new(TrapKind::OutOfBounds));
+                };
+                set!(word.a(), element);
+                advance!(1);
+            }
+            Op::GlobalGetI64 | Op::GlobalGetF64 | Op::GlobalGetCell => {
+                // SAFETY: a live word of the instance's globals.
+                set!(word.a(), unsafe { global!(word.b()).read() });
+                advance!(1);
+            }
+            Op::GlobalSetI64 | Op::GlobalSetCell => {
+                // SAFETY: a live word of the instance's globals.
+                unsafe { global!(word.a()).write(get!(word.b())) };
+                advance!(1);
+            }
+            Op::GlobalSetF64 => {
+                // SAFETY: a live word of the instance's globals.
+                unsafe { global!(word.a()).write(canonical(float!(word.b()))) };
+                advance!(1);
+            }
+
+            // The verifier admits no op that needs a heap, and no `args` word is reached as an op.
+            Op::Args
+            | Op::FnNew
+            | Op::FnCall
+            | Op::FnCallI64
+            | Op::FnCallF64
+            | Op::FnCallCell
+            | Op::ArrI64New
+            | Op::ArrI64NewK
+            | Op::ArrI64NewLen
+            | Op::ArrI64NewLenK
+            | Op::ArrI64Len
+            | Op::ArrI64Push
+            | Op::ArrI64Pop
+            | Op::ArrI64Get
+            | Op::ArrI64Set
+            | Op::ArrI64Fill
+            | Op::ArrF64New
+            | Op::ArrF64NewK
+            | Op::ArrF64NewLen
+            | Op::ArrF64NewLenK
+            | Op::ArrF64Len
+            | Op::ArrF64Push
+            | Op::ArrF64Pop
+            | Op::ArrF64Get
+            | Op::ArrF64Set
+            | Op::ArrF64Fill
+            | Op::ArrU8New
+            | Op::ArrU8NewK
+            | Op::ArrU8NewLen
+            | Op::ArrU8NewLenK
+            | Op::ArrU8Len
+            | Op::ArrU8Push
+            | Op::ArrU8Pop
+            | Op::ArrU8Get
+            | Op::ArrU8Set
+            | Op::ArrU8Fill
+            | Op::ListNew
+            | Op::ListNewK
+            | Op::ListNewLen
+            | Op::ListNewLenK
+            | Op::ListLen
+            | Op::ListPush
+            | Op::ListPop
+            | Op::ListGet
+            | Op::ListSet
+            | Op::ListFill
+            | Op::IMapNew
+            | Op::IMapNewK
+            | Op::IMapLen
+            | Op::IMapGet
+            | Op::IMapHas
+            | Op::IMapSet
+            | Op::IMapDel
+            | Op::IMapNext
+            | Op::MapNew
+            | Op::MapNewK
+            | Op::MapLen
+            | Op::MapGet
+            | Op::MapHas
+            | Op::MapSet
+            | Op::MapDel
+            | Op::MapNext
+            | Op::StrLen
+            | Op::StrByte
+            | Op::StrConcat
+            | Op::StrEq
+            | Op::StrCmp
+            | Op::StrSlice
+            | Op::StrFromI64
+            | Op::StrFromF64
+            | Op::StrToI64
+            | Op::StrToF64
+            | Op::ObjNew
+            | Op::ObjGetI64
+            | Op::ObjGetF64
+            | Op::ObjGetCell
+            | Op::ObjSetI64
+            | Op::ObjSetF64
+            | Op::ObjSetCell
+            | Op::PropGet
+            | Op::PropSet
+            | Op::BoxI64
+            | Op::BoxF64
+            | Op::BoxBool
+            | Op::UnboxI64
+            | Op::UnboxF64
+            | Op::UnboxBool
+            | Op::CellKind
+            | Op::CellCast
+            | Op::CellSame
+            | Op::DynAdd
+            | Op::DynSub
+            | Op::DynMul
+            | Op::DynDiv
+            | Op::DynRem
+            | Op::DynNeg
+            | Op::DynEq
+            | Op::DynLt
+            | Op::DynLe => trap!(Trap::new(TrapKind::Unreachable)),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Cells: the 8-byte tagged values of vm3.
+
+/// A cell, NaN-boxed as vm3.md lays down. Only valid bit patterns exist as values of this type outside an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Cell(u64);
+
+const TAG_STR: u64 = 0xFFF9;
+const TAG_INT: u64 = 0xFFFA;
+const TAG_BOOL: u64 = 0xFFFB;
+const TAG_NULL: u64 = 0xFFFC;
+const TAG_HANDLE: u64 = 0xFFFF;
+const NAN: u64 = 0x7FF8_0000_0000_0000;
+const INT_BITS: u32 = 48;
+
+/// The greatest length in bytes of a string that lies in its cell.
+pub const SHORT_STR: usize = 5;
+
+/// What a cell holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Content {
+    /// null
+    Null,
+    /// A bool.
+    Bool(bool),
+    /// An integer of 48 bits.
+    Int(i64),
+    /// A float; every NaN is the canonical one.
+    Float(f64),
+    /// A short string: its bytes, and how many of them count.
+    Str([u8; SHORT_STR], usize),
+}
+
+impl Cell {
+    /// null
+    pub const NULL: Self = Self(TAG_NULL << INT_BITS);
+    /// true
+    pub const TRUE: Self = Self(TAG_BOOL << INT_BITS | 1);
+    /// false
+    pub const FALSE: Self = Self(TAG_BOOL << INT_BITS);
+
+    /// A bool.
+    pub const fn bool(value: bool) -> Self {
+        if value { Self::TRUE } else { Self::FALSE }
+    }
+
+    /// An integer, if it fits in 48 bits; others are boxed on the heap.
+    pub const fn int(value: i64) -> Option<Self> {
+        if value << 16 >> 16 == value {
+            Some(Self(TAG_INT << INT_BITS | value as u64 & ((1 << INT_BITS) - 1)))
+        } else {
+            None
+        }
+    }
+
+    /// A float. Every NaN becomes the canonical one.
+    pub const fn float(value: f64) -> Self {
+        Self(if value.is_nan() { NAN } else { value.to_bits() })
+    }
+
+    /// A string of at most [`SHORT_STR`] bytes; longer ones lie on the heap.
+    pub fn str(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > SHORT_STR {
+            return None;
+        }
+        let text = bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        Some(Self(TAG_STR << INT_BITS | (bytes.len() as u64) << 40 | text))
+    }
+
+    /// Its 64 bits.
+    #[inline(always)]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The cell with these bits, if the pattern is valid and needs no heap.
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        let cell = Self(bits);
+        let valid = match cell.content()? {
+            Content::Null => Self::NULL,
+            Content::Bool(value) => Self::bool(value),
+            Content::Int(value) => Self::int(value)?,
+            Content::Float(value) => Self::float(value),
+            Content::Str(bytes, len) => Self::str(bytes.get(..len)?)?,
+        };
+        if valid == cell { Some(cell) } else { None }
+    }
+
+    /// Bits that an engine took from a slot of a verified program, which holds only valid cells.
+    pub(crate) const fn from_slot(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// What it holds. `None` for a handle, which only a heap can read, and for no valid pattern.
+    pub fn content(self) -> Option<Content> {
+        let low = self.0 & ((1 << INT_BITS) - 1);
+        match self.0 >> INT_BITS {
+            TAG_STR => {
+                let [b0, b1, b2, b3, b4, ..] = low.to_le_bytes();
+                Some(Content::Str([b0, b1, b2, b3, b4], usize::try_from(low >> 40).ok()?))
+            }
+            TAG_INT => Some(Content::Int((self.0 << 16) as i64 >> 16)),
+            TAG_BOOL => match low {
+                0 => Some(Content::Bool(false)),
+                1 => Some(Content::Bool(true)),
+                _ => None,
+            },
+            TAG_NULL => Some(Content::Null),
+            TAG_HANDLE => None,
+            _ => {
+                let value = f64::from_bits(self.0);
+                if value.is_nan() && self.0 != NAN { None } else { Some(Content::Float(value)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The context: what machine code sees of an instance, through one register.
+//!
+//! Machine code holds no addresses of its own: all that it needs from outside lies here, so it can be shared by instances
+//! and moved between hosts. It knows the fields by their offsets, which [`core::mem::offset_of`] gives.
+
+use super::trap::Site;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of native stack below the guard address that stay free for the deepest stub and the Rust function that it calls:
+/// collection, growth and number text use no recursion, so the bound is theirs plus a host's interrupt frames.
+pub const NATIVE_RESERVE: usize = 64 * 1024;
+
+/// A request of [`Context::request_poll`]: abandon the guest with the trap `interrupted`.
+pub const REQUEST_INTERRUPT: u64 = 1;
+
+/// The value of [`Context::guard`] that asks for a poll.
+pub const POLL: u64 = u64::MAX;
+
+/// The part of an instance that machine code reads and writes. Fields that it uses often come first, where offsets are
+/// short.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Context {
+    /// The lowest native stack address that guest code may use, or [`POLL`]: one word serves the stack check at function
+    /// entry and the poll at entries and loop heads, because a poll is a stack limit that every stack pointer is below.
+    pub guard: AtomicU64,
+    /// One past the last byte of the VM stack.
+    pub stack_end: u64,
+    /// The address of the engine's function table, an array of [`Entry`].
+    pub entries: u64,
+    /// The address of the globals, 8 bytes each.
+    pub globals: u64,
+    /// The address of the elements of the module's tables, 8 bytes each.
+    pub tables: u64,
+    /// The native stack pointer behind the innermost entry from the host, or 0 outside any.
+    pub entry_sp: u64,
+    /// The address of the functions of the host side that stubs call, [`Services`].
+    pub services: u64,
+    /// The bits of the last trap ([`super::trap::Trap::encode`]).
+    pub trap: u64,
+    /// Where it happened.
+    pub trap_site: u64,
+    /// The bits of the result of the last finished call from the host, if it is an integer or a cell.
+    pub result: u64,
+    /// The bits of that result if it is a float.
+    pub float_result: u64,
+    /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
+    /// registers.
+    pub operands: [u64; 4],
+    /// The value of [`Context::guard`] when no poll is asked for.
+    pub native_limit: u64,
+    /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
+    pub poll_requests: AtomicU64,
+    /// The address of the instance that this context belongs to, set at each entry.
+    pub instance: u64,
+}
+
+/// A function's place in the engine's function table: what every call needs to know of its callee.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Entry {
+    /// The address of its machine code; calls in machine code go through this word.
+    pub code: AtomicU64,
+    /// The offset of its machine code in the code window, in bytes.
+    pub start: u32,
+    /// The size of its machine code in bytes; 0 while there is none.
+    pub len: u32,
+    /// The address of its first op word.
+    pub words: u64,
+    /// The number of its op words.
+    pub word_count: u32,
+    /// The bytes of its frame.
+    pub frame_bytes: u32,
+    /// The number of its parameters.
+    pub params: u32,
+    /// The number of locals that start as zero: i64 and f64. They follow the parameters.
+    pub zeros: u32,
+    /// The number of locals that start as null: the cells. They come last.
+    pub nulls: u32,
+    /// The type of its result, a [`crate::vm3::types::TypeId`].
+    pub result: u32,
+}
+
+/// The functions of the host side that stubs call, by the platform's C convention (System V on x86-64, AAPCS64 on arm64).
+/// Each returns 0 to go on; any other value unwinds to the entry from the host with the trap in the context.
+#[repr(C)]
+pub struct Services {
+    /// Calls import `index`; its frame is at `frame`, the call at `site`.
+    pub host_call: ServiceFn,
+    /// The guard was hit at `site`, with the frame at `frame` and the native stack pointer in `operand`: a poll, or the
+    /// end of the native stack.
+    pub guard: ServiceFn,
+    /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
+    /// [`Context::operands`].
+    pub soft: ServiceFn,
+    /// Machine code is left at the `deopt` at `site`, with all registers stored in the frame: the interpreter goes on
+    /// behind it until the frame returns, with the result in [`Context::result`].
+    pub deopt: ServiceFn,
+}
+
+/// `(context, frame, site, operand)`.
+#[cfg(target_arch = "x86_64")]
+pub type ServiceFn = unsafe extern "sysv64" fn(*mut Context, *mut u64, u32, u64) -> u64;
+/// `(context, frame, site, operand)`.
+#[cfg(not(target_arch = "x86_64"))]
+pub type ServiceFn = unsafe extern "C" fn(*mut Context, *mut u64, u32, u64) -> u64;
+
+/// The entry stub: `(context, frame, code)`; 0, or 1 with the trap in the context.
+#[cfg(target_arch = "x86_64")]
+pub type EnterFn = unsafe extern "sysv64" fn(*mut Context, *mut u64, u64) -> u64;
+/// The entry stub: `(context, frame, code)`; 0, or 1 with the trap in the context.
+#[cfg(not(target_arch = "x86_64"))]
+pub type EnterFn = unsafe extern "C" fn(*mut Context, *mut u64, u64) -> u64;
+
+/// Operations that a service computes where the CPU cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum Soft {
+    Popcnt,
+    Floor,
+    Ceil,
+    Trunc,
+    Nearest,
+    Fma,
+}
+
+impl Context {
+    /// A context that refers to nothing.
+    pub const fn new() -> Self {
+        Self {
+            guard: AtomicU64::new(0),
+            stack_end: 0,
+            entries: 0,
+            globals: 0,
+            tables: 0,
+            entry_sp: 0,
+            services: 0,
+            trap: 0,
+            trap_site: 0,
+            result: 0,
+            float_result: 0,
+            operands: [0; 4],
+            native_limit: 0,
+            poll_requests: AtomicU64::new(0),
+            instance: 0,
+        }
+    }
+
+    /// Asks for a poll: the guest reaches the host's handler within one loop iteration or call. May be called from any
+    /// thread and from interrupt handlers.
+    ///
+    /// The request is recorded before the guard is raised, and the poll lowers the guard before it takes the requests. So
+    /// a request is taken by that poll or by the next, never lost; at worst a poll finds none.
+    pub fn request_poll(&self, requests: u64) {
+        self.poll_requests.fetch_or(requests, Ordering::SeqCst);
+        self.guard.store(POLL, Ordering::SeqCst);
+    }
+
+    /// Lowers the guard and takes the requests made so far.
+    pub fn take_poll(&self) -> u64 {
+        self.guard.store(self.native_limit, Ordering::SeqCst);
+        self.poll_requests.swap(0, Ordering::SeqCst)
+    }
+
+    /// Records a trap.
+    pub fn set_trap(&mut self, trap: super::trap::Trap, site: Site) {
+        self.trap = trap.encode();
+        self.trap_site = site.0.into();
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,157 @@
+//! Host functions: what a guest calls by `host`.
+
+use super::cell::Cell;
+use super::context::Context;
+use super::frame;
+use super::instance::{CallError, Instance};
+use super::trap::{Site, Trap, TrapKind};
+use super::value::Value;
+use crate::vm3::types::TypeId;
+use core::fmt;
+
+/// A function that the host supplies to guests.
+///
+/// `run` may trap ([`Trap::host`]), and may call back into the guest. It is called by shared reference, because a guest
+/// that it calls may call it again. It must not panic: a panic cannot unwind through machine code and aborts.
+#[derive(Clone, Copy)]
+pub struct HostFn<'h> {
+    /// The name that modules import.
+    pub name: &'h str,
+    /// The types of its parameters; none composite.
+    pub params: &'h [TypeId],
+    /// The type of its result, or [`TypeId::NONE`].
+    pub result: TypeId,
+    /// What it does.
+    pub run: &'h (dyn Fn(&mut HostCall<'_>) -> Result<(), Trap> + 'h),
+}
+
+impl fmt::Debug for HostFn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostFn").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A guest's call of a host function: its arguments, its result, and the way back into the guest.
+pub struct HostCall<'c> {
+    instance: *mut Instance<'c>,
+    params: &'c [TypeId],
+    result_type: TypeId,
+    slots: &'c [u64],
+    result: u64,
+    frame_end: u64,
+    failed: Option<Trap>,
+}
+
+impl HostCall<'_> {
+    /// The number of arguments.
+    pub fn arg_count(&self) -> usize {
+        self.params.len()
+    }
+
+    /// Argument `index`. `None` beyond the last.
+    pub fn arg(&self, index: usize) -> Option<Value> {
+        let ty = *self.params.get(index)?;
+        Some(Value::from_slot(ty.bank(), *self.slots.get(index)?))
+    }
+
+    /// Argument `index` as an integer; 0 if there is no such argument or it is of another type.
+    pub fn i64(&self, index: usize) -> i64 {
+        self.arg(index).and_then(Value::i64).unwrap_or(0)
+    }
+
+    /// Argument `index` as a float; 0.0 if there is no such argument or it is of another type.
+    pub fn f64(&self, index: usize) -> f64 {
+        self.arg(index).and_then(Value::f64).unwrap_or(0.0)
+    }
+
+    /// Argument `index` as a cell; null if there is no such argument or it is of another type.
+    pub fn cell(&self, index: usize) -> Cell {
+        self.arg(index).and_then(Value::cell).unwrap_or(Cell::NULL)
+    }
+
+    /// Sets the result. Without this the result is zero or null. A value that does not fit the declared result is refused
+    /// and the call traps `type_mismatch`.
+    pub fn set_result(&mut self, value: impl Into<Value>) {
+        let value = value.into();
+        if accepts(self.result_type, value) {
+            self.result = value.bits();
+        } else {
+            self.failed = Some(Trap::new(TrapKind::TypeMismatch));
+        }
+    }
+
+    /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
+    /// [`CallError::as_trap`].
+    pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
+        // SAFETY: `invoke` got the instance from the run that is calling this host function; that run touches the
+        // instance only through raw pointers and not until this host function has returned, and `self` is borrowed
+        // exclusively, so this is the only live reference.
+        let instance = unsafe { &mut *self.instance };
+        let index = instance.engine().module().func_index(func).ok_or(CallError::NoFunction)?;
+        instance.enter(index, args, self.frame_end)
+    }
+}
+
+/// Whether a value from the host may stand where `ty` is declared.
+pub(crate) fn accepts(ty: TypeId, value: Value) -> bool {
+    match (ty, value) {
+        (TypeId::I64, Value::I64(_)) | (TypeId::F64, Value::F64(_)) => true,
+        (TypeId::I64 | TypeId::F64 | TypeId::NONE, _) => false,
+        (_, Value::Cell(cell)) => match super::cell::Cell::from_bits(cell.bits()).and_then(Cell::content) {
+            Some(super::cell::Content::Null) => true,
+            Some(super::cell::Content::Str(..)) => ty == TypeId::STR || ty == TypeId::ANY,
+            Some(_) => ty == TypeId::ANY,
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+/// Runs import `index` for the guest: 0, or 1 with the trap in the context.
+///
+/// # Safety
+///
+/// `context` belongs to an instance that is running, which nothing else refers to until this returns. `frame` is the start
+/// of a host frame on that instance's VM stack, with the import's arguments in its slots.
+pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut u64, site: Site) -> u64 {
+    // SAFETY: by the contract, the context is live and its `instance` is the running instance.
+    let (instance, trapped) = unsafe { ((*context).instance as *mut Instance<'_>, &raw mut *context) };
+    // SAFETY: as above; the reference ends before the host function runs.
+    let found = unsafe { (*instance).import(index) };
+    let Some(import) = found else {
+        // SAFETY: the context is live.
+        unsafe { (*trapped).set_trap(Trap::new(TrapKind::Unreachable), site) };
+        return 1;
+    };
+    let count = import.params.len();
+    // SAFETY: the host frame has a header word and then a slot for each argument, at least one, inside the VM stack.
+    let slots = unsafe { core::slice::from_raw_parts(frame_start.add(1), count) };
+    let empty = if import.result == TypeId::NONE || import.result.bank() != crate::vm3::op::Bank::Cell {
+        0
+    } else {
+        Cell::NULL.bits()
+    };
+    let mut call = HostCall {
+        instance,
+        params: import.params,
+        result_type: import.result,
+        slots,
+        result: empty,
+        frame_end: frame_start as u64 + u64::from(frame::host_frame_bytes(count as u16)),
+        failed: None,
+    };
+    let outcome = (import.run)(&mut call);
+    let (result, failed) = (call.result, call.failed);
+    match outcome.err().or(failed) {
+        None => {
+            // SAFETY: a host frame has at least one slot.
+            unsafe { frame_start.add(1).write(result) };
+            0
+        }
+        Some(trap) => {
+            // SAFETY: the context is live.
+            unsafe { (*trapped).set_trap(trap, site) };
+            1
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! An instance: one guest with its own stack and globals, and the calls into it.
+
+use super::cell::Cell;
+use super::context::{Context, NATIVE_RESERVE, Services};
+use super::engine::{Engine, Mode};
+use super::frame;
+use super::host::{HostFn, accepts};
+use super::trap::{Site, Trap, TrapKind};
+use super::value::Value;
+use crate::vm3::Module;
+use crate::vm3::container::{CellConst, Container, Section, op_index};
+use crate::vm3::op::Bank;
+use crate::vm3::types::TypeId;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+/// The memory that the host lends to an instance.
+pub struct InstanceMemory<'e> {
+    /// The VM stack: frames of 8 bytes a slot and 8 a header.
+    pub stack: &'e mut [u64],
+    /// Globals and resolved imports; [`Instance::state_words`] says how many words.
+    pub state: &'e mut [u64],
+    /// Bytes of native stack that the host guarantees to be free at every call into the instance. Machine code uses at
+    /// most as many bytes of it as of the VM stack, and [`NATIVE_RESERVE`] bytes for host functions and stubs.
+    pub native_stack: usize,
+}
+
+/// One guest: its stack, its globals and its imports.
+pub struct Instance<'e> {
+    context: Context,
+    engine: &'e Engine<'e>,
+    stack: &'e mut [u64],
+    state: &'e mut [u64],
+    globals: usize,
+    imports: &'e [HostFn<'e>],
+    native_stack: usize,
+}
+
+/// Why an instance could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstantiateError<'e> {
+    /// The state memory is too short.
+    State {
+        /// Words needed.
+        needed: usize,
+        /// Words given.
+        given: usize,
+    },
+    /// Nobody supplies an import, or only with another signature.
+    Import {
+        /// The name that the module imports.
+        name: &'e str,
+        /// Whether a function of that name was supplied whose signature is another.
+        mismatch: bool,
+    },
+}
+
+impl fmt::Display for InstantiateError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State { needed, given } => {
+                write!(f, "the state memory has {given} words, the module's globals and imports need {needed}")
+            }
+            Self::Import { name, mismatch: false } => write!(f, "import {name} is not supplied by the host"),
+            Self::Import { name, mismatch: true } => {
+                write!(f, "import {name} is supplied by the host with another signature than the module declares")
+            }
+        }
+    }
+}
+
+impl core::error::Error for InstantiateError<'_> {}
+
+/// A trap with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrapReport {
+    /// The trap.
+    pub trap: Trap,
+    /// The function in which it happened, by its index in the module.
+    pub func: u16,
+    /// The op in that function, counted as vm3.md does: from 0, without `args` words.
+    pub op: u32,
+}
+
+/// Why a call from the host gave no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The module has no such function.
+    NoFunction,
+    /// The number of arguments is wrong.
+    ArgCount {
+        /// The number that the function takes.
+        expected: usize,
+        /// The number given.
+        given: usize,
+    },
+    /// An argument does not fit its parameter's type.
+    ArgType {
+        /// The argument, from 0.
+        index: usize,
+        /// The parameter's type.
+        expected: TypeId,
+    },
+    /// The guest trapped.
+    Trap(TrapReport),
+}
+
+impl CallError {
+    /// The trap, if it was one; `host(0)` for a call that was refused. What a host function returns to pass the failure
+    /// of a call back into the guest on to its own caller.
+    pub fn as_trap(self) -> Trap {
+        if let Self::Trap(report) = self { report.trap } else { Trap::host(0) }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFunction => write!(f, "the module has no such function"),
+            Self::ArgCount { expected, given } => write!(f, "the function takes {expected} arguments, {given} given"),
+            Self::ArgType { index, expected } => match expected.simple_name() {
+                Some(name) => write!(f, "argument {} does not fit its type, expected {name}", index + 1),
+                None => write!(f, "argument {} does not fit its type, expected null", index + 1),
+            },
+            Self::Trap(TrapReport { trap, func, op }) => write!(f, "trap: {trap} in function {func} at op {op}"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+impl<'e> Instance<'e> {
+    /// The number of words of state that an instance of the module needs: one a global, one an import.
+    pub fn state_words(module: &Module<'_>) -> usize {
+        let container = module.container();
+        let words = u64::from(container.count(Section::Globals)) + u64::from(container.count(Section::Imports));
+        usize::try_from(words).unwrap_or(usize::MAX)
+    }
+
+    /// An instance of the engine's module: globals at their initial values, imports resolved by name among `imports`.
+    pub fn new(
+        engine: &'e Engine<'e>,
+        memory: InstanceMemory<'e>,
+        imports: &'e [HostFn<'e>],
+    ) -> Result<Self, InstantiateError<'e>> {
+        let module = *engine.module();
+        let container = module.container();
+        let needed = Self::state_words(&module);
+        let given = memory.state.len();
+        let state = memory.state.get_mut(..needed).ok_or(InstantiateError::State { needed, given })?;
+        let globals = usize::try_from(container.count(Section::Globals)).unwrap_or(usize::MAX);
+        for (index, word) in (0..container.count(Section::Imports)).zip(state.iter_mut().skip(globals)) {
+            *word = resolve(&module, index, imports)?;
+        }
+        let mut instance = Self {
+            context: Context::new(),
+            engine,
+            stack: memory.stack,
+            state,
+            globals,
+            imports,
+            native_stack: memory.native_stack,
+        };
+        instance.reset();
+        Ok(instance)
+    }
+
+    /// Puts all globals back to their initial values.
+    pub fn reset(&mut self) {
+        let module = *self.engine.module();
+        let count = module.container().count(Section::Globals);
+        for (index, word) in (0..count).zip(self.state.iter_mut()) {
+            *word = initial(&module, index).unwrap_or(0);
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &'e Engine<'e> {
+        self.engine
+    }
+
+    /// The context, for whoever asks for polls.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The value of a global, by its index in the module.
+    pub fn global(&self, index: u32) -> Option<Value> {
+        let global = self.engine.module().container().global(index)?;
+        let bits = self.state.get(..self.globals)?.get(usize::try_from(index).ok()?)?;
+        Some(Value::from_slot(global.ty.bank(), *bits))
+    }
+
+    /// Calls a function by its name.
+    pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
+        let index = self.engine.module().func_index(func).ok_or(CallError::NoFunction)?;
+        self.call_index(index, args)
+    }
+
+    /// Calls a function by its index in the module.
+    pub fn call_index(&mut self, func: u16, args: &[Value]) -> Result<Option<Value>, CallError> {
+        let start = self.stack.as_mut_ptr() as u64;
+        self.enter(func, args, start)
+    }
+
+    /// An import's host function.
+    pub(crate) fn import(&self, index: u32) -> Option<HostFn<'e>> {
+        let place = self.globals.checked_add(usize::try_from(index).ok()?)?;
+        self.imports.get(usize::try_from(*self.state.get(place)?).ok()?).copied()
+    }
+
+    /// Calls a function with its frame at `start`, an address in the VM stack above which nothing is in use.
+    pub(crate) fn enter(&mut self, func: u16, args: &[Value], start: u64) -> Result<Option<Value>, CallError> {
+        let engine = self.engine;
+        let container = engine.module().container();
+        let record = container.func(func.into()).ok_or(CallError::NoFunction)?;
+        let sig = container.sig(record.sig).ok_or(CallError::NoFunction)?;
+        if args.len() != usize::from(sig.count) {
+            return Err(CallError::ArgCount { expected: sig.count.into(), given: args.len() });
+        }
+        for (index, &value) in (0..sig.count).zip(args) {
+            let expected = container.param(&sig, index).ok_or(CallError::NoFunction)?;
+            if !accepts(expected, value) {
+                return Err(CallError::ArgType { index: index.into(), expected });
+            }
+        }
+        let site = Site::new(func, 0);
+        let range = self.stack.as_mut_ptr_range();
+        let (stack_start, stack_end) = (range.start as u64, range.end as u64);
+        let size = u64::from(frame::frame_bytes(record.slot_count));
+        let here = native_stack_pointer();
+        let outermost = self.context.entry_sp == 0;
+        if outermost {
+            let budget = self.native_stack.saturating_sub(NATIVE_RESERVE) as u64;
+            self.context.native_limit = here.saturating_sub(budget);
+            self.context.guard.store(self.context.native_limit, Ordering::SeqCst);
+            if self.context.poll_requests.load(Ordering::SeqCst) != 0 {
+                self.context.guard.store(super::context::POLL, Ordering::SeqCst);
+            }
+        }
+        if start < stack_start || start.saturating_add(size) > stack_end || here <= self.context.native_limit {
+            return Err(self.report(Trap::new(TrapKind::StackOverflow), site));
+        }
+        // The slots of the frame, found through the slice itself, so that no pointer is made from a number.
+        let first = usize::try_from((start - stack_start) / 8).unwrap_or(usize::MAX);
+        let Some(place) = self.stack.get_mut(first..) else {
+            return Err(self.report(Trap::new(TrapKind::StackOverflow), site));
+        };
+        let frame = place.as_mut_ptr();
+        if let Some(header) = place.first_mut() {
+            *header = site.0.into();
+        }
+        for (slot, value) in place.iter_mut().skip(1).zip(args) {
+            *slot = value.bits();
+        }
+        self.context.stack_end = stack_end;
+        self.context.globals = self.state.as_mut_ptr() as u64;
+        self.context.tables = container.section(Section::TableData).as_ptr() as u64;
+        self.context.entries = engine.functions().as_ptr() as u64;
+        self.context.services = (&raw const SERVICES) as u64;
+        let instance = &raw mut *self;
+        self.context.instance = instance as u64;
+        let status = match engine.mode() {
+            Mode::Interpreter => {
+                let saved = self.context.entry_sp;
+                self.context.entry_sp = here;
+                // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
+                // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
+                let status = unsafe { crate::interp::run(&raw mut (*instance).context, frame, func, 0) };
+                self.context.entry_sp = saved;
+                self.context.float_result = self.context.result;
+                status
+            }
+            Mode::Machine(enter) => {
+                let code = engine.functions().get(usize::from(func)).map_or(0, |e| e.code.load(Ordering::Acquire));
+                // SAFETY: the engine compiled the verified function to `code` and published it, and `enter` is its entry
+                // stub; frame and instance are as above.
+                unsafe { enter(&raw mut (*instance).context, frame, code) }
+            }
+        };
+        if status != 0 {
+            let site = Site(self.context.trap_site as u32);
+            let trap = Trap::decode(self.context.trap).unwrap_or(Trap::new(TrapKind::Unreachable));
+            return Err(self.report(trap, site));
+        }
+        if sig.result == TypeId::NONE {
+            return Ok(None);
+        }
+        let bank = sig.result.bank();
+        let bits = if bank == Bank::F64 { self.context.float_result } else { self.context.result };
+        Ok(Some(Value::from_slot(bank, bits)))
+    }
+
+    fn report(&self, trap: Trap, site: Site) -> CallError {
+        let container = self.engine.module().container();
+        let code = container.func(site.func().into()).and_then(|func| container.code(&func)).unwrap_or(&[]);
+        CallError::Trap(TrapReport { trap, func: site.func(), op: op_index(code, site.word().into()) })
+    }
+}
+
+/// The address of something on the native stack near its top.
+#[inline(never)]
+fn native_stack_pointer() -> u64 {
+    let here = 0u8;
+    (&raw const here) as u64
+}
+
+/// The place among `imports` of what the module's import `index` asks for.
+fn resolve<'e>(module: &Module<'e>, index: u32, imports: &[HostFn<'_>]) -> Result<u64, InstantiateError<'e>> {
+    let container = module.container();
+    let unknown = InstantiateError::Import { name: "?", mismatch: false };
+    let import = container.import(index).ok_or(unknown)?;
+    let name = container.text(import.name).ok_or(unknown)?;
+    let sig = container.sig(import.sig).ok_or(unknown)?;
+    let mut mismatch = false;
+    for (place, host) in (0..).zip(imports) {
+        if host.name != name {
+            continue;
+        }
+        let same = host.params.len() == usize::from(sig.count)
+            && host.result == sig.result
+            && (0..sig.count).zip(host.params).all(|(param, ty)| container.param(&sig, param) == Some(*ty));
+        if same {
+            return Ok(place);
+        }
+        mismatch = true;
+    }
+    Err(InstantiateError::Import { name, mismatch })
+}
+
+/// The initial bits of a global.
+fn initial(module: &Module<'_>, index: u32) -> Option<u64> {
+    let container = module.container();
+    let global = container.global(index)?;
+    match (global.ty.bank(), global.init) {
+        (Bank::I64 | Bank::F64, None) => Some(0),
+        (Bank::I64, Some(at)) => container.constant(at),
+        (Bank::F64, Some(at)) => Some(super::value::canonical(f64::from_bits(container.constant(at)?))),
+        (Bank::Cell, None) => Some(Cell::NULL.bits()),
+        (Bank::Cell, Some(at)) => literal(container, container.cell_const(at)?).map(Cell::bits),
+    }
+}
+
+/// The cell of a literal that needs no heap.
+pub(crate) fn literal(container: &Container<'_>, constant: CellConst) -> Option<Cell> {
+    match constant {
+        CellConst::Bool(value) => Some(Cell::bool(value)),
+        CellConst::Int(at) => Cell::int(container.constant(at)? as i64),
+        CellConst::Float(at) => Some(Cell::float(f64::from_bits(container.constant(at)?))),
+        CellConst::Str(at) => Cell::str(container.bytes(at)?),
+    }
+}
+
+static SERVICES: Services = super::services::SERVICES;

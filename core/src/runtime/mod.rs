@@ -1,0 +1,11 @@
+//! What runs beside the guest's code: cells, frames, the context that machine code sees, host functions and traps.
+
+pub mod cell;
+pub mod context;
+pub mod engine;
+pub mod frame;
+pub mod host;
+pub mod instance;
+pub(crate) mod services;
+pub mod trap;
+pub mod value;
