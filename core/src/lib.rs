@@ -5,6 +5,7 @@ pub mod asm;
 pub mod code;
 pub mod interp;
 pub mod jit;
+pub mod masm;
 pub mod runtime;
 pub mod vm3;
 

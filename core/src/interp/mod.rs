@@ -155,7 +155,7 @@ unsafe fn host_call(
 /// The bits of cell constant `index`, if it needs no heap.
 #[inline(never)]
 fn cell_constant(module: &Module<'_>, index: u32) -> Option<u64> {
-    literal(module, module.container().cell_const(index)?).map(Cell::bits)
+    literal(module.container(), module.container().cell_const(index)?).map(Cell::bits)
 }
 
 /// Runs function `func` from word `word` on, in the frame at `frame`, until that frame returns: 0 with the result in

@@ -40,8 +40,10 @@ pub struct Context {
     pub trap: u64,
     /// Where it happened.
     pub trap_site: u64,
-    /// The bits of the result of the last finished call from the host.
+    /// The bits of the result of the last finished call from the host, if it is an integer or a cell.
     pub result: u64,
+    /// The bits of that result if it is a float.
+    pub float_result: u64,
     /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
     /// registers.
     pub operands: [u64; 4],
@@ -137,6 +139,7 @@ impl Context {
             trap: 0,
             trap_site: 0,
             result: 0,
+            float_result: 0,
             operands: [0; 4],
             native_limit: 0,
             poll_requests: AtomicU64::new(0),

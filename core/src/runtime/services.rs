@@ -80,6 +80,10 @@ service! {
         let site = Site(site);
         // SAFETY: the template stored all registers in the frame, so the interpreter finds the state that it would have
         // itself; the module is verified, and a `deopt` is never the last op of a function.
-        unsafe { crate::interp::run(context, frame, site.func(), usize::from(site.word()) + 1) }
+        unsafe {
+            let status = crate::interp::run(context, frame, site.func(), usize::from(site.word()) + 1);
+            (*context).float_result = (*context).result;
+            status
+        }
     }
 }

@@ -453,19 +453,14 @@ impl<'a> Container<'a> {
     /// Entry `index` of the type section.
     pub fn composite_record(&self, index: u32) -> Option<Composite> {
         let [word] = self.record(Section::Types, index)?;
-        match halves(word) {
-            (0, shape) => Some(Composite::Obj(shape)),
-            (1, sig) => Some(Composite::Fn(sig)),
-            _ => None,
-        }
+        Composite::decode(word)
     }
 
     /// A signature.
     #[inline]
     pub fn sig(&self, index: u32) -> Option<Sig> {
         let [word] = self.record(Section::Sigs, index)?;
-        let (params, rest) = halves(word);
-        Some(Sig { params, count: rest as u16, result: TypeId((rest >> 16) as u16) })
+        Some(Sig::decode(word))
     }
 
     /// The type of parameter `index` of a signature.
@@ -575,6 +570,16 @@ impl Str {
 }
 
 impl Composite {
+    /// What a word describes.
+    #[inline]
+    pub const fn decode(word: u64) -> Option<Self> {
+        match halves(word) {
+            (0, shape) => Some(Self::Obj(shape)),
+            (1, sig) => Some(Self::Fn(sig)),
+            _ => None,
+        }
+    }
+
     /// Its word.
     pub const fn encode(self) -> [u64; 1] {
         match self {
@@ -585,6 +590,13 @@ impl Composite {
 }
 
 impl Sig {
+    /// What a word describes.
+    #[inline]
+    pub const fn decode(word: u64) -> Self {
+        let (params, rest) = halves(word);
+        Self { params, count: rest as u16, result: TypeId((rest >> 16) as u16) }
+    }
+
     /// Its word.
     pub const fn encode(self) -> [u64; 1] {
         [join(self.params, self.count as u32 | (self.result.0 as u32) << 16)]

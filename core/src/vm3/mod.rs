@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod op;
+pub mod text;
 pub mod types;
 pub mod verify;
 

@@ -1,0 +1,449 @@
+//! The macro assembler: one set of verbs, two ISAs behind it.
+//!
+//! A verb says what a template wants done with values, not how a machine does it. Its operands are places ([`Int`],
+//! [`Float`]): a machine register that a bytecode register is pinned to, or a slot of the frame. So each ISA picks its own
+//! best form for each mix of places (a memory operand on x86-64, a load into a scratch register on arm64), and a template
+//! stays one line. What machine registers exist and what each is for stands in one page per ISA: [`x64::convention`].
+//!
+//! Scratch registers never leave a verb: no verb takes or gives one, so no template can hold one across verbs.
+//!
+//! Rare halves of a verb (traps, polls, saturation) go behind the function's hot code: the macro assembler keeps a short
+//! list of them ([`Cold`]) and writes it out when the function ends, or between two ops when the list is full.
+
+pub mod x64;
+
+use crate::asm::{Buf, EmitError, Label};
+use crate::runtime::trap::{Site, Trap};
+
+/// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntReg(pub u8);
+
+/// A machine register for floats, by its machine number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloatReg(pub u8);
+
+/// Where an integer or a cell is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Int {
+    /// Pinned to a machine register.
+    Reg(IntReg),
+    /// In the frame, at this byte offset.
+    Slot(u32),
+}
+
+/// Where a float is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Float {
+    /// Pinned to a machine register.
+    Reg(FloatReg),
+    /// In the frame, at this byte offset.
+    Slot(u32),
+}
+
+/// An integer source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Src {
+    /// A place.
+    At(Int),
+    /// A literal.
+    Imm(i64),
+}
+
+/// A value of any bank that moves unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Any {
+    /// An integer or a cell.
+    Int(Int),
+    /// A float.
+    Float(Float),
+}
+
+/// A register of the pool that bytecode registers are pinned to.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolReg {
+    /// Its machine number.
+    pub number: u8,
+    /// Whether guest functions preserve it, so that it survives calls and whoever uses it saves it.
+    pub callee_saved: bool,
+}
+
+/// Integer operations on two sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum IntOp {
+    Add,
+    Sub,
+    Mul,
+    And,
+    Or,
+    Xor,
+    Shl,
+    Shr,
+    Ushr,
+    Rotl,
+    Min,
+    Max,
+}
+
+/// Divisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum DivOp {
+    Div,
+    Rem,
+    Udiv,
+    Urem,
+}
+
+impl DivOp {
+    /// Whether the operands are signed.
+    pub const fn signed(self) -> bool {
+        matches!(self, Self::Div | Self::Rem)
+    }
+
+    /// Whether the result is the remainder.
+    pub const fn remainder(self) -> bool {
+        matches!(self, Self::Rem | Self::Urem)
+    }
+}
+
+/// Integer operations on one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum IntUnary {
+    Neg,
+    Not,
+    Clz,
+    Ctz,
+    Popcnt,
+}
+
+/// Integer comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum Cond {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Ult,
+    Ule,
+    Ugt,
+    Uge,
+}
+
+/// Float comparisons; with a NaN all are false but `Ne`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum FloatCond {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// Float operations on two sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum FloatOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Min,
+    Max,
+    Copysign,
+}
+
+/// Float operations on one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the vm3 ops")]
+pub enum FloatUnary {
+    Neg,
+    Abs,
+    Sqrt,
+    Floor,
+    Ceil,
+    Trunc,
+    Nearest,
+}
+
+/// Words of the context that templates reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextWord {
+    /// [`crate::runtime::context::Context::globals`]
+    Globals,
+    /// [`crate::runtime::context::Context::tables`]
+    Tables,
+}
+
+/// Who is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// The function that is being compiled, at its own entry.
+    Own,
+    /// Another one, through the word at this byte offset in the engine's function table.
+    Entry(u32),
+}
+
+/// What a CPU can do beyond its ISA's baseline: an input to compilation, so that code for another machine can be made, and
+/// a kernel can leave out what it has not enabled. Whatever is missing is done by other instructions or by a service, with
+/// the same result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the CPU features")]
+pub struct Features {
+    pub popcnt: bool,
+    pub lzcnt: bool,
+    pub bmi1: bool,
+    pub bmi2: bool,
+    pub sse41: bool,
+    pub avx: bool,
+    pub fma: bool,
+}
+
+impl Features {
+    /// Everything that the backends can make use of.
+    pub const ALL: Self = Self { popcnt: true, lzcnt: true, bmi1: true, bmi2: true, sse41: true, avx: true, fma: true };
+}
+
+/// The places of the shared stubs in the code window, as offsets in bytes from its start. [`Masm::stubs`] emits them once
+/// an engine, and states each one's register contract.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stubs {
+    /// The entry from the host ([`crate::runtime::context::EnterFn`]).
+    pub enter: usize,
+    /// Ends the run with the trap whose bits are in the result register, at the site in the site register.
+    pub trap: usize,
+    /// The same with the trap of that [`crate::runtime::trap::TrapKind`] number.
+    pub trap_kind: [usize; 12],
+    /// A poll, or the end of the native stack. Preserves every register of the pools.
+    pub guard: usize,
+    /// Calls a host function.
+    pub host: usize,
+    /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools.
+    pub soft: usize,
+    /// Goes on in the interpreter until the frame returns, then returns its result.
+    pub deopt: usize,
+    /// One past the last byte of all stubs.
+    pub end: usize,
+}
+
+/// Where emission happens and what it may assume.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The offset in the code window of the buffer's first byte.
+    pub offset: usize,
+    /// What the CPU can do.
+    pub features: Features,
+    /// The stubs in the same window.
+    pub stubs: Stubs,
+    /// The function that is compiled.
+    pub func: u16,
+}
+
+/// The rare half of a verb.
+#[derive(Clone, Copy, Debug)]
+pub struct Cold {
+    /// Where it starts.
+    pub label: Label,
+    /// Where the hot code goes on; an offset in the buffer.
+    pub back: usize,
+    /// What it does.
+    pub kind: ColdKind,
+}
+
+/// What a rare half does.
+#[derive(Clone, Copy, Debug)]
+pub enum ColdKind {
+    /// Ends the run.
+    Trap {
+        /// The trap.
+        trap: Trap,
+        /// Where.
+        site: Site,
+    },
+    /// Polls, and goes back.
+    Guard {
+        /// Where.
+        site: Site,
+    },
+    /// The ends of the range of [`Masm::float_to_int`], and NaN; then back.
+    Saturate {
+        /// The destination.
+        d: Int,
+        /// The float that does not fit.
+        x: Float,
+    },
+    /// A signed division whose divisor is -1, which a machine may refuse; then back.
+    DivideByMinusOne {
+        /// The destination.
+        d: Int,
+        /// The dividend.
+        x: Int,
+        /// Whether the remainder is wanted.
+        remainder: bool,
+    },
+    /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN; then back.
+    FloatMinMax {
+        /// Which.
+        max: bool,
+    },
+}
+
+/// The registers that a function must preserve for its caller, because it pins something to them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Saved {
+    /// A bit for each integer register, by machine number.
+    pub ints: u32,
+    /// A bit for each float register, by machine number.
+    pub floats: u32,
+}
+
+/// Functions start at multiples of this many bytes.
+pub const FUNCTION_ALIGN: usize = 16;
+
+/// Rare halves that a macro assembler keeps before it writes them out.
+pub const COLD_CAPACITY: usize = 48;
+
+/// A macro assembler for one ISA, over one buffer: the verbs of all families.
+///
+/// Verbs read all their sources before they write their destination, so a destination may be one of the sources. What a
+/// verb cannot do (a buffer that is full, a branch that does not reach) shows in [`Masm::check`].
+pub trait Masm<'m>: Ints + Floats + Flow + Calls + Sized {
+    /// The registers that integers are pinned to, the cheapest first.
+    const INT_POOL: &'static [PoolReg];
+    /// The registers that floats are pinned to, the cheapest first.
+    const FLOAT_POOL: &'static [PoolReg];
+
+    /// A macro assembler that appends to `buf`.
+    fn new(buf: Buf<'m>, place: Place) -> Self;
+
+    /// Emits the shared stubs and states their places. The buffer must start at the window's start.
+    fn stubs(&mut self) -> Stubs;
+
+    /// Whether all went well so far: asked once a template.
+    fn check(&self) -> Result<(), EmitError>;
+
+    /// The offset in the buffer at which the next instruction goes.
+    fn pos(&self) -> usize;
+
+    /// Writes out the rare halves. Nothing may fall into the place where this is called.
+    fn flush_cold(&mut self);
+
+    /// Writes out the rare halves behind a jump around them, if the list may overflow in the next template.
+    fn relieve_cold(&mut self);
+
+    /// Pads with instructions that fault to the alignment that the next function wants, and says how many bytes were
+    /// emitted before, if all went well.
+    fn finish(self) -> Result<usize, EmitError>;
+}
+
+/// Verbs on integers and cells.
+pub trait Ints {
+    /// Moves an integer or a cell.
+    fn mov(&mut self, d: Int, s: Src);
+    /// An integer operation.
+    fn int(&mut self, op: IntOp, d: Int, x: Int, y: Src);
+    /// A division; a zero divisor traps `division_by_zero` at `site`.
+    fn divide(&mut self, op: DivOp, d: Int, x: Int, y: Src, site: Site);
+    /// An integer operation on one source.
+    fn int_unary(&mut self, op: IntUnary, d: Int, x: Int);
+    /// 1 if the comparison holds, else 0.
+    fn compare(&mut self, cond: Cond, d: Int, x: Int, y: Src);
+    /// `x` if `cond` is not 0, else `y`.
+    fn select(&mut self, d: Int, cond: Int, x: Int, y: Int);
+}
+
+/// Verbs on floats.
+pub trait Floats {
+    /// Moves a float.
+    fn float_mov(&mut self, d: Float, s: Float);
+    /// Makes a float from its bits.
+    fn float_const(&mut self, d: Float, bits: u64);
+    /// A float operation.
+    fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float);
+    /// A float operation on one source.
+    fn float_unary(&mut self, op: FloatUnary, d: Float, x: Float);
+    /// `x * y + z`, rounded once.
+    fn fma(&mut self, d: Float, x: Float, y: Float, z: Float);
+    /// 1 if the comparison holds, else 0.
+    fn float_compare(&mut self, cond: FloatCond, d: Int, x: Float, y: Float);
+    /// `x` if `cond` is not 0, else `y`.
+    fn float_select(&mut self, d: Float, cond: Int, x: Float, y: Float);
+    /// An integer as a float, rounded to nearest.
+    fn int_to_float(&mut self, d: Float, x: Int);
+    /// A float truncated to an integer; saturates, and NaN gives 0.
+    fn float_to_int(&mut self, d: Int, x: Float);
+    /// The bits of a float, with NaN made canonical.
+    fn float_bits(&mut self, d: Int, x: Float);
+    /// A float of these bits.
+    fn float_from_bits(&mut self, d: Float, x: Int);
+}
+
+/// Verbs of control flow inside a function.
+pub trait Flow {
+    /// Binds a label here.
+    fn bind(&mut self, label: &mut Label);
+    /// A loop head: polls.
+    fn loop_head(&mut self, site: Site);
+    /// Goes to a label.
+    fn jump(&mut self, label: &mut Label);
+    /// Goes to a label if the comparison holds.
+    fn branch(&mut self, cond: Cond, x: Int, y: Src, label: &mut Label);
+    /// Goes to a label if the comparison holds.
+    fn float_branch(&mut self, cond: FloatCond, x: Float, y: Float, label: &mut Label);
+    /// Starts a dispatch over `count` targets, which as many calls of [`Flow::switch_case`] must follow: goes to
+    /// `default` if `x` is not below `count` as an unsigned number, else to the case of that number.
+    fn switch(&mut self, x: Int, count: u32, default: &mut Label);
+    /// The next case of a dispatch.
+    fn switch_case(&mut self, label: &mut Label);
+    /// Ends the run with a trap.
+    fn trap(&mut self, trap: Trap, site: Site);
+}
+
+/// Verbs of functions, calls, the frame and the memory behind the context.
+pub trait Calls {
+    /// Starts a function: marks its entry, polls and checks the native stack unless it is a leaf, and saves the registers
+    /// of `saved` that the convention makes the callee's to save.
+    fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved);
+    /// Restores what [`Calls::prologue`] saved and returns; the result is where [`Calls::result`] put it.
+    fn epilogue(&mut self, saved: &Saved);
+    /// Puts a value where the convention wants a function's result.
+    fn result(&mut self, value: Any);
+    /// Goes on in the interpreter behind the op at `site`, and takes its result as this function's. All registers are
+    /// stored already.
+    fn deopt(&mut self, site: Site);
+
+    /// Traps `stack_overflow` at `site` unless a frame that ends `end` bytes from the start of this one fits on the VM
+    /// stack.
+    fn check_stack(&mut self, end: u32, site: Site);
+    /// Writes a value of 8 bytes at a byte offset from the start of this frame, also beyond its end.
+    fn store(&mut self, offset: u32, value: Any);
+    /// Writes the same 64 bits to `count` slots from a byte offset on.
+    fn fill(&mut self, offset: u32, count: u32, bits: u64);
+    /// Exchanges the 8 bytes at two byte offsets from the start of this frame.
+    fn exchange(&mut self, x: u32, y: u32);
+    /// Loads 8 bytes from a byte offset from the start of this frame into a place.
+    fn load(&mut self, value: Any, offset: u32);
+    /// Calls a function whose frame is laid out `frame` bytes from the start of this one, but for its header.
+    fn call(&mut self, callee: Callee, frame: u32, site: Site);
+    /// Takes the result of the call before it.
+    fn take_result(&mut self, d: Any);
+    /// Leaves this function for another that reuses its frame; restores what [`Calls::prologue`] saved.
+    fn tail(&mut self, callee: Callee, saved: &Saved);
+    /// Calls import `index` with its frame `frame` bytes from the start of this one.
+    fn host(&mut self, index: u32, frame: u32, site: Site);
+
+    /// Loads word `index` behind the address in a context word.
+    fn load_word(&mut self, d: Any, base: ContextWord, index: u32);
+    /// Stores word `index` behind the address in a context word; a float's NaN is made canonical.
+    fn store_word(&mut self, base: ContextWord, index: u32, s: Any);
+    /// Loads word `start + x` behind the address in a context word; traps `out_of_bounds` at `site` unless `x` is below
+    /// `len` as an unsigned number.
+    fn load_element(&mut self, d: Int, base: ContextWord, start: u32, len: u32, x: Int, site: Site);
+}

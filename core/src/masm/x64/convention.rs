@@ -1,0 +1,71 @@
+//! The register convention of guest code on x86-64.
+//!
+//! | register | role | across a call of a guest function |
+//! |---|---|---|
+//! | rsp | native stack: return addresses and saved registers only; not aligned, stubs align it | kept |
+//! | rbp | context ([`crate::runtime::context::Context`]) | kept |
+//! | rbx | frame: the start of the running function's frame | kept: the caller moves it to the callee's and back |
+//! | rax | scratch; result of i64 and cells | lost |
+//! | rcx, rdx | scratch (shift counts, division) | lost |
+//! | rsi, rdi, r8 to r11 | pool of integers | lost |
+//! | r12 to r15 | pool of integers | kept: a function that pins to them saves them |
+//! | xmm0 | scratch; result of f64 | lost |
+//! | xmm1 | scratch | lost |
+//! | xmm2 to xmm7 | pool of floats | lost |
+//! | xmm8 to xmm15 | pool of floats | kept: a function that pins to them saves them |
+//!
+//! Arguments lie in the callee's frame. Flags hold nothing between verbs. The direction flag is clear, MXCSR is its default
+//! (round to nearest, no flushing, all exceptions masked), as the entry stub sets it.
+//!
+//! Calls to Rust follow the System V ABI (AMD64 supplement, 3.2) on every system. It keeps rbx, rbp and r12 to r15, so of
+//! what guest functions keep a stub has to save xmm8 to xmm15 only.
+
+use crate::asm::x64::{Gpr, Xmm};
+use crate::masm::PoolReg;
+
+/// Holds the context's address.
+pub const CONTEXT: Gpr = Gpr::Rbp;
+/// Holds the frame's address.
+pub const FRAME: Gpr = Gpr::Rbx;
+/// Result of integers and cells, and the first scratch register.
+pub const RESULT: Gpr = Gpr::Rax;
+/// Result of floats, and the first scratch register for floats.
+pub const FLOAT_RESULT: Xmm = Xmm::Xmm0;
+/// The site that a stub is told.
+pub const SITE: Gpr = Gpr::Rdx;
+
+const fn pool(number: u8, callee_saved: bool) -> PoolReg {
+    PoolReg { number, callee_saved }
+}
+
+/// The integer pool: first those that cost nothing in a leaf.
+pub const INT_POOL: [PoolReg; 10] = [
+    pool(Gpr::Rsi as u8, false),
+    pool(Gpr::Rdi as u8, false),
+    pool(Gpr::R8 as u8, false),
+    pool(Gpr::R9 as u8, false),
+    pool(Gpr::R10 as u8, false),
+    pool(Gpr::R11 as u8, false),
+    pool(Gpr::R12 as u8, true),
+    pool(Gpr::R13 as u8, true),
+    pool(Gpr::R14 as u8, true),
+    pool(Gpr::R15 as u8, true),
+];
+
+/// The float pool: first those that cost nothing in a leaf.
+pub const FLOAT_POOL: [PoolReg; 14] = [
+    pool(Xmm::Xmm2 as u8, false),
+    pool(Xmm::Xmm3 as u8, false),
+    pool(Xmm::Xmm4 as u8, false),
+    pool(Xmm::Xmm5 as u8, false),
+    pool(Xmm::Xmm6 as u8, false),
+    pool(Xmm::Xmm7 as u8, false),
+    pool(Xmm::Xmm8 as u8, true),
+    pool(Xmm::Xmm9 as u8, true),
+    pool(Xmm::Xmm10 as u8, true),
+    pool(Xmm::Xmm11 as u8, true),
+    pool(Xmm::Xmm12 as u8, true),
+    pool(Xmm::Xmm13 as u8, true),
+    pool(Xmm::Xmm14 as u8, true),
+    pool(Xmm::Xmm15 as u8, true),
+];

@@ -1,0 +1,94 @@
+//! Control flow on x86-64.
+
+use super::convention::SITE;
+use super::{B8, X64, context, field, slot, xmm};
+use crate::asm::Label;
+use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Xmm};
+use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
+use crate::runtime::trap::{Site, Trap};
+
+/// Bytes of a case of a dispatch: a jump with a 32-bit displacement.
+const CASE: usize = 5;
+
+impl Flow for X64<'_> {
+    #[inline]
+    fn bind(&mut self, label: &mut Label) {
+        self.asm.bind(label);
+    }
+
+    fn loop_head(&mut self, site: Site) {
+        self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
+        self.cold_if(Cc::B, ColdKind::Guard { site });
+    }
+
+    fn jump(&mut self, label: &mut Label) {
+        self.asm.jmp(label);
+    }
+
+    fn branch(&mut self, cond: Cond, x: Int, y: Src, label: &mut Label) {
+        self.cmp(x, y);
+        self.asm.jcc(super::ints::cc(cond), label);
+    }
+
+    fn float_branch(&mut self, cond: FloatCond, x: Float, y: Float, label: &mut Label) {
+        // UCOMISD sets CF for below, ZF for equal, and both and PF for unordered.
+        let (first, second) = match cond {
+            FloatCond::Lt | FloatCond::Le => (y, x),
+            _ => (x, y),
+        };
+        let first = self.in_xmm(first, Xmm::Xmm0);
+        match second {
+            Float::Reg(reg) => self.asm.ucomisd_rr(first, xmm(reg.0)),
+            Float::Slot(at) => self.asm.ucomisd_rm(first, slot(at)),
+        }
+        match cond {
+            FloatCond::Lt | FloatCond::Gt => self.asm.jcc(Cc::A, label),
+            FloatCond::Le | FloatCond::Ge => self.asm.jcc(Cc::Ae, label),
+            FloatCond::Ne => {
+                self.asm.jcc(Cc::Ne, label);
+                self.asm.jcc(Cc::P, label);
+            }
+            FloatCond::Eq => {
+                let mut over = Label::new();
+                self.asm.jcc(Cc::P, &mut over);
+                self.asm.jcc(Cc::E, label);
+                self.asm.bind(&mut over);
+            }
+        }
+    }
+
+    fn switch(&mut self, x: Int, count: u32, default: &mut Label) {
+        let x = self.in_gpr(x, Gpr::Rcx);
+        self.alu(Alu::Cmp, x, Src::Imm(count.into()), Gpr::Rdx);
+        self.asm.jcc(Cc::Ae, default);
+        // The cases are jumps of 5 bytes: their address is the table's plus 5 x.
+        let mut table = Label::new();
+        self.asm.lea_label(Gpr::Rax, &mut table);
+        if let (Some(five), Some(sum)) =
+            (Mem::indexed(x, x, Scale::X4, 0), Mem::indexed(Gpr::Rax, Gpr::Rdx, Scale::X1, 0))
+        {
+            self.asm.lea(B8, Gpr::Rdx, five);
+            self.asm.lea(B8, Gpr::Rax, sum);
+        }
+        self.asm.jmp_r(Gpr::Rax);
+        self.asm.bind(&mut table);
+    }
+
+    fn switch_case(&mut self, label: &mut Label) {
+        let start = self.asm.buf.pos();
+        self.asm.jmp(label);
+        self.asm.nop(CASE.saturating_sub(self.asm.buf.pos().wrapping_sub(start)));
+    }
+
+    fn trap(&mut self, trap: Trap, site: Site) {
+        self.asm.mov_ri(SITE, site.0.into());
+        let stubs = self.place.stubs;
+        let stub = if trap.kind.has_payload() {
+            self.asm.mov_ri(Gpr::Rax, trap.encode());
+            stubs.trap
+        } else {
+            stubs.trap_kind.get(trap.kind as usize).copied().unwrap_or(stubs.trap)
+        };
+        self.asm.jmp_outside(self.stub(stub));
+    }
+}

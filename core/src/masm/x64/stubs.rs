@@ -1,0 +1,149 @@
+//! The shared stubs on x86-64. Each one's contract stands above it; what it does not name it preserves as the convention
+//! says.
+
+use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, RESULT, SITE};
+use super::{B4, B8, X64, context, field, gpr, xmm};
+use crate::asm::Label;
+use crate::asm::x64::{Alu, Cc, Gpr, Mem};
+use crate::masm::{PoolReg, Stubs};
+use crate::runtime::context::Services;
+use crate::runtime::trap::TrapKind;
+use core::mem::offset_of;
+
+/// What System V keeps and a host expects back, in the order in which it is saved (AMD64 supplement, 3.2.1).
+const HOST_SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
+
+/// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
+const MXCSR: i32 = 0x1F80;
+
+impl X64<'_> {
+    /// Emits all stubs.
+    pub(super) fn emit_stubs(&mut self) -> Stubs {
+        let mut stubs = Stubs::default();
+        let mut leave = Label::new();
+        let mut unwind = Label::new();
+
+        stubs.enter = self.asm.buf.pos();
+        self.enter(&mut leave);
+
+        // Ends the run: rax holds the trap's bits, rdx the site. Does not return.
+        self.asm.align(16);
+        stubs.trap = self.asm.buf.pos();
+        self.asm.mov_mr(B8, context(field::TRAP), RESULT);
+        self.asm.mov_mr(B8, context(field::TRAP_SITE), SITE);
+        self.asm.bind(&mut unwind);
+        self.asm.mov_rm(B8, Gpr::Rsp, context(field::ENTRY_SP));
+        self.asm.mov_ri(RESULT, 1);
+        self.asm.jmp(&mut leave);
+
+        // Ends the run with one kind of trap: rdx holds the site. Does not return.
+        for (kind, _) in TrapKind::ALL {
+            if let Some(place) = stubs.trap_kind.get_mut(kind as usize) {
+                *place = self.asm.buf.pos();
+            }
+            self.asm.mov_ri(RESULT, kind as u64);
+            self.asm.jmp_to(stubs.trap);
+        }
+
+        // rdx holds the site. Uses rax, rcx, rdx, xmm0, xmm1.
+        self.asm.align(16);
+        stubs.guard = self.asm.buf.pos();
+        // The stack pointer as the guest compared it: above the return address of this call.
+        self.asm.lea(B8, Gpr::Rax, Mem::base(Gpr::Rsp, 8));
+        self.service(offset_of!(Services, guard), |_| true, None, &mut unwind);
+        self.asm.ret();
+
+        // rax holds the operation, the context the operands and then the result. Uses rax, rcx, rdx, xmm0, xmm1.
+        self.asm.align(16);
+        stubs.soft = self.asm.buf.pos();
+        self.service(offset_of!(Services, soft), |_| true, None, &mut unwind);
+        self.asm.ret();
+
+        // rax holds the import, rcx its frame, rdx the site. Uses all that calls may.
+        self.asm.align(16);
+        stubs.host = self.asm.buf.pos();
+        self.service(offset_of!(Services, host_call), |reg| reg.callee_saved, Some(Gpr::Rcx), &mut unwind);
+        self.asm.ret();
+
+        // rdx holds the site. Gives the function's result in rax or xmm0. Uses all that calls may.
+        self.asm.align(16);
+        stubs.deopt = self.asm.buf.pos();
+        self.service(offset_of!(Services, deopt), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.mov_rm(B8, RESULT, context(field::RESULT));
+        self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
+        self.asm.ret();
+
+        self.asm.align(16);
+        stubs.end = self.asm.buf.pos();
+        stubs
+    }
+
+    /// The entry from the host: rdi holds the context, rsi the frame, rdx the code. Gives 0, or 1 for a trap, in rax.
+    /// Saves what System V and the MXCSR's callee-saved control bits demand, and the entry around this one.
+    fn enter(&mut self, leave: &mut Label) {
+        for reg in HOST_SAVED {
+            self.asm.push_r(reg);
+        }
+        self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, 8);
+        self.asm.stmxcsr(Mem::base(Gpr::Rsp, 0));
+        self.asm.mov_mi(B4, Mem::base(Gpr::Rsp, 4), MXCSR);
+        self.asm.ldmxcsr(Mem::base(Gpr::Rsp, 4));
+        self.asm.mov_rr(B8, CONTEXT, Gpr::Rdi);
+        self.asm.mov_rr(B8, FRAME, Gpr::Rsi);
+        self.asm.push_m(context(field::ENTRY_SP));
+        self.asm.mov_mr(B8, context(field::ENTRY_SP), Gpr::Rsp);
+        self.asm.call_r(Gpr::Rdx);
+        self.asm.mov_mr(B8, context(field::RESULT), RESULT);
+        self.asm.movsd_mr(context(field::FLOAT_RESULT), FLOAT_RESULT);
+        self.asm.alu_rr(Alu::Xor, B4, RESULT, RESULT);
+        self.asm.bind(leave);
+        self.asm.pop_m(context(field::ENTRY_SP));
+        self.asm.ldmxcsr(Mem::base(Gpr::Rsp, 0));
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rsp, 8);
+        for reg in HOST_SAVED.into_iter().rev() {
+            self.asm.pop_r(reg);
+        }
+        self.asm.ret();
+    }
+
+    /// Calls a service with the context, the frame (or what `frame` holds), the site in rdx and the operand in rax, with
+    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it does not give 0.
+    fn service(&mut self, at: usize, keep: fn(&PoolReg) -> bool, frame: Option<Gpr>, unwind: &mut Label) {
+        let ints = || INT_POOL.iter().filter(|reg| keep(reg) && !HOST_SAVED.contains(&gpr(reg.number)));
+        let floats = || FLOAT_POOL.iter().filter(|reg| keep(reg));
+        // r12 keeps the stack pointer over the call, which must be made with it at a multiple of 16 (3.2.2).
+        self.asm.push_r(Gpr::R12);
+        for reg in ints() {
+            self.asm.push_r(gpr(reg.number));
+        }
+        let room = 8 * floats().count() as i32;
+        self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, room);
+        for (place, reg) in (0..).zip(floats()) {
+            self.asm.movsd_mr(Mem::base(Gpr::Rsp, 8 * place), xmm(reg.number));
+        }
+        self.asm.mov_rr(B8, Gpr::R12, Gpr::Rsp);
+        self.asm.alu_ri(Alu::And, B8, Gpr::Rsp, -16);
+        self.asm.mov_rr(B8, Gpr::Rsi, frame.unwrap_or(FRAME));
+        self.asm.mov_rr(B8, Gpr::Rcx, Gpr::Rax);
+        self.asm.mov_rr(B8, Gpr::Rdi, CONTEXT);
+        self.asm.mov_rm(B8, Gpr::Rax, context(field::SERVICES));
+        self.asm.call_m(Mem::base(Gpr::Rax, at as i32));
+        self.asm.mov_rr(B8, Gpr::Rsp, Gpr::R12);
+        self.asm.test_rr(B8, Gpr::Rax, Gpr::Rax);
+        self.asm.jcc(Cc::Ne, unwind);
+        for (place, reg) in (0..).zip(floats()) {
+            self.asm.movsd_rm(xmm(reg.number), Mem::base(Gpr::Rsp, 8 * place));
+        }
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rsp, room);
+        let mut kept: heapless::Vec<Gpr, { INT_POOL.len() }> = heapless::Vec::new();
+        for reg in ints() {
+            if kept.push(gpr(reg.number)).is_err() {
+                break;
+            }
+        }
+        for reg in kept.into_iter().rev() {
+            self.asm.pop_r(reg);
+        }
+        self.asm.pop_r(Gpr::R12);
+    }
+}

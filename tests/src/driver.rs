@@ -1,0 +1,183 @@
+//! Runs groups through an engine in memory that the host lends.
+
+use crate::{Case, Coverage, Expect, Group, host};
+use core::fmt;
+use opstamp::jit::Options;
+use opstamp::runtime::context::Entry;
+use opstamp::vm3::container::Section;
+use opstamp::vm3::op::Op;
+use opstamp::vm3::text;
+use opstamp::{CallError, CodeMemory, Engine, Instance, InstanceMemory, Module, TrapReport, Value};
+
+/// Sizes of [`Memory`] that suffice for the suite.
+pub mod need {
+    /// Words of container.
+    pub const WORDS: usize = 256 * 1024;
+    /// Words of scratch.
+    pub const SCRATCH: usize = 512 * 1024;
+    /// Words of VM stack.
+    pub const STACK: usize = 16 * 1024;
+    /// Words of state.
+    pub const STATE: usize = 256;
+    /// Entries of the function table.
+    pub const FUNCTIONS: usize = 512;
+    /// Bytes of native stack.
+    pub const NATIVE_STACK: usize = 512 * 1024;
+    /// Bytes of code memory.
+    pub const CODE: usize = 4 * 1024 * 1024;
+}
+
+/// What the host lends. The sizes in [`need`] suffice for the suite.
+pub struct Memory<'m> {
+    /// The container of a module.
+    pub words: &'m mut [u64],
+    /// Scratch of assembler, verifier and compiler.
+    pub scratch: &'m mut [u64],
+    /// The VM stack.
+    pub stack: &'m mut [u64],
+    /// Globals and imports.
+    pub state: &'m mut [u64],
+    /// The function table.
+    pub functions: &'m mut [Entry],
+    /// Bytes of native stack that are free.
+    pub native_stack: usize,
+}
+
+/// How to run a group.
+pub enum Runner<'r> {
+    /// By the interpreter.
+    Interpreter,
+    /// As machine code in this memory.
+    MachineCode(&'r mut dyn CodeMemory, &'r Options),
+}
+
+/// What went wrong.
+pub enum Failure<'f> {
+    /// The module did not come to run: the stage, and the error's own words.
+    Load {
+        /// What was tried.
+        stage: &'static str,
+        /// The error.
+        error: &'f dyn fmt::Display,
+    },
+    /// The module does not contain the op that a case is about.
+    Absent {
+        /// The op.
+        op: Op,
+    },
+    /// A call did something else than expected.
+    Wrong {
+        /// The case.
+        case: &'f Case<'f>,
+        /// What it did.
+        found: Result<Option<Value>, CallError>,
+    },
+    /// A global has another value than expected.
+    Global {
+        /// The case.
+        case: &'f Case<'f>,
+        /// The global.
+        index: u32,
+        /// Its value.
+        found: Option<Value>,
+    },
+}
+
+impl fmt::Display for Failure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load { stage, error } => write!(f, "could not {stage}: {error}"),
+            Self::Absent { op } => write!(f, "a case is about {op:?}, which the module does not contain"),
+            Self::Wrong { case, found } => {
+                write!(f, "{}({:?}): expected {:?}, found {found:?}", case.func, case.args, case.expect)
+            }
+            Self::Global { case, index, found } => {
+                let expected = usize::try_from(*index).ok().and_then(|index| case.globals.get(index));
+                write!(f, "{}({:?}): expected {expected:?} in global {index}, found {found:?}", case.func, case.args)
+            }
+        }
+    }
+}
+
+/// Whether two values are the same to vm3: by bits, all NaNs equal.
+pub fn same(x: Value, y: Value) -> bool {
+    x.bank() == y.bank() && x.bits() == y.bits()
+}
+
+/// Runs a group: counts its cases in `coverage` and reports what fails. Gives the number of cases that passed.
+pub fn run(
+    group: &Group<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    coverage: &mut Coverage,
+    report: &mut dyn FnMut(&Failure<'_>),
+) -> u32 {
+    macro_rules! load {
+        ($stage:literal, $result:expr) => {
+            match $result {
+                Ok(value) => value,
+                Err(error) => {
+                    report(&Failure::Load { stage: $stage, error: &error });
+                    return 0;
+                }
+            }
+        };
+    }
+    let used = load!("assemble", text::assemble(group.text, memory.words, memory.scratch, &mut |_| {}));
+    let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
+    let functions = &mut *memory.functions;
+    let engine = match runner {
+        Runner::Interpreter => Engine::interpreter(module, functions),
+        Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
+    };
+    let engine = load!("make an engine", engine);
+    let imports = host::imports();
+    let stack = match group.stack_words {
+        None => &mut *memory.stack,
+        Some(words) => &mut memory.stack[..words],
+    };
+    let instance_memory = InstanceMemory { stack, state: &mut *memory.state, native_stack: memory.native_stack };
+    let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
+    let mut passed = 0;
+    let mut seen = Coverage::new();
+    group.cases(&mut |case| {
+        if seen.of(case.op) == 0 {
+            seen.count(case.op);
+            let mut words = module.container().section(Section::Code).iter();
+            if !words.any(|&word| Op::from_code(word as u8) == Some(case.op)) {
+                report(&Failure::Absent { op: case.op });
+            }
+        }
+        coverage.count(case.op);
+        if check(&mut instance, case, report) {
+            passed += 1;
+        }
+    });
+    passed
+}
+
+fn check(instance: &mut Instance<'_>, case: &Case<'_>, report: &mut dyn FnMut(&Failure<'_>)) -> bool {
+    instance.reset();
+    let found = instance.call(case.func, case.args);
+    let right = match (case.expect, found) {
+        (Expect::Returns(None), Ok(None)) => true,
+        (Expect::Returns(Some(wanted)), Ok(Some(value))) => same(wanted, value),
+        (Expect::Traps { trap, func, op }, Err(CallError::Trap(at))) => {
+            let func = instance.engine().module().func_index(func);
+            func.is_some_and(|func| at == TrapReport { trap, func, op })
+        }
+        _ => false,
+    };
+    if !right {
+        report(&Failure::Wrong { case, found });
+        return false;
+    }
+    for (index, &wanted) in (0..).zip(case.globals) {
+        let found = instance.global(index);
+        if !found.is_some_and(|found| same(wanted, found)) {
+            report(&Failure::Global { case, index, found });
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,97 @@
+//! What the hosted tests share: the engines of this host, and their memory.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use opstamp::EngineError;
+use opstamp::jit::Options;
+use opstamp::runtime::context::Entry;
+use opstamp_platform::HostCode;
+use opstamp_tests::driver::{Memory, Runner, need};
+
+/// An engine of this host: its name, and the options of the compiler unless it interprets.
+pub struct EngineUnderTest {
+    pub name: &'static str,
+    pub options: Option<Options>,
+}
+
+/// All engines of this host.
+pub fn engines() -> Vec<EngineUnderTest> {
+    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None }];
+    if machine_code_available() {
+        let all = Options { features: opstamp_platform::features(), ..Options::default() };
+        let in_frame = Options { max_pinned: 0, ..all };
+        let plain = Options::default();
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all) });
+        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame) });
+        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain) });
+    }
+    engines
+}
+
+/// Whether the compiler knows this host's machine.
+fn machine_code_available() -> bool {
+    let mut room = Room::new();
+    let memory = room.memory();
+    let words = opstamp::vm3::text::assemble("func f()\n  ret\nend\n", memory.words, memory.scratch, &mut |_| {});
+    let module = opstamp::Module::verify(&memory.words[..words.expect("assembles")], memory.scratch).expect("verifies");
+    let mut code = HostCode::new(need::CODE).expect("code memory");
+    let engine =
+        opstamp::Engine::machine_code(module, memory.functions, &mut code, memory.scratch, &Options::default());
+    !matches!(engine, Err(EngineError::Compile(opstamp::jit::CompileError::Host)))
+}
+
+/// Memory for the driver.
+pub struct Room {
+    words: Vec<u64>,
+    scratch: Vec<u64>,
+    stack: Vec<u64>,
+    state: Vec<u64>,
+    functions: Vec<Entry>,
+    pub code: HostCode,
+}
+
+impl Room {
+    pub fn new() -> Self {
+        Self {
+            words: vec![0; need::WORDS],
+            scratch: vec![0; need::SCRATCH],
+            stack: vec![0; need::STACK],
+            state: vec![0; need::STATE],
+            functions: (0..need::FUNCTIONS).map(|_| Entry::default()).collect(),
+            code: HostCode::new(need::CODE).expect("code memory"),
+        }
+    }
+
+    pub fn memory(&mut self) -> Memory<'_> {
+        self.parts().0
+    }
+
+    /// The memory, and the code memory beside it.
+    pub fn parts(&mut self) -> (Memory<'_>, &mut HostCode) {
+        let memory = Memory {
+            words: &mut self.words,
+            scratch: &mut self.scratch,
+            stack: &mut self.stack,
+            state: &mut self.state,
+            functions: &mut self.functions,
+            native_stack: need::NATIVE_STACK,
+        };
+        (memory, &mut self.code)
+    }
+}
+
+/// How the driver runs this engine.
+pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut HostCode) -> Runner<'r> {
+    match &engine.options {
+        None => Runner::Interpreter,
+        Some(options) => Runner::MachineCode(code, options),
+    }
+}
+
+/// Runs `work` on a thread whose native stack has room for what [`need::NATIVE_STACK`] promises.
+pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(16 * need::NATIVE_STACK);
+        let thread = builder.spawn_scoped(scope, work).expect("a thread");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

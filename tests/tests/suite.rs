@@ -1,0 +1,81 @@
+//! The shared suite through every engine of this host, and checks of the suite itself.
+
+mod common;
+
+use common::{Room, engines, runner, with_stack};
+use opstamp_tests::oracle::{canonical, oracle};
+use opstamp_tests::values::{FLOATS, INTS};
+use opstamp_tests::{Coverage, SOURCE_BYTES, driver, suite};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Failures that are printed for one engine.
+const SHOWN: u32 = 20;
+
+#[test]
+fn every_engine_passes() {
+    with_stack(|| {
+        for engine in engines() {
+            let started = Instant::now();
+            let mut room = Room::new();
+            let mut source = vec![0; SOURCE_BYTES];
+            let (mut groups, mut passed, mut failed) = (0, 0, 0);
+            let mut longest = 0;
+            let mut coverage = Coverage::new();
+            suite(&mut source, &mut |group| {
+                let (mut memory, code) = room.parts();
+                longest = longest.max(group.text.len());
+                groups += 1;
+                passed += driver::run(group, &mut memory, runner(&engine, code), &mut coverage, &mut |failure| {
+                    failed += 1;
+                    if failed <= SHOWN {
+                        println!("{}: {}: {failure}", engine.name, group.name);
+                    }
+                });
+            });
+            println!(
+                "suite: {passed} cases passed on {} ({groups} modules of at most {longest} bytes, {:?})",
+                engine.name,
+                started.elapsed()
+            );
+            assert_eq!(failed, 0, "cases failed on {}", engine.name);
+            let missing: Vec<_> = coverage.missing().collect();
+            assert!(missing.is_empty(), "ops without a case: {missing:?}");
+        }
+    });
+}
+
+/// The float functions of the oracle that it has from a library, against the host's own.
+#[test]
+fn oracle_agrees_with_the_host() {
+    type Host = fn(f64) -> f64;
+    let one: BTreeMap<&str, Host> = BTreeMap::from([
+        ("f64.sqrt", f64::sqrt as Host),
+        ("f64.floor", f64::floor),
+        ("f64.ceil", f64::ceil),
+        ("f64.trunc", f64::trunc),
+        ("f64.nearest", f64::round_ties_even),
+    ]);
+    let seeds = INTS.iter().map(|&x| x as f64).chain(FLOATS.iter().copied());
+    let values: Vec<f64> = seeds.flat_map(|x| [x, -x, x + 0.5, x * 1.1, x / 3.0, x.next_up(), x.next_down()]).collect();
+    let mut compared = 0;
+    for &x in &values {
+        for (name, host) in &one {
+            let found = oracle(name).expect("in the oracle")(&[x.to_bits()]).expect("does not trap");
+            assert_eq!(canonical(found), canonical(host(x).to_bits()), "{name} of {x:?}");
+            compared += 1;
+        }
+        let found = oracle("f64.to_i64").expect("in the oracle")(&[x.to_bits()]).expect("does not trap");
+        assert_eq!(found as i64, x as i64, "f64.to_i64 of {x:?}");
+        for &y in &values {
+            for &z in FLOATS {
+                let bits = [x, y, z].map(f64::to_bits);
+                let found = oracle("f64.fma").expect("in the oracle")(&bits).expect("does not trap");
+                assert_eq!(canonical(found), canonical(x.mul_add(y, z).to_bits()), "fma of {x:?}, {y:?}, {z:?}");
+                compared += 1;
+            }
+        }
+    }
+    println!("oracle: {compared} results compared with the host's");
+    assert!(compared > 1_000_000);
+}
