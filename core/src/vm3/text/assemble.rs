@@ -17,9 +17,6 @@ use super::tables::{Full, Index, List, Packed, Scratch};
 use crate::vm3::container::{self, Func, HEADER_WORDS, Import, SECTIONS, Section, Shape, encode_header};
 use crate::vm3::types::TypeId;
 
-/// How deep function types may be nested in each other.
-pub const MAX_TYPE_DEPTH: u32 = 16;
-
 /// How many types one type may be made of, itself included.
 pub const MAX_TYPE_PARTS: u32 = 1 << 17;
 
