@@ -1,6 +1,6 @@
 //! The `;!` lines.
 
-use opstamp::runtime::trap::{Trap, TrapKind};
+use opstamp::runtime::trap::TrapKind;
 use opstamp::vm3::text::{Expectation, Literal, Outcome, Trapped, With, expectations};
 
 fn read(source: &str) -> Vec<Result<Expectation<'_>, String>> {
@@ -45,7 +45,7 @@ ret ;! nor(this)
             (16, "with", 1, With { fuel: Some(0), ..usual }),
         ]
     );
-    let trap = |kind, payload, func, op| Outcome::Trap(Trapped { trap: Trap { kind, payload }, func, op });
+    let trap = |kind, payload, func, op| Outcome::Trap(Trapped { kind, payload, func, op });
     let outcomes: Vec<_> = all.iter().map(|e| e.outcome).collect();
     assert_eq!(
         outcomes[..5],
@@ -91,7 +91,7 @@ fn every_trap_is_known() {
         let source = format!(";! f() traps {name} in f at 1");
         let Outcome::Trap(trap) = read(&source)[0].as_ref().unwrap().outcome else { panic!("{name}") };
         // The table's own names are the same words in another case.
-        let camel: String = format!("{:?}", trap.trap.kind);
+        let camel: String = format!("{:?}", trap.kind);
         assert_eq!(camel.to_lowercase(), name.replace('_', ""));
     }
 }

@@ -72,9 +72,9 @@ pub(super) struct Assembler<'a, 's> {
 /// Assembles a module's source into a container, written to the front of `out`.
 ///
 /// `on_op` is called once for each op, in order, with its place and source line. Gives the number of words written.
-/// [`super::sizes`] states the memory that suffices; what lies in `scratch` is overwritten and of no use afterwards. The time
-/// is linear in the source, if names do not collide in the hash tables. The same source gives the same words, and so
-/// does the text that [`super::disassemble`] makes of them.
+/// [`super::sizes`] states the memory that suffices; what lies in `scratch` is overwritten and of no use afterwards.
+/// The time is linear in the source, if names do not collide in the hash tables. The same source gives the same
+/// words, and so does the text that [`super::disassemble`] makes of them.
 ///
 /// # Errors
 ///

@@ -4,7 +4,7 @@ use super::assemble::unexpected;
 use super::error::{AsmError, ErrorKind, column};
 use super::lexer::{Cursor, Tok, Token, is_name};
 use super::literal::{Literal, parse_literal};
-use crate::runtime::trap::{Trap, TrapKind};
+use crate::runtime::trap::TrapKind;
 
 /// An expectation: a call on a fresh instance, and its outcome.
 #[derive(Clone, Debug)]
@@ -68,8 +68,10 @@ pub enum Outcome<'a> {
 /// The trap that a call must end with, and where it must strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trapped<'a> {
-    /// The trap.
-    pub trap: Trap,
+    /// Its kind.
+    pub kind: TrapKind,
+    /// The number of `user(N)`, below 65,536, and of `host(N)`, else 0.
+    pub payload: u32,
     /// The function that traps.
     pub func: &'a str,
     /// The index of the op that traps.
@@ -312,7 +314,7 @@ impl<'a> Reader<'a> {
         }
         let op = self.number("the index of the op that traps")?;
         self.end("the end of the line behind the trap")?;
-        Ok(Trapped { trap: Trap { kind, payload }, func, op })
+        Ok(Trapped { kind, payload, func, op })
     }
 
     fn with(&mut self) -> Result<With, AsmError<'a>> {

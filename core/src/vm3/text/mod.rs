@@ -6,15 +6,15 @@
 //! - FLOAT has digits before the `.` and behind it, and a small `e`; hexadecimal takes no sign. A finite FLOAT that
 //!   rounds to infinity does not fit an f64. An INT for an f64 is the i64's value, hexadecimal too.
 //! - A string ends on its line; `\u{H}` has one to six digits.
-//! - A global of type `any` takes any literal, `str` a string or `null`, every other cell type `null`, which is the same
-//!   as none. A global of type i64 takes no FLOAT, `true` or `false`.
+//! - A global of type `any` takes any literal, `str` a string or `null`, every other cell type `null`, which is the
+//!   same as none. A global of type i64 takes no FLOAT, `true` or `false`.
 //! - Function types nest and count parameters as [`Composite`](crate::vm3::types::Composite) says, and one type is made
 //!   of at most [`MAX_TYPE_PARTS`] types.
 //! - A function has an op, its last op is one that control does not go on from, and types are checked as the verifier
 //!   does, so that their errors have a line and column.
-//! - `;!` makes an expectation only where it starts its line. It may have a comment behind it. `f(1)` alone expects that
-//!   the call ends without a trap and says nothing of its result. `with` takes each setting at most once, and a call must
-//!   follow it.
+//! - `;!` makes an expectation only where it starts its line. It may have a comment behind it. `f(1)` alone expects
+//!   that the call ends without a trap and says nothing of its result. `with` takes each setting at most once, and a
+//!   call must follow it.
 
 mod assemble;
 mod body;
