@@ -5,9 +5,13 @@
 //! `opstamp` command.
 #![cfg_attr(target_os = "none", no_std)]
 
+use opstamp::masm::Features;
+
 pub mod icache;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// The code memory of this host.
 #[cfg(target_os = "linux")]
@@ -15,6 +19,23 @@ pub use linux::LinuxCode as HostCode;
 #[cfg(target_os = "linux")]
 pub use linux::native_stack;
 
+/// What the CPU that runs this program can do beyond its ISA's baseline.
+pub fn features() -> Features {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::features()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Features::default()
+    }
+}
+
 /// The greatest size of a code window in bytes: as far as the shortest direct branch of the two ISAs reaches
 /// (arm64 `B`, Arm ARM DDI 0487, C6.2.25).
 pub const MAX_WINDOW: usize = 128 << 20;
+
+/// The README's example, compiled and run.
+#[cfg(all(doctest, target_os = "linux", target_arch = "x86_64"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}

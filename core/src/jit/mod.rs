@@ -1,24 +1,56 @@
 //! The compiler: verified ops to machine code, one template an op.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `shape` | what the scans need of each op, from the op table |
+//! | `plan` | the scan before emission: loops, uses, pinning |
+//! | `emit` | one function: prologue, one template an op, rare halves |
+//! | `templates` | the templates, by family |
+//!
+//! Emission goes straight into the memory that the host opened; there is no intermediate form.
 
-use crate::asm::EmitError;
-use crate::code::{CodeError, CodeMemory};
-use crate::runtime::context::{EnterFn, Entry};
+mod emit;
+mod plan;
+mod shape;
+mod templates;
+
+use crate::asm::{Buf, EmitError};
+use crate::code::{CodeError, CodeMemory, CodeRange};
+use crate::masm::x64::X64;
+use crate::masm::{FUNCTION_ALIGN, Features, Masm, Place, Stubs};
+use crate::runtime::context::Entry;
 use crate::vm3::Module;
+use crate::vm3::container::{Func, Section};
 use core::fmt;
+use core::sync::atomic::Ordering;
+
+pub use emit::Listing;
 
 /// What the compiler may assume and shall do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {}
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What the CPU that will run the code can do.
+    pub features: Features,
+    /// The most registers of each bank that are pinned to machine registers. Lower it to measure what pinning brings, or
+    /// to test operands in the frame; no result depends on it.
+    pub max_pinned: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { features: Features::default(), max_pinned: usize::MAX }
+    }
+}
 
 /// Why a function could not be compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompileError {
     /// Code memory refused.
     Code(CodeError),
-    /// Emission failed in function `func`.
+    /// Emission failed in function `func`, or in the stubs.
     Emit {
-        /// The function, by its index.
-        func: u16,
+        /// The function, by its index; `None` for the stubs.
+        func: Option<u16>,
         /// What failed.
         error: EmitError,
     },
@@ -29,16 +61,26 @@ pub enum CompileError {
         /// Words given.
         given: usize,
     },
+    /// The module has no such function.
+    NoFunction {
+        /// Its index.
+        func: u16,
+    },
+    /// No backend emits for the CPU that this program runs on.
+    Host,
 }
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(error) => error.fmt(f),
-            Self::Emit { func, error } => write!(f, "function {func} cannot be compiled: {error}"),
+            Self::Emit { func: Some(func), error } => write!(f, "function {func} cannot be compiled: {error}"),
+            Self::Emit { func: None, error } => write!(f, "the stubs cannot be emitted: {error}"),
             Self::Scratch { needed, given } => {
                 write!(f, "the scratch memory for compilation has {given} words, {needed} are needed")
             }
+            Self::NoFunction { func } => write!(f, "the module has no function {func}"),
+            Self::Host => write!(f, "there is no backend for this CPU; the interpreter runs everywhere"),
         }
     }
 }
@@ -51,19 +93,110 @@ impl From<CodeError> for CompileError {
     }
 }
 
-/// The number of words of scratch that compiling the module needs.
+/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 16 a
+/// register, of the largest function.
 pub fn scratch_words(module: &Module<'_>) -> usize {
-    let _ = module;
-    0
+    let container = module.container();
+    let functions = (0..container.count(Section::Funcs)).filter_map(|index| container.func(index));
+    functions.map(|func| function_scratch(&func)).max().unwrap_or(0)
 }
 
+fn function_scratch(func: &Func) -> usize {
+    let words = (func.code_len as usize).saturating_mul(plan::WORDS_PER_OP);
+    words.saturating_add((func.slot_count as usize).saturating_mul(plan::WORDS_PER_SLOT))
+}
+
+/// Emits the shared stubs for an x86-64 CPU to the start of `memory`, which stands for the start of a code window.
+pub fn stubs_x64(memory: &mut [u8], features: Features) -> Result<Stubs, CompileError> {
+    emit_stubs::<X64<'_>>(memory, features)
+}
+
+/// Compiles function `func` for an x86-64 CPU to the start of `memory`, which lies `place.offset` bytes behind the start of
+/// the code window. The code can run anywhere in that window once every function that it calls has an entry.
+pub fn function_x64<'s>(
+    module: &Module<'_>,
+    func: u16,
+    memory: &mut [u8],
+    place: Place,
+    scratch: &'s mut [u64],
+    max_pinned: usize,
+) -> Result<Listing<'s>, CompileError> {
+    emit::function::<X64<'_>>(module, func, memory, place, scratch, max_pinned)
+}
+
+fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Result<Stubs, CompileError> {
+    let capacity = memory.len();
+    let place = Place { offset: 0, features, stubs: Stubs::default(), func: 0 };
+    let full = EmitError::Full { needed: 8, capacity };
+    let buf = Buf::new(memory).ok_or(CompileError::Emit { func: None, error: full })?;
+    let mut masm = M::new(buf, place);
+    let stubs = masm.stubs();
+    masm.finish().map_err(|error| CompileError::Emit { func: None, error })?;
+    Ok(stubs)
+}
+
+/// Bytes to open for the stubs at first, and for a function of that many words: what almost all need.
+const STUB_ROOM: usize = 4096;
+const fn function_room(words: u32, slots: u32) -> usize {
+    512 + words as usize * 24 + slots as usize * 2
+}
+
+/// Compiles every function of the module into code memory, publishes all, and points the entries at it. Gives the address
+/// of the entry stub.
 pub(crate) fn compile_module(
     module: &Module<'_>,
-    functions: &[Entry],
+    functions: &mut [Entry],
     code: &mut dyn CodeMemory,
     scratch: &mut [u64],
     options: &Options,
-) -> Result<EnterFn, CompileError> {
-    let _ = (module, functions, code, scratch, options);
-    Err(CompileError::Code(CodeError::Unsupported))
+) -> Result<usize, CompileError> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(CompileError::Host);
+    }
+    let needed = scratch_words(module);
+    let given = scratch.len();
+    if given < needed {
+        return Err(CompileError::Scratch { needed, given });
+    }
+    let base = code.base();
+    let stubs = with_room(code, 0, STUB_ROOM, |memory| emit_stubs::<X64<'_>>(memory, options.features))?;
+    let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
+    for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
+        let room = function_room(entry.word_count, entry.frame_bytes / 8);
+        let place = Place { offset, features: options.features, stubs, func: index };
+        let (len, end) = with_room(code, offset, room, |memory| {
+            let listing = emit::function::<X64<'_>>(module, index, memory, place, &mut *scratch, options.max_pinned)?;
+            Ok((listing.len(), listing.end()))
+        })?;
+        entry.start = offset as u32;
+        entry.len = len as u32;
+        offset = offset.saturating_add(end);
+    }
+    code.publish(CodeRange { start: 0, end: offset.min(code.size()) })?;
+    code.sync_cores()?;
+    for entry in functions.iter() {
+        entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
+    }
+    Ok(base + stubs.enter)
+}
+
+/// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full.
+fn with_room<T>(
+    code: &mut dyn CodeMemory,
+    offset: usize,
+    room: usize,
+    mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
+) -> Result<T, CompileError> {
+    let size = code.size();
+    let mut room = room;
+    loop {
+        let end = offset.saturating_add(room).min(size);
+        let memory = code.open(CodeRange { start: offset.min(end), end })?;
+        match emit(memory) {
+            Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) if end < size => {
+                room = room.saturating_mul(4)
+            }
+            outcome => return outcome,
+        }
+    }
 }

@@ -304,6 +304,9 @@ pub struct Saved {
     pub floats: u32,
 }
 
+/// Functions start at multiples of this many bytes.
+pub const FUNCTION_ALIGN: usize = 16;
+
 /// Rare halves that a macro assembler keeps before it writes them out.
 pub const COLD_CAPACITY: usize = 48;
 
@@ -335,7 +338,8 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Sized {
     /// Writes out the rare halves behind a jump around them, if the list may overflow in the next template.
     fn relieve_cold(&mut self);
 
-    /// The number of bytes emitted, if all went well.
+    /// Pads with instructions that fault to the alignment that the next function wants, and says how many bytes were
+    /// emitted before, if all went well.
     fn finish(self) -> Result<usize, EmitError>;
 }
 
@@ -420,8 +424,10 @@ pub trait Calls {
     fn check_stack(&mut self, end: u32, site: Site);
     /// Writes a value of 8 bytes at a byte offset from the start of this frame, also beyond its end.
     fn store(&mut self, offset: u32, value: Any);
-    /// Writes a word of 64 bits there.
-    fn store_const(&mut self, offset: u32, bits: u64);
+    /// Writes the same 64 bits to `count` slots from a byte offset on.
+    fn fill(&mut self, offset: u32, count: u32, bits: u64);
+    /// Exchanges the 8 bytes at two byte offsets from the start of this frame.
+    fn exchange(&mut self, x: u32, y: u32);
     /// Loads 8 bytes from a byte offset from the start of this frame into a place.
     fn load(&mut self, value: Any, offset: u32);
     /// Calls a function whose frame is laid out `frame` bytes from the start of this one, but for its header.

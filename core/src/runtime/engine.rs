@@ -24,7 +24,8 @@ pub struct Engine<'e> {
     module: Module<'e>,
     functions: &'e [Entry],
     mode: Mode,
-    code: PhantomData<&'e mut dyn CodeMemory>,
+    /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
+    code: PhantomData<&'e mut ()>,
 }
 
 /// Why an engine could not be made.
@@ -84,7 +85,10 @@ impl<'e> Engine<'e> {
         options: &Options,
     ) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        let enter = jit::compile_module(&module, functions, code, scratch, options)?;
+        let start = jit::compile_module(&module, functions, code, scratch, options)?;
+        // SAFETY: `start` is the address of the entry stub, which was emitted to this signature and published in code
+        // memory that stays mapped for 'e.
+        let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
         Ok(Self { module, functions, mode: Mode::Machine(enter), code: PhantomData })
     }
 

@@ -8,7 +8,7 @@ use super::host::{HostFn, accepts};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
 use crate::vm3::Module;
-use crate::vm3::container::{CellConst, Section, op_index};
+use crate::vm3::container::{CellConst, Container, Section, op_index};
 use crate::vm3::op::Bank;
 use crate::vm3::types::TypeId;
 use core::fmt;
@@ -337,13 +337,12 @@ fn initial(module: &Module<'_>, index: u32) -> Option<u64> {
         (Bank::I64, Some(at)) => container.constant(at),
         (Bank::F64, Some(at)) => Some(super::value::canonical(f64::from_bits(container.constant(at)?))),
         (Bank::Cell, None) => Some(Cell::NULL.bits()),
-        (Bank::Cell, Some(at)) => literal(module, container.cell_const(at)?).map(Cell::bits),
+        (Bank::Cell, Some(at)) => literal(container, container.cell_const(at)?).map(Cell::bits),
     }
 }
 
 /// The cell of a literal that needs no heap.
-pub(crate) fn literal(module: &Module<'_>, constant: CellConst) -> Option<Cell> {
-    let container = module.container();
+pub(crate) fn literal(container: &Container<'_>, constant: CellConst) -> Option<Cell> {
     match constant {
         CellConst::Bool(value) => Some(Cell::bool(value)),
         CellConst::Int(at) => Cell::int(container.constant(at)? as i64),

@@ -1,9 +1,9 @@
 //! What the hosted tests share: the engines of this host, and their memory.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use opstamp::EngineError;
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
-use opstamp::{CodeError, EngineError};
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
 
@@ -17,7 +17,12 @@ pub struct EngineUnderTest {
 pub fn engines() -> Vec<EngineUnderTest> {
     let mut engines = vec![EngineUnderTest { name: "interpreter", options: None }];
     if machine_code_available() {
-        engines.push(EngineUnderTest { name: "machine code", options: Some(Options::default()) });
+        let all = Options { features: opstamp_platform::features(), ..Options::default() };
+        let in_frame = Options { max_pinned: 0, ..all };
+        let plain = Options::default();
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all) });
+        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame) });
+        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain) });
     }
     engines
 }
@@ -31,7 +36,7 @@ fn machine_code_available() -> bool {
     let mut code = HostCode::new(need::CODE).expect("code memory");
     let engine =
         opstamp::Engine::machine_code(module, memory.functions, &mut code, memory.scratch, &Options::default());
-    !matches!(engine, Err(EngineError::Compile(opstamp::jit::CompileError::Code(CodeError::Unsupported))))
+    !matches!(engine, Err(EngineError::Compile(opstamp::jit::CompileError::Host)))
 }
 
 /// Memory for the driver.

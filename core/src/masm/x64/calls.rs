@@ -104,8 +104,30 @@ impl Calls for X64<'_> {
         self.store_any(slot(offset), value);
     }
 
-    fn store_const(&mut self, offset: u32, bits: u64) {
-        crate::masm::Ints::mov(self, Int::Slot(offset), Src::Imm(bits as i64));
+    fn fill(&mut self, offset: u32, count: u32, bits: u64) {
+        if count <= 4 {
+            for index in 0..count {
+                crate::masm::Ints::mov(self, Int::Slot(offset + 8 * index), Src::Imm(bits as i64));
+            }
+            return;
+        }
+        // Counts a negative index up to 0 from the end of the run.
+        self.asm.mov_ri(Gpr::Rax, bits);
+        self.asm.mov_ri(Gpr::Rcx, i64::from(count).wrapping_neg() as u64);
+        let mut again = Label::new();
+        self.asm.bind(&mut again);
+        if let Some(mem) = Mem::indexed(FRAME, Gpr::Rcx, Scale::X8, (offset + 8 * count) as i32) {
+            self.asm.mov_mr(B8, mem, Gpr::Rax);
+        }
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rcx, 1);
+        self.asm.jcc(Cc::Ne, &mut again);
+    }
+
+    fn exchange(&mut self, x: u32, y: u32) {
+        self.asm.mov_rm(B8, Gpr::Rax, slot(x));
+        self.asm.mov_rm(B8, Gpr::Rcx, slot(y));
+        self.asm.mov_mr(B8, slot(x), Gpr::Rcx);
+        self.asm.mov_mr(B8, slot(y), Gpr::Rax);
     }
 
     fn load(&mut self, value: Any, offset: u32) {

@@ -91,7 +91,7 @@ impl X64<'_> {
                 return;
             }
         }
-        if same(d, y) && matches!(d, Int::Reg(_)) {
+        if same(d, y) && d != x && matches!(d, Int::Reg(_)) {
             if op == IntOp::Sub {
                 self.asm.unary_r(Unary::Neg, B8, t);
                 self.alu(Alu::Add, t, Src::At(x), Gpr::Rcx);

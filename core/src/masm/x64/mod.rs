@@ -7,6 +7,7 @@ mod flow;
 mod ints;
 mod stubs;
 
+use super::FUNCTION_ALIGN;
 use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PoolReg, Src, Stubs};
 use crate::asm::x64::{Alu, Asm, Cc, Gpr, Mem, Size, Xmm};
 use crate::asm::{Buf, EmitError, Label};
@@ -241,8 +242,14 @@ impl<'m> Masm<'m> for X64<'m> {
         }
     }
 
-    fn finish(self) -> Result<usize, EmitError> {
-        self.asm.buf.finish()
+    fn finish(mut self) -> Result<usize, EmitError> {
+        let end = self.asm.buf.pos();
+        while self.asm.buf.pos() % FUNCTION_ALIGN != 0 {
+            self.asm.int3();
+        }
+        // Every put stores 8 bytes; this one leaves int3 behind the padding where zeros would be left.
+        self.asm.buf.put(u64::from_le_bytes([0xCC; 8]), 0);
+        self.asm.buf.finish().map(|_| end)
     }
 }
 

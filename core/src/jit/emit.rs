@@ -1,0 +1,252 @@
+//! The emission of one function: prologue, one template an op, rare halves.
+
+use super::CompileError;
+use super::plan::Plan;
+use crate::asm::{Buf, EmitError, Label};
+use crate::masm::{Any, FUNCTION_ALIGN, Float, Int, Masm, Place, Src};
+use crate::runtime::cell::Cell;
+use crate::runtime::frame::{frame_bytes, slot_offset};
+use crate::runtime::trap::Site;
+use crate::vm3::Module;
+use crate::vm3::container::{Container, Func, Sig};
+use crate::vm3::op::{Bank, Op};
+
+/// What was emitted for a function.
+#[derive(Debug)]
+pub struct Listing<'s> {
+    /// In the low half of each word, the label of that op word.
+    ops: &'s [u64],
+    body: usize,
+    cold: usize,
+    len: usize,
+    end: usize,
+}
+
+impl Listing<'_> {
+    /// Bytes of code.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no code; there always is some.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of code and padding: where the next function may start.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The offset of the first op's code, behind the prologue.
+    pub fn body(&self) -> usize {
+        self.body
+    }
+
+    /// The offset of the rare halves behind the last op's code.
+    pub fn cold(&self) -> usize {
+        self.cold
+    }
+
+    /// The offset of the code of the op at word `word` of the function. `None` if no op starts there.
+    pub fn op(&self, word: usize) -> Option<usize> {
+        Label::from_bits(*self.ops.get(word)? as u32).offset()
+    }
+}
+
+/// Compiles one function through a backend.
+pub(super) fn function<'m, 's, M: Masm<'m>>(
+    module: &Module<'_>,
+    index: u16,
+    memory: &'m mut [u8],
+    place: Place,
+    scratch: &'s mut [u64],
+    max_pinned: usize,
+) -> Result<Listing<'s>, CompileError> {
+    let container = module.container();
+    let missing = CompileError::NoFunction { func: index };
+    let func = container.func(index.into()).ok_or(missing)?;
+    let sig = container.sig(func.sig).ok_or(missing)?;
+    let code = container.code(&func).ok_or(missing)?;
+    let needed = super::function_scratch(&func);
+    let given = scratch.len();
+    let pools = (M::INT_POOL, M::FLOAT_POOL);
+    let plan =
+        Plan::new(container, &func, code, scratch, pools, max_pinned).ok_or(CompileError::Scratch { needed, given })?;
+    let failed = |error| CompileError::Emit { func: Some(index), error };
+    let capacity = memory.len();
+    let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
+    let masm = M::new(buf, Place { func: index, ..place });
+    let compiler = Compiler { masm, container, index, func, sig, code, plan };
+    compiler.run().map_err(failed)
+}
+
+/// One function under compilation. Templates reach operands only through its methods.
+pub(super) struct Compiler<'c, 's, M> {
+    pub(super) masm: M,
+    pub(super) container: &'c Container<'c>,
+    pub(super) index: u16,
+    pub(super) func: Func,
+    pub(super) sig: Sig,
+    pub(super) code: &'c [u64],
+    pub(super) plan: Plan<'s>,
+}
+
+/// An op to be emitted: its place and its words.
+#[derive(Clone, Copy)]
+pub(super) struct OpAt<'c> {
+    /// The index of its first word in the function.
+    pub word: usize,
+    /// Its words, and all behind them.
+    pub words: &'c [u64],
+    /// The fields of its first word.
+    pub a: u16,
+    pub b: u16,
+    pub c: u16,
+}
+
+impl<'c, 's, 'm, M: Masm<'m>> Compiler<'c, 's, M> {
+    fn run(mut self) -> Result<Listing<'s>, EmitError> {
+        let saved = self.plan.saved;
+        self.masm.prologue(self.plan.leaf, self.site(0), &saved);
+        self.enter_locals();
+        let body = self.masm.pos();
+        let code = self.code;
+        for (word, &bits) in code.iter().enumerate() {
+            let Some(op) = Op::from_code(bits as u8) else { continue };
+            if op == Op::Args {
+                continue;
+            }
+            self.masm.relieve_cold();
+            self.bind_op(word);
+            if self.plan.loop_end(word) != 0 {
+                self.masm.loop_head(self.site(word));
+            }
+            let words = code.get(word..).unwrap_or(&[]);
+            let (a, b, c) = ((bits >> 16) as u16, (bits >> 32) as u16, (bits >> 48) as u16);
+            self.template(op, OpAt { word, words, a, b, c });
+            self.masm.check()?;
+        }
+        let cold = self.masm.pos();
+        self.masm.flush_cold();
+        let len = self.masm.finish()?;
+        let end = len.next_multiple_of(FUNCTION_ALIGN);
+        Ok(Listing { ops: self.plan.ops, body, cold, len, end })
+    }
+
+    /// Loads pinned parameters and sets locals to their initial values.
+    fn enter_locals(&mut self) {
+        for slot in 0..self.sig.count {
+            if self.plan.is_pinned(slot)
+                && let Some(place) = self.slot(slot)
+            {
+                self.masm.load(place, slot_offset(slot));
+            }
+        }
+        // Runs of frame slots with the same initial value are filled at once.
+        let (mut start, mut count, mut bits) = (0, 0, 0);
+        let slot_count = self.func.slot_count;
+        for slot in (self.sig.count..=u16::MAX).take_while(|&slot| u32::from(slot) < slot_count) {
+            let initial = match self.bank(slot) {
+                Bank::Cell => Cell::NULL.bits(),
+                _ if !self.plan.needs_zero(slot) => continue,
+                bank => {
+                    if self.plan.is_pinned(slot) {
+                        match bank {
+                            Bank::F64 => self.masm.float_const(self.plan.float(slot), 0),
+                            _ => self.masm.mov(self.plan.int(slot), Src::Imm(0)),
+                        }
+                        continue;
+                    }
+                    0
+                }
+            };
+            if count != 0 && initial == bits && u32::from(slot) == start + count {
+                count += 1;
+                continue;
+            }
+            self.fill(start, count, bits);
+            (start, count, bits) = (slot.into(), 1, initial);
+        }
+        self.fill(start, count, bits);
+    }
+
+    fn fill(&mut self, start: u32, count: u32, bits: u64) {
+        if count != 0 {
+            self.masm.fill(slot_offset(start as u16), count, bits);
+        }
+    }
+
+    /// The label of the op at a word is here.
+    #[inline(always)]
+    fn bind_op(&mut self, word: usize) {
+        let Some(op) = self.plan.ops.get_mut(word) else { return };
+        let mut label = Label::from_bits(*op as u32);
+        if label.is_pending() {
+            self.masm.bind(&mut label);
+        } else {
+            label = Label::bound_at(self.masm.pos());
+        }
+        *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(label.bits());
+    }
+
+    /// Lets `branch` name the label of the op at a word.
+    #[inline(always)]
+    pub(super) fn with_label(&mut self, word: u16, branch: impl FnOnce(&mut M, &mut Label)) {
+        let Some(op) = self.plan.ops.get_mut(usize::from(word)) else { return };
+        let mut label = Label::from_bits(*op as u32);
+        branch(&mut self.masm, &mut label);
+        *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(label.bits());
+    }
+
+    /// The site of the op at a word of this function; functions have at most 65,536 words.
+    #[inline(always)]
+    pub(super) fn site(&self, word: usize) -> Site {
+        Site::new(self.index, word as u16)
+    }
+
+    /// The bytes of this function's frame.
+    pub(super) fn frame(&self) -> u32 {
+        frame_bytes(self.func.slot_count)
+    }
+
+    /// Where an i64 or cell register is.
+    #[inline(always)]
+    pub(super) fn int(&self, slot: u16) -> Int {
+        self.plan.int(slot)
+    }
+
+    /// Where an f64 register is.
+    #[inline(always)]
+    pub(super) fn float(&self, slot: u16) -> Float {
+        self.plan.float(slot)
+    }
+
+    /// The bank of a slot.
+    pub(super) fn bank(&self, slot: u16) -> Bank {
+        self.container.slot(&self.func, slot).map_or(Bank::I64, |ty| ty.bank())
+    }
+
+    /// Where a register of any bank is.
+    pub(super) fn slot(&self, slot: u16) -> Option<Any> {
+        if u32::from(slot) >= self.func.slot_count {
+            return None;
+        }
+        Some(match self.bank(slot) {
+            Bank::F64 => Any::Float(self.plan.float(slot)),
+            _ => Any::Int(self.plan.int(slot)),
+        })
+    }
+
+    /// Stores all pinned registers to their slots.
+    pub(super) fn store_pinned(&mut self) {
+        let slot_count = self.func.slot_count;
+        for slot in (0..=u16::MAX).take_while(|&slot| u32::from(slot) < slot_count) {
+            if self.plan.is_pinned(slot)
+                && let Some(place) = self.slot(slot)
+            {
+                self.masm.store(slot_offset(slot), place);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What the compiler's scans need to know of each op, worked out from the op table at build time: one small entry a code.
+
+use crate::vm3::op::{Access, Bank, Flags, OPS, Operand};
+
+/// No field.
+pub const NO_FIELD: u8 = 0xFF;
+
+/// An op as the scans see it. A mask has a bit for each 16-bit field, from `a` of the first word on.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// Fields that are registers which are read and can be pinned (i64 and f64).
+    pub reads: u8,
+    /// Fields that are registers which are written and can be pinned.
+    pub writes: u8,
+    /// The field of a branch target, or [`NO_FIELD`].
+    pub label: u8,
+    /// The field at which an argument list starts, behind the callee's field, or [`NO_FIELD`].
+    pub args: u8,
+    /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
+    pub targets: u8,
+    /// The op's flags.
+    pub flags: Flags,
+}
+
+const NOTHING: Shape =
+    Shape { reads: 0, writes: 0, label: NO_FIELD, args: NO_FIELD, targets: NO_FIELD, flags: Flags::NONE };
+
+/// The shapes, by code.
+pub static SHAPES: [Shape; 256] = build();
+
+const fn build() -> [Shape; 256] {
+    let mut shapes = [NOTHING; 256];
+    let mut row = 0;
+    while row < OPS.len() {
+        let info = &OPS[row];
+        let mut shape = NOTHING;
+        shape.flags = info.flags;
+        let mut field = 0;
+        let mut index = 0;
+        while index < info.operands.len() {
+            match info.operands[index] {
+                Operand::Reg(access, bank, _) => {
+                    if !matches!(bank, Bank::Cell) {
+                        if !matches!(access, Access::Write) {
+                            shape.reads |= 1 << field;
+                        }
+                        if !matches!(access, Access::Read) {
+                            shape.writes |= 1 << field;
+                        }
+                    }
+                    field += 1;
+                }
+                Operand::Label => {
+                    shape.label = field;
+                    field += 1;
+                }
+                Operand::Args => shape.args = field,
+                Operand::Targets => {
+                    shape.targets = field;
+                    field += 2;
+                }
+                Operand::Imm32 | Operand::PoolI64 | Operand::PoolF64 | Operand::CellConst => field += 2,
+                _ => field += 1,
+            }
+            index += 1;
+        }
+        shapes[info.op as usize] = shape;
+        row += 1;
+    }
+    shapes
+}

@@ -1,0 +1,127 @@
+//! `opstamp run`
+
+use crate::input::Source;
+use crate::output::Output;
+use crate::session::{self, Kind};
+use crate::{Command, Failure, value};
+use lexopt::{Arg, Parser};
+use opstamp::jit::CompileError;
+use opstamp::vm3::text::parse_literal;
+use opstamp::{CodeError, Engine, EngineError, Module, Value};
+use std::ffi::{OsStr, OsString};
+
+pub const COMMAND: Command = Command {
+    name: "run",
+    synopsis: "FILE [--func NAME] [--engine jit|interp] [ARG]...",
+    summary: "Run a function of a module and print its result.",
+    details: "\
+FILE is vm3 text or a container. The function is `main` unless --func names another. Each ARG is a literal of
+vm3 (12, -3, 0x1f, 1.5, inf, true, null, and for `any` also \"text\" in quotes); an argument of type `str` is its
+bytes as they are. Behind `--` every word is an ARG, also one that looks like an option.
+
+The module may import print(i64), print_f64(f64) and print_str(str), which write a line each.
+
+Options:
+  --func NAME            the function to run
+  --engine jit|interp    run machine code, or interpret; without it, machine code where the host allows it
+  -h, --help             print this
+
+A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, and the exit code is 1.",
+    run,
+};
+
+/// Bytes of VM stack, as vm3.md gives expectations.
+const STACK: usize = 1 << 20;
+
+struct Request {
+    file: OsString,
+    func: String,
+    engine: Option<Kind>,
+    words: Vec<OsString>,
+}
+
+fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
+    let (mut file, mut func, mut engine, mut words) = (None, None, None, Vec::new());
+    loop {
+        // A number is an argument of the guest, not an option, also if it starts with `-`.
+        let number = args.try_raw_args().and_then(|mut raw| raw.next_if(is_number));
+        let arg = match number {
+            Some(number) => Arg::Value(number),
+            None => match args.next().map_err(|error| command.usage(error))? {
+                Some(arg) => arg,
+                None => break,
+            },
+        };
+        match arg {
+            Arg::Value(value) if file.is_none() => file = Some(value),
+            Arg::Value(value) => words.push(value),
+            Arg::Long("func") => func = Some(text(command, &mut args, "--func")?),
+            Arg::Long("engine") => {
+                let name = text(command, &mut args, "--engine")?;
+                let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+                let wrong = || command.usage(format_args!("unknown engine `{name}`, expected jit or interp"));
+                engine = Some(kind.ok_or_else(wrong)?);
+            }
+            other => return Err(command.other(other)),
+        }
+    }
+    let file = file.ok_or_else(|| command.usage("missing argument FILE"))?;
+    Ok(Request { file, func: func.unwrap_or_else(|| "main".to_owned()), engine, words })
+}
+
+fn text(command: &Command, args: &mut Parser, option: &str) -> Result<String, Failure> {
+    let value = args.value().map_err(|error| command.usage(error))?;
+    value.into_string().map_err(|_| command.usage(format_args!("the value of {option} is not UTF-8")))
+}
+
+fn is_number(word: &OsStr) -> bool {
+    word.to_str().is_some_and(|word| word.starts_with('-') && parse_literal(word).is_ok())
+}
+
+fn run(command: &Command, args: Parser) -> Result<(), Failure> {
+    let request = parse(command, args)?;
+    let source = Source::read(&request.file)?;
+    let words = source.container(&mut |_| ())?;
+    let module = source.verify(&words)?;
+    let func = source.function(&module, &request.func)?;
+    let values = arguments(&module, func, &request)?;
+    let call = |engine: &Engine<'_>| call(&source, engine, func, &values);
+    let kind = request.engine.unwrap_or(Kind::Jit);
+    match session::with_engine(module, kind, call) {
+        // Without a wish, a host that gives no executable memory interprets.
+        Err(EngineError::Compile(CompileError::Code(CodeError::Unsupported | CodeError::System { .. })))
+            if request.engine.is_none() =>
+        {
+            session::with_engine(module, Kind::Interp, call)
+        }
+        done => done,
+    }
+    .map_err(|error| source.wrong(error))?
+}
+
+fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Value>, Failure> {
+    let types = module.func_sig(func.into()).and_then(|sig| module.params(&sig)).unwrap_or(&[]);
+    if types.len() != request.words.len() {
+        let (name, takes, given) = (&request.func, types.len(), request.words.len());
+        let plural = if takes == 1 { "" } else { "s" };
+        return Err(Failure::Error(format!("{name} takes {takes} argument{plural}, {given} given")));
+    }
+    let convert = |((number, word), &ty): ((usize, &OsString), _)| {
+        value::from_word(word.as_encoded_bytes(), ty)
+            .map_err(|what| Failure::Error(format!("argument {number}: `{}` {what}", word.display())))
+    };
+    (1..).zip(&request.words).zip(types).map(convert).collect()
+}
+
+fn call(source: &Source, engine: &Engine<'_>, func: u16, values: &[Value]) -> Result<(), Failure> {
+    let output = Output::new();
+    let outcome = session::with_instance(engine, STACK, &output, |instance| instance.call_index(func, values));
+    // What was printed before a trap comes before it.
+    let flushed = output.flush();
+    let result = outcome.map_err(|error| source.wrong(error))?;
+    flushed?;
+    let value = result.map_err(|error| session::failed_call(engine.module(), error))?;
+    // The result is the last thing that is written.
+    let _ = session::print_result(&output, value);
+    output.flush()
+}

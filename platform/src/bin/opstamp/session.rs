@@ -1,0 +1,101 @@
+//! Engines and instances in memory of this process.
+
+use crate::Failure;
+use crate::output::Output;
+use crate::value;
+use opstamp::jit::{self, CompileError, Options};
+use opstamp::runtime::context::Entry;
+use opstamp::{
+    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Trap,
+    TrapReport, TypeId, Value,
+};
+use opstamp_platform::{HostCode, features, native_stack};
+
+/// The size of the code window in bytes. It costs addresses alone until it is used.
+const WINDOW: usize = 64 << 20;
+
+/// Native stack that lies between the measurement and the call into the guest, in bytes.
+const OWN_FRAMES: usize = 16 * 1024;
+
+/// How functions are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As machine code.
+    Jit,
+    /// By the interpreter.
+    Interp,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 2] = [Kind::Interp, Kind::Jit];
+
+    /// The kind's name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jit => "jit",
+            Self::Interp => "interp",
+        }
+    }
+}
+
+/// Hands an engine of the module to `body`.
+pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<'_>) -> R) -> Result<R, EngineError> {
+    let mut functions = Vec::new();
+    functions.resize_with(Engine::functions_needed(&module), Entry::default);
+    match kind {
+        Kind::Interp => Engine::interpreter(module, &mut functions).map(|engine| body(&engine)),
+        Kind::Jit => {
+            let mut code = HostCode::new(WINDOW).map_err(CompileError::Code)?;
+            let mut scratch = vec![0; jit::scratch_words(&module)];
+            let options = Options { features: features(), ..Options::default() };
+            let engine = Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options)?;
+            Ok(body(&engine))
+        }
+    }
+}
+
+/// Hands a fresh instance with `stack` bytes of VM stack to `body`. What the guest prints goes to `output`.
+pub fn with_instance<R>(
+    engine: &Engine<'_>,
+    stack: usize,
+    output: &Output,
+    body: impl FnOnce(&mut Instance<'_>) -> R,
+) -> Result<R, String> {
+    // A host function can fail only by a trap. What could not be written is reported when the output is flushed.
+    let line = |bytes: &[u8]| output.line(bytes).map_err(|_| Trap::host(0));
+    let show = |call: &mut HostCall<'_>| line(&call.arg(0).map(value::print).unwrap_or_default());
+    let function = |name, ty| HostFn { name, params: ty, result: TypeId::NONE, run: &show };
+    let imports = [
+        function("print", &[TypeId::I64]),
+        function("print_f64", &[TypeId::F64]),
+        function("print_str", &[TypeId::STR]),
+    ];
+    let mut stack = vec![0; stack / 8];
+    let mut state = vec![0; Instance::state_words(engine.module())];
+    let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
+    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack };
+    let instance = Instance::new(engine, memory, &imports);
+    instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
+}
+
+/// A failed call in words: the trap with the names of its trap and function, or what was wrong with the call.
+pub fn failed_call(module: &Module<'_>, error: CallError) -> Failure {
+    match error {
+        CallError::Trap(TrapReport { trap, func, op }) => {
+            Failure::Trap(format!("{trap} in {} at op {op}", function_name(module, func)))
+        }
+        other => Failure::error(other),
+    }
+}
+
+/// The name of a function, by its index.
+pub fn function_name<'m>(module: &Module<'m>, func: u16) -> &'m str {
+    let container = module.container();
+    container.func(func.into()).and_then(|func| container.text(func.name)).unwrap_or("?")
+}
+
+/// The result of a call in the words of the output; nothing for no result.
+pub fn print_result(output: &Output, result: Option<Value>) -> std::io::Result<()> {
+    result.map_or(Ok(()), |value| output.line(&value::print(value)))
+}
