@@ -52,6 +52,9 @@ impl core::error::Error for EmitError {}
 /// Bytes at the end of a buffer that are never code: every write is one 8-byte store, clamped to start here.
 const SLACK: usize = 8;
 
+/// The most bytes of code that a buffer uses, however large its memory is: offsets must fit into a [`Label`].
+const MAX_CAPACITY: usize = (BOUND - 8) as usize;
+
 /// An append-only buffer over memory that the caller lends.
 ///
 /// Every instruction is written by one unaligned 8-byte store at `min(position, last)`, where `last` leaves room for the
@@ -70,9 +73,9 @@ impl<'m> Buf<'m> {
     /// A buffer that writes to `memory`. `None` if `memory` is shorter than 8 bytes.
     ///
     /// The last 8 bytes of `memory` may be written but never hold code that [`Buf::finish`] accepts, so
-    /// [`Buf::capacity`] is 8 less than `memory.len()`.
+    /// [`Buf::capacity`] is 8 less than `memory.len()`, and never more than 8 less than 2 GiB.
     pub fn new(memory: &'m mut [u8]) -> Option<Self> {
-        let last = memory.len().checked_sub(SLACK)?;
+        let last = memory.len().checked_sub(SLACK)?.min(MAX_CAPACITY);
         Some(Self { start: memory.as_mut_ptr(), last, pos: 0, error: None, _memory: PhantomData })
     }
 
