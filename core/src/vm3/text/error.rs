@@ -112,7 +112,7 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// A set of operand forms, by number in [`Wants::NAMES`].
+/// The operands that an op takes at some place, as a set of forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants(pub(super) u32);
 

@@ -113,8 +113,8 @@ pub const TRAP_NAMES: [(&str, TrapKind); 11] = [
     ("host", TrapKind::Host),
 ];
 
-/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else about
-/// the source need not be right. Behind the first error come no more.
+/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else
+/// about the source need not be right. Behind the first error come no more.
 pub fn expectations(source: &str) -> Expectations<'_> {
     Expectations { source, at: 0, line: 1, with: None, failed: false }
 }

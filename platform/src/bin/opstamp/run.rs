@@ -83,7 +83,7 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     let source = Source::read(&request.file)?;
     let words = source.container(&mut |_| ())?;
     let module = source.verify(&words)?;
-    let func = find(&source, &module, &request.func)?;
+    let func = source.function(&module, &request.func)?;
     let values = arguments(&module, func, &request)?;
     let call = |engine: &Engine<'_>| call(&source, engine, func, &values);
     let kind = request.engine.unwrap_or(Kind::Jit);
@@ -97,21 +97,6 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
         done => done,
     }
     .map_err(|error| source.wrong(error))?
-}
-
-fn find(source: &Source, module: &Module<'_>, name: &str) -> Result<u16, Failure> {
-    module.func_index(name).ok_or_else(|| {
-        const SHOWN: u16 = 8;
-        let count = module.func_count();
-        let mut names: Vec<_> = (0..SHOWN)
-            .take_while(|&func| u32::from(func) < count)
-            .map(|func| session::function_name(module, func))
-            .collect();
-        if count > SHOWN.into() {
-            names.push("...");
-        }
-        source.wrong(format_args!("there is no function `{name}`, the module has: {}", names.join(", ")))
-    })
 }
 
 fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Value>, Failure> {
