@@ -28,8 +28,8 @@ pub struct Machine<'p> {
     steps: u64,
     /// How often each op of each function was executed.
     pub counts: Vec<Vec<u32>>,
-    /// The words of stack that calls, tail calls and host calls asked for.
-    pub demands: Vec<usize>,
+    /// The words of stack that calls, tail calls and host calls asked for; whether it was a tail call.
+    pub demands: Vec<(usize, bool)>,
 }
 
 struct Frame {
@@ -70,9 +70,9 @@ impl<'p> Machine<'p> {
         1 + self.program.funcs[func].slots.len()
     }
 
-    fn fits(&mut self, end: usize) -> bool {
+    fn fits(&mut self, end: usize, tail: bool) -> bool {
         if self.demands.len() < MAX_DEMANDS {
-            self.demands.push(end);
+            self.demands.push((end, tail));
         }
         end <= self.stack_words
     }
@@ -88,7 +88,7 @@ impl<'p> Machine<'p> {
 
     fn run(&mut self, func: usize, args: &[u64], base: usize) -> Result<Outcome, TooLong> {
         let overflow = Trap::new(TrapKind::StackOverflow);
-        if !self.fits(base + self.frame_words(func)) {
+        if !self.fits(base + self.frame_words(func), false) {
             return Ok(Outcome::Traps(overflow, func, 0));
         }
         self.enter(func, base, args);
@@ -155,7 +155,7 @@ impl<'p> Machine<'p> {
                 Ins::Call { func: callee, args, .. } => {
                     let args = gets(self, args);
                     let start = base + self.frame_words(func);
-                    if !self.fits(start + self.frame_words(*callee)) {
+                    if !self.fits(start + self.frame_words(*callee), false) {
                         return stop(overflow);
                     }
                     self.enter(*callee, start, &args);
@@ -163,7 +163,7 @@ impl<'p> Machine<'p> {
                 }
                 Ins::Tail { func: callee, args } => {
                     let args = gets(self, args);
-                    if !self.fits(base + self.frame_words(*callee)) {
+                    if !self.fits(base + self.frame_words(*callee), true) {
                         return stop(overflow);
                     }
                     self.enter(*callee, base, &args);
@@ -172,7 +172,7 @@ impl<'p> Machine<'p> {
                 Ins::Host { dest, import, args } => {
                     let args = gets(self, args);
                     let end = base + self.frame_words(func) + 1 + args.len().max(1);
-                    if !self.fits(end) {
+                    if !self.fits(end, false) {
                         return stop(overflow);
                     }
                     match self.host(*import, &args, end)? {

@@ -9,7 +9,9 @@ use opstamp_tests::values::{FLOATS, INTS, LITERALS};
 /// Loops nested in each other, at most; each has a counter of its own.
 const NEST: usize = 3;
 /// Registers of a bank in a wide function: more than any machine has.
-const WIDE: usize = 34;
+const WIDE: usize = 40;
+/// Registers of a bank that a wide function uses in a loop of their own at its start, so that the others weigh less.
+const WARM: usize = 30;
 /// Words of stack unless the program is to overflow it.
 pub const STACK_WORDS: usize = 4096;
 
@@ -55,6 +57,8 @@ struct Context<'g> {
     budget: i32,
     loops: usize,
     may_recurse: bool,
+    /// The last registers of each bank, so many, are used often outside loops and weigh little.
+    cold: usize,
 }
 
 fn place(bank: Bank) -> usize {
@@ -67,8 +71,15 @@ impl Context<'_> {
         if count == 0 {
             return None;
         }
-        let liked = self.rng.u8(0..10) < if self.loops > 0 { 6 } else { 3 };
-        let at = self.rng.usize(0..if liked { count.min(4) } else { count });
+        let often = if self.loops > 0 { 6 } else { 3 };
+        let cold = if self.loops > 0 { 7 } else { 9 };
+        let at = match self.rng.u8(0..10) {
+            part if part < often => self.rng.usize(0..count.min(4)),
+            part if part < cold && bank != Bank::Cell && self.cold > 0 && self.cold < count => {
+                self.rng.usize(count - self.cold..count)
+            }
+            _ => self.rng.usize(0..count),
+        };
         Some(registers(self)[place(bank)][at])
     }
 
@@ -155,7 +166,9 @@ impl Context<'_> {
             let index = self.rng.usize(0..pures().len());
             let pure = &pures()[index];
             let Some(bank) = pure.dest else { continue };
-            let literal = self.literal(pure.literal);
+            let divides = pure.mnemonic.ends_with("div") || pure.mnemonic.ends_with("rem");
+            let by_zero = pure.literal.is_some() && divides && self.rng.u8(0..12) == 0;
+            let literal = if by_zero { 0 } else { self.literal(pure.literal) };
             let sources = self.sources(&pure.sources)?;
             return Some(Ins::Pure { index, dest: self.write(bank)?, sources, literal });
         }
@@ -433,6 +446,11 @@ fn body(rng: &mut Rng, heads: &[Func], index: usize, tables: usize, has_back: bo
             }));
         }
     }
+    let warmed = WIDE - WARM;
+    let cold = if writes[..2].iter().all(|writes| writes.len() >= WIDE) && rng.bool() { warmed } else { 0 };
+    if cold > 0 {
+        start.push(warm_up(func, &writes[..2]));
+    }
     let budget = if rng.u8(0..4) == 0 { 60 } else { 25 };
     let mut context = Context {
         rng,
@@ -446,8 +464,23 @@ fn body(rng: &mut Rng, heads: &[Func], index: usize, tables: usize, has_back: bo
         budget,
         loops: 0,
         may_recurse: true,
+        cold,
     };
     let statements = context.rng.usize(3..20);
     start.extend(context.block(statements, 0));
     start
+}
+
+/// Nested loops that run once and move all but the last `WIDE - WARM` of these registers to themselves.
+fn warm_up(func: &Func, writes: &[Vec<u16>]) -> Stmt {
+    let mut moves = Vec::new();
+    for (writes, mnemonic) in writes.iter().zip(["i64.mov", "f64.mov"]) {
+        let index = pures().iter().position(|pure| pure.mnemonic == mnemonic).expect("a move");
+        for &dest in &writes[..writes.len() - (WIDE - WARM)] {
+            moves.push(Stmt::Do(Ins::Pure { index, dest, sources: [dest, 0, 0], literal: 0 }));
+        }
+    }
+    let counter = func.params as u16;
+    let inner = Stmt::Loop { counter: counter + 1, trips: 1, up: false, body: moves };
+    Stmt::Loop { counter, trips: 1, up: false, body: vec![inner] }
 }

@@ -153,11 +153,12 @@ fn limit_stack(program: &mut Program, lowered: &[Lowered], seed: u64) {
             return;
         }
     }
-    let mut demands = machine.demands;
-    demands.sort_unstable();
-    demands.dedup();
-    let pick = fastrand::Rng::with_seed(!seed).usize(0..demands.len());
-    program.stack_words = (demands[pick] - 1).min(program.stack_words);
+    let rng = &mut fastrand::Rng::with_seed(!seed);
+    let only_tails = rng.bool() && machine.demands.iter().any(|(_, tail)| *tail);
+    let kept = machine.demands.iter().filter(|(_, tail)| *tail || !only_tails);
+    let demands: std::collections::BTreeSet<usize> = kept.map(|(words, _)| *words).collect();
+    let pick = demands.iter().nth(rng.usize(0..demands.len())).copied().unwrap_or(1);
+    program.stack_words = (pick - 1).min(program.stack_words);
 }
 
 #[test]
