@@ -132,7 +132,7 @@ enum Verdict {
 fn try_seed(seed: u64, engines: &[EngineUnderTest], room: &mut Room, coverage: &mut Coverage) -> Verdict {
     let mut program = generate::program(seed);
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(2) {
         limit_stack(&mut program, &lowered, seed);
     }
     let Some(expected) = expected(&program, &lowered, coverage) else { return Verdict::TooLong };
