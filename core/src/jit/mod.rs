@@ -124,6 +124,17 @@ pub fn function_x64<'s>(
     emit::function::<X64<'_>>(module, func, memory, place, scratch, max_pinned)
 }
 
+/// Does only the first part of [`function_x64`]: the scan that decides which registers are pinned. For tools that measure
+/// how the time of compiling divides; the plan is left in `scratch` and cannot be used.
+pub fn plan_x64(
+    module: &Module<'_>,
+    func: u16,
+    scratch: &mut [u64],
+    max_pinned: usize,
+) -> Result<(), CompileError> {
+    emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop)
+}
+
 fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Result<Stubs, CompileError> {
     let capacity = memory.len();
     let place = Place { offset: 0, features, stubs: Stubs::default(), func: 0 };

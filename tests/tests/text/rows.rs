@@ -176,8 +176,8 @@ fn case(row: &OpInfo, variant: usize) -> (String, String, Vec<u64>) {
         _ => "",
     };
     let source = format!(
-        "{HEAD}\nfunc t(p: i64, q: f64, r: any){returns}\n{LOCALS}\ntop:\n  nop\n  {line}\nbehind:\n  trap unreachable\n\
-         end\n"
+        "{HEAD}\nfunc t(p: i64, q: f64, r: any){returns}\n{LOCALS}\ntop:\n  nop\n  {line}\nbehind:\n  trap \
+         unreachable\nend\n"
     );
     (source, line, expected)
 }

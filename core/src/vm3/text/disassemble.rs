@@ -1,6 +1,6 @@
 //! The disassembler: a container's text, which assembles to the same container if the assembler made it.
 
-use super::assemble::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS};
+use super::assemble::MAX_TYPE_PARTS;
 use super::lexer::is_name;
 use super::literal::{FloatText, StrText};
 use crate::vm3::container::{CellConst, Container, Func, Section, op_index};
@@ -94,7 +94,7 @@ fn type_part(container: &Container<'_>, ty: TypeId, out: &mut dyn Write, depth: 
     if let Some(simple) = ty.simple_name() {
         return out.write_str(simple);
     }
-    if *budget == 0 || depth > MAX_TYPE_DEPTH {
+    if *budget == 0 || depth > u32::from(Composite::DEPTH) {
         return out.write_str("...");
     }
     *budget -= 1;

@@ -108,7 +108,7 @@ fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Va
     }
     let convert = |((number, word), &ty): ((usize, &OsString), _)| {
         value::from_word(word.as_encoded_bytes(), ty)
-            .map_err(|what| Failure::Error(format!("argument {number}: `{}` {what}", word.display())))
+            .map_err(|what| Failure::Error(format!("argument {number}: {what}")))
     };
     (1..).zip(&request.words).zip(types).map(convert).collect()
 }
