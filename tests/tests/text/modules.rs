@@ -146,9 +146,19 @@ fn odd_modules_assemble() {
 
 #[test]
 fn equal_things_are_stored_once() {
-    let source = "func f(a: fn(i64) -> obj S, b: fn(i64) -> obj S)\n local c: any, x: f64\n cell.const c, 7\n f64.const x, 1.5\n \
-                  f64.const x, 1.5\n cell.const c, \"f\"\n ret\nend\nfunc g(a: fn(i64) -> obj S, b: fn(i64) -> obj S)\n ret\nend\n\
-                  shape S { f: i64 }";
+    let source = "
+func f(a: fn(i64) -> obj S, b: fn(i64) -> obj S)
+  local c: any, x: f64
+  cell.const c, 7
+  f64.const x, 1.5
+  f64.const x, 1.5
+  cell.const c, \"f\"
+  ret
+end
+func g(a: fn(i64) -> obj S, b: fn(i64) -> obj S)
+  ret
+end
+shape S { f: i64 }";
     let words = words(source);
     let container = Container::read(&words).unwrap();
     let count = |section| container.count(section);
@@ -308,4 +318,35 @@ fn limits() {
     };
     let error = asm(&types(40_000)).unwrap_err().to_string();
     assert!(error.ends_with(": too many different obj and fn types, expected at most 65519"), "{error}");
+
+    // Fields of a shape, and a field beyond the first 32,768.
+    let shape = |count: usize| {
+        let fields: Vec<String> = (0..count).map(|i| format!("a{i}: i64")).collect();
+        let last = count - 1;
+        format!("shape S {{ {} }}\nfunc f(o: obj S, x: i64)\n  obj.get x, o, a{last}\n  ret\nend", fields.join(", "))
+    };
+    let first = words(&shape(65_536));
+    let container = Container::read(&first).unwrap();
+    assert_eq!(container.code(&container.func(0).unwrap()).unwrap()[0] >> 16, 0xFFFF_0000_0001);
+    let error = asm(&shape(65_537)).unwrap_err().to_string();
+    assert!(error.ends_with(": too many fields in a shape, expected at most 65536"), "{error}");
+
+    // Targets of a `switch`.
+    let switch = |count: usize| format!("func f(x: i64)\nL:\n  switch x, [{}], L\nend", vec!["L"; count].join(", "));
+    round_trip(&switch(65_535));
+    let error = asm(&switch(65_536)).unwrap_err().to_string();
+    assert_eq!(error, "3:13: too many targets, expected at most 65535");
+
+    // Strings that `prop` ops can name: `f`, `g` and the constants come before.
+    let props = |count: usize| {
+        let consts: String = (0..count).map(|i| format!("  cell.const c, \"{i}\"\n")).collect();
+        format!("func f(c: any)\n{consts}  ret\nend\nfunc g(c: any)\n  prop.get c, c, \"last\"\n  ret\nend")
+    };
+    round_trip(&props(65_533));
+    let too_many = props(65_534);
+    assert_eq!(
+        asm(&too_many).unwrap_err().to_string(),
+        "65539:18: too many different strings in the module before this one, which `prop` ops must number, expected at \
+         most 65536"
+    );
 }

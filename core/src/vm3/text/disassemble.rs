@@ -1,6 +1,6 @@
 //! The disassembler: a container's text, which assembles to the same container if the assembler made it.
 
-use super::assemble::MAX_TYPE_DEPTH;
+use super::assemble::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS};
 use super::lexer::is_name;
 use super::literal::{FloatText, StrText};
 use crate::vm3::container::{CellConst, Container, Func, Section, op_index};
@@ -14,16 +14,17 @@ pub const DISASSEMBLE_SCRATCH: usize = 3 * SET_WORDS;
 /// Words of a set of the word indices of a function.
 const SET_WORDS: usize = (1 << 16) / 64;
 
-/// Parts that the text of one type may have. A container that no assembler made can describe types whose text would be
+/// What the text of one type may take: a unit for each parameter and each composite type, so that whatever the
+/// assembler accepts is written. A container that no assembler made can describe types whose text would be
 /// exponentially long; theirs is cut short with `...`.
-const TYPE_BUDGET: u32 = 1 << 18;
+const TYPE_BUDGET: u32 = 2 * MAX_TYPE_PARTS + 1;
 
 /// Writes a whole module as text.
 ///
-/// Registers are named by bank and slot (`i0`, `f1`, `c2`), labels by the index of the op that they name (`L7`), because a
-/// container keeps no names of them. What a container does not back (an index out of range, a code that is no op) is
-/// written as `?` and a name that the text form cannot hold as a string: such text does not assemble. Takes time linear
-/// in the text. `scratch` has at least [`DISASSEMBLE_SCRATCH`] words.
+/// Registers are named by bank and slot (`i0`, `f1`, `c2`), labels by the index of the op that they name (`L7`),
+/// because a container keeps no names of them. What a container does not back (an index out of range, a code that is no
+/// op) is written as `?` and a name that the text form cannot hold as a string: such text does not assemble. Takes time
+/// linear in the text. `scratch` has at least [`DISASSEMBLE_SCRATCH`] words.
 ///
 /// # Errors
 ///
@@ -41,8 +42,8 @@ pub fn disassemble(container: &Container<'_>, out: &mut dyn Write, scratch: &mut
     Ok(())
 }
 
-/// Writes one op as text, as [`disassemble`] does: without indentation and newline. `word` is the index of its first word
-/// in the function. Takes time linear in the function where the op names labels.
+/// Writes one op as text, as [`disassemble`] does: without indentation and newline. `word` is the index of its first
+/// word in the function. Takes time linear in the function where the op names labels.
 ///
 /// # Errors
 ///
@@ -122,6 +123,10 @@ fn signature(
     let Some(sig) = container.sig(sig) else { return out.write_str("(?)") };
     out.write_char('(')?;
     for number in 0..sig.count {
+        // The parameters of functions and imports are types of their own.
+        if depth == 0 {
+            *budget = TYPE_BUDGET;
+        }
         if *budget == 0 {
             out.write_str("...")?;
             break;

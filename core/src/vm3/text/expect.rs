@@ -1,5 +1,6 @@
 //! Expectations: the `;!` lines of a source, which say what calls of its functions give.
 
+use super::assemble::unexpected;
 use super::error::{AsmError, ErrorKind, column};
 use super::lexer::{Cursor, Tok, Token, is_name};
 use super::literal::{Literal, parse_literal};
@@ -112,8 +113,8 @@ pub const TRAP_NAMES: [(&str, TrapKind); 11] = [
     ("host", TrapKind::Host),
 ];
 
-/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else about
-/// the source need not be right. Behind the first error come no more.
+/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else
+/// about the source need not be right. Behind the first error come no more.
 pub fn expectations(source: &str) -> Expectations<'_> {
     Expectations { source, at: 0, line: 1, with: None, failed: false }
 }
@@ -204,7 +205,7 @@ impl<'a> Reader<'a> {
 
     fn expected<T>(&self, expected: &'static str) -> Result<T, AsmError<'a>> {
         let token = self.cursor.peek();
-        Err(self.error(token, ErrorKind::Expected { expected, found: token.into() }))
+        Err(self.error(token, unexpected(token, expected)))
     }
 
     fn punct(&mut self, c: char, expected: &'static str) -> Result<(), AsmError<'a>> {

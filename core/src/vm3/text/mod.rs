@@ -2,15 +2,20 @@
 
 mod assemble;
 mod body;
+mod check;
+mod counts;
 mod disassemble;
 mod error;
 mod expect;
 mod lexer;
 mod literal;
+mod records;
 mod rows;
+mod symbols;
 mod tables;
 
-pub use assemble::{MAX_TYPE_DEPTH, Sizes, assemble, sizes};
+pub use assemble::{MAX_TYPE_DEPTH, MAX_TYPE_PARTS, assemble};
+pub use counts::{Sizes, sizes};
 pub use disassemble::{DISASSEMBLE_SCRATCH, disassemble, write_op, write_register, write_type};
 pub use error::{AsmError, ErrorKind, Found, Wants};
 pub use expect::{Args, Call, Expectation, Expectations, Outcome, PRINTED_KINDS, TRAP_NAMES, Trap, With, expectations};
