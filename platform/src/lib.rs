@@ -10,6 +10,12 @@ use opstamp::masm::Features;
 pub mod icache;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(target_os = "macos")]
+pub mod macos;
+#[cfg(windows)]
+pub mod windows;
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
+mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -18,6 +24,18 @@ mod x86;
 pub use linux::LinuxCode as HostCode;
 #[cfg(target_os = "linux")]
 pub use linux::native_stack;
+/// The code memory of this host.
+#[cfg(target_os = "macos")]
+pub use macos::MacosCode as HostCode;
+#[cfg(target_os = "macos")]
+pub use macos::native_stack;
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
+pub use window::Scheme;
+/// The code memory of this host.
+#[cfg(windows)]
+pub use windows::WindowsCode as HostCode;
+#[cfg(windows)]
+pub use windows::native_stack;
 
 /// What the CPU that runs this program can do beyond its ISA's baseline.
 pub fn features() -> Features {

@@ -3,5 +3,6 @@
 mod code;
 mod stack;
 
-pub use code::{LinuxCode, Scheme};
+pub use crate::window::Scheme;
+pub use code::LinuxCode;
 pub use stack::native_stack;

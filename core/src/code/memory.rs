@@ -72,7 +72,9 @@ impl core::error::Error for CodeError {}
 /// through another.
 ///
 /// The window is at most 128 MiB, so that every direct branch inside it reaches (arm64 `B`: Arm ARM DDI 0487, C6.2.25).
-/// All offsets count in bytes from its start. The engine opens a range, writes it, and publishes it before it runs it.
+/// All offsets count in bytes from its start. The engine opens a range, writes it, and publishes it before it runs it. What
+/// one thread has opened, that thread publishes, even if it then has no use for it: where a system grants the permission
+/// to write by thread, that thread cannot run machine code before.
 ///
 /// # Safety
 ///
@@ -109,4 +111,12 @@ pub unsafe trait CodeMemory {
 
     /// Makes every other core that may run the window's code fetch what was published before.
     fn sync_cores(&self) -> Result<(), CodeError>;
+
+    /// Says where the shared stubs lie, before any of the window's code runs: through them, and nowhere else, guest code
+    /// calls out. A host whose system unwinds native stacks by tables describes the window's frames to it here; their
+    /// layout is part of the convention ([`crate::masm::x64::convention`]). By default nothing happens.
+    fn describe(&mut self, stubs: CodeRange) -> Result<(), CodeError> {
+        let _ = stubs;
+        Ok(())
+    }
 }

@@ -156,6 +156,37 @@ pub(crate) fn compile_module(
     scratch: &mut [u64],
     options: &Options,
 ) -> Result<usize, CompileError> {
+    let compiled = emit_module(module, functions, code, scratch, options);
+    // What was opened is published even where compiling failed: code memory may not stay open.
+    let end = compiled.as_ref().map_or(code.size(), |compiled| compiled.end);
+    let published = code.publish(CodeRange { start: 0, end: end.min(code.size()) });
+    let Compiled { stubs, .. } = compiled?;
+    published?;
+    code.sync_cores()?;
+    code.describe(CodeRange { start: 0, end: stubs.end })?;
+    let base = code.base();
+    for entry in functions.iter() {
+        entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
+    }
+    Ok(base + stubs.enter)
+}
+
+/// A module in code memory.
+struct Compiled {
+    /// The shared stubs.
+    stubs: Stubs,
+    /// One past the last byte of code.
+    end: usize,
+}
+
+/// Writes the stubs and every function of the module to opened code memory.
+fn emit_module(
+    module: &Module<'_>,
+    functions: &mut [Entry],
+    code: &mut dyn CodeMemory,
+    scratch: &mut [u64],
+    options: &Options,
+) -> Result<Compiled, CompileError> {
     if !cfg!(target_arch = "x86_64") {
         return Err(CompileError::Host);
     }
@@ -164,7 +195,6 @@ pub(crate) fn compile_module(
     if given < needed {
         return Err(CompileError::Scratch { needed, given });
     }
-    let base = code.base();
     let stubs = with_room(code, 0, STUB_ROOM, |memory| emit_stubs::<X64<'_>>(memory, options.features))?;
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
@@ -178,12 +208,7 @@ pub(crate) fn compile_module(
         entry.len = len as u32;
         offset = offset.saturating_add(end);
     }
-    code.publish(CodeRange { start: 0, end: offset.min(code.size()) })?;
-    code.sync_cores()?;
-    for entry in functions.iter() {
-        entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
-    }
-    Ok(base + stubs.enter)
+    Ok(Compiled { stubs, end: offset })
 }
 
 /// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full.

@@ -19,6 +19,18 @@
 //!
 //! Calls to Rust follow the System V ABI (AMD64 supplement, 3.2) on every system. It keeps rbx, rbp and r12 to r15, so of
 //! what guest functions keep a stub has to save xmm8 to xmm15 only.
+//!
+//! # Unwinding
+//!
+//! A system that walks native stacks (for exceptions, debuggers, profilers) needs no table of guest functions: from every
+//! frame of machine code it can go on at the caller of the entry stub, leaving out the frames between.
+//! - Behind a call from a shared stub to Rust, [`SERVICE_FRAME`] points to a word of the native stack that holds
+//!   [`Context::entry_sp`] as it was at the call. Rust keeps that register, so every unwinder knows it here.
+//! - In guest functions [`CONTEXT`] points to the context, whose `entry_sp` is that word.
+//! - From the address in `entry_sp` upward lie, 8 bytes each: the `entry_sp` of the entry around this one, the MXCSR of
+//!   the host, the registers [`HOST_SAVED`] from the last to the first, and the return address into the host.
+//!
+//! [`Context::entry_sp`]: crate::runtime::context::Context::entry_sp
 
 use crate::asm::x64::{Gpr, Xmm};
 use crate::masm::PoolReg;
@@ -31,6 +43,10 @@ pub const FRAME: Gpr = Gpr::Rbx;
 pub const RESULT: Gpr = Gpr::Rax;
 /// Result of floats, and the first scratch register for floats.
 pub const FLOAT_RESULT: Xmm = Xmm::Xmm0;
+/// Points to the native stack in the stubs' calls to Rust; see [unwinding](self#unwinding).
+pub const SERVICE_FRAME: Gpr = Gpr::R12;
+/// What System V keeps and a host expects back, in the order in which the entry stub saves it (AMD64 supplement, 3.2.1).
+pub const HOST_SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
 /// The site that a stub is told.
 pub const SITE: Gpr = Gpr::Rdx;
 

@@ -1,7 +1,7 @@
 //! The shared stubs on x86-64. Each one's contract stands above it; what it does not name it preserves as the convention
 //! says.
 
-use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, RESULT, SITE};
+use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_SAVED, INT_POOL, RESULT, SERVICE_FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, xmm};
 use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Gpr, Mem};
@@ -9,9 +9,6 @@ use crate::masm::{PoolReg, Stubs};
 use crate::runtime::context::Services;
 use crate::runtime::trap::TrapKind;
 use core::mem::offset_of;
-
-/// What System V keeps and a host expects back, in the order in which it is saved (AMD64 supplement, 3.2.1).
-const HOST_SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
@@ -111,8 +108,9 @@ impl X64<'_> {
     fn service(&mut self, at: usize, keep: fn(&PoolReg) -> bool, frame: Option<Gpr>, unwind: &mut Label) {
         let ints = || INT_POOL.iter().filter(|reg| keep(reg) && !HOST_SAVED.contains(&gpr(reg.number)));
         let floats = || FLOAT_POOL.iter().filter(|reg| keep(reg));
-        // r12 keeps the stack pointer over the call, which must be made with it at a multiple of 16 (3.2.2).
-        self.asm.push_r(Gpr::R12);
+        // r12 keeps the stack pointer over the call, which must be made with it at a multiple of 16 (3.2.2). The word at it
+        // leads unwinders to the entry.
+        self.asm.push_r(SERVICE_FRAME);
         for reg in ints() {
             self.asm.push_r(gpr(reg.number));
         }
@@ -121,20 +119,21 @@ impl X64<'_> {
         for (place, reg) in (0..).zip(floats()) {
             self.asm.movsd_mr(Mem::base(Gpr::Rsp, 8 * place), xmm(reg.number));
         }
-        self.asm.mov_rr(B8, Gpr::R12, Gpr::Rsp);
+        self.asm.push_m(context(field::ENTRY_SP));
+        self.asm.mov_rr(B8, SERVICE_FRAME, Gpr::Rsp);
         self.asm.alu_ri(Alu::And, B8, Gpr::Rsp, -16);
         self.asm.mov_rr(B8, Gpr::Rsi, frame.unwrap_or(FRAME));
         self.asm.mov_rr(B8, Gpr::Rcx, Gpr::Rax);
         self.asm.mov_rr(B8, Gpr::Rdi, CONTEXT);
         self.asm.mov_rm(B8, Gpr::Rax, context(field::SERVICES));
         self.asm.call_m(Mem::base(Gpr::Rax, at as i32));
-        self.asm.mov_rr(B8, Gpr::Rsp, Gpr::R12);
+        self.asm.mov_rr(B8, Gpr::Rsp, SERVICE_FRAME);
         self.asm.test_rr(B8, Gpr::Rax, Gpr::Rax);
         self.asm.jcc(Cc::Ne, unwind);
         for (place, reg) in (0..).zip(floats()) {
-            self.asm.movsd_rm(xmm(reg.number), Mem::base(Gpr::Rsp, 8 * place));
+            self.asm.movsd_rm(xmm(reg.number), Mem::base(Gpr::Rsp, 8 + 8 * place));
         }
-        self.asm.alu_ri(Alu::Add, B8, Gpr::Rsp, room);
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rsp, 8 + room);
         let mut kept: heapless::Vec<Gpr, { INT_POOL.len() }> = heapless::Vec::new();
         for reg in ints() {
             if kept.push(gpr(reg.number)).is_err() {
@@ -144,6 +143,6 @@ impl X64<'_> {
         for reg in kept.into_iter().rev() {
             self.asm.pop_r(reg);
         }
-        self.asm.pop_r(Gpr::R12);
+        self.asm.pop_r(SERVICE_FRAME);
     }
 }

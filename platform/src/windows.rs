@@ -1,0 +1,35 @@
+//! Windows on x86-64 and arm64.
+//!
+//! The rules that this folder obeys, and where Microsoft states them (learn.microsoft.com/windows/win32/api unless said
+//! otherwise):
+//!
+//! | rule | source |
+//! |---|---|
+//! | Two views of one section show the same bytes at all times; each has the permissions that it was mapped with, within the section's | memoryapi, `CreateFileMappingW`, `MapViewOfFile` |
+//! | A page of a `SEC_RESERVE` section has no memory and no access until `VirtualAlloc` commits it in a view, and then starts as zeros | `CreateFileMappingW` (`SEC_RESERVE`), `VirtualAlloc` |
+//! | Changing the permissions of private pages is `VirtualProtect` | `VirtualProtect` |
+//! | Whoever generates or changes code calls `FlushInstructionCache` before it runs | processthreadsapi, `FlushInstructionCache` |
+//! | On x86-64 bytes that were changed through another address need a serializing instruction besides | Intel SDM vol. 3, 9.1.3 |
+//! | Unwinders know generated code by the function tables that are registered for it | winnt, `RtlAddFunctionTable`; "x64 exception handling" in the documentation of Visual C++ |
+//! | With control-flow guard every address of executable pages is a valid target unless `*_TARGETS_INVALID` was asked for | `MapViewOfFile`, `VirtualAlloc`, "Memory Protection Constants" |
+//!
+//! `sync_cores` is `FlushProcessWriteBuffers`, documented to interrupt every processor that runs a thread of the process.
+//! Returning from an interrupt is what the other cores need: `IRET` serializes (Intel SDM vol. 3, 9.3; AMD APM vol. 2,
+//! 7.6.4), `ERET` synchronizes the context (Arm ARM DDI 0487, D1.3). A core that runs none of the process's threads then
+//! passes such a point before it runs one: it switches its address space (a write to CR3 serializes), or returns from the
+//! interrupt that made it switch.
+//!
+//! Control-flow guard: only the call of the entry stub is an indirect call that a checked host makes, and in pages mapped
+//! as they are here it passes. The window's other addresses pass as well: the set of targets is not narrowed.
+//!
+//! Where the process forbids dynamic code (`ProcessDynamicCodePolicy`), both schemes are refused with the system's error
+//! 1655, `ERROR_DYNAMIC_CODE_BLOCKED`.
+
+mod code;
+mod stack;
+#[cfg(target_arch = "x86_64")]
+mod unwind;
+
+pub use crate::window::Scheme;
+pub use code::WindowsCode;
+pub use stack::native_stack;
