@@ -12,10 +12,10 @@ pub mod icache;
 pub mod linux;
 #[cfg(target_os = "macos")]
 pub mod macos;
-#[cfg(windows)]
-pub mod windows;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod window;
+#[cfg(windows)]
+pub mod windows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

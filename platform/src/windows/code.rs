@@ -304,8 +304,7 @@ impl Section {
         let len = u32::try_from(len).map_err(|_| CodeError::Unsupported)?;
         let protection = PAGE_EXECUTE_READWRITE | SEC_RESERVE;
         // SAFETY: no pointer is passed.
-        let section =
-            unsafe { CreateFileMappingW(INVALID_HANDLE_VALUE, ptr::null(), protection, 0, len, ptr::null()) };
+        let section = unsafe { CreateFileMappingW(INVALID_HANDLE_VALUE, ptr::null(), protection, 0, len, ptr::null()) };
         if section.is_null() { Err(last_error("create a section for code memory")) } else { Ok(Self(section)) }
     }
 }
