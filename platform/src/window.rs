@@ -1,4 +1,8 @@
 //! What the code windows of the systems have in common.
+#![cfg_attr(
+    target_os = "macos",
+    allow(dead_code, reason = "one mapping needs no units, and by thread no sets of them")
+)]
 
 use std::ops::Range;
 

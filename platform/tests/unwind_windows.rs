@@ -12,8 +12,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::process::Command;
 use windows_sys::Win32::System::Diagnostics::Debug::{
-    CONTEXT, EXCEPTION_POINTERS, RaiseException, RtlCaptureContext, RtlLookupFunctionEntry, RtlVirtualUnwind,
-    SetUnhandledExceptionFilter, UNW_FLAG_NHANDLER,
+    CONTEXT, RtlCaptureContext, RtlLookupFunctionEntry, RtlVirtualUnwind, UNW_FLAG_NHANDLER,
 };
 
 const SCHEMES: [Scheme; 2] = [Scheme::TwoMappings, Scheme::Flip];
@@ -233,37 +232,11 @@ fn exceptions_unwind_to_a_handler_above_the_entry() {
     }
 }
 
-/// Runs one of the `#[ignore]`d tests below in a process of its own; gives its exit code and what it wrote to stderr.
+/// Runs the `#[ignore]`d test below in a process of its own; gives its exit code and what it wrote to stderr.
 fn child(test: &str) -> (Option<i32>, String) {
     let executable = std::env::current_exe().unwrap();
     let output = Command::new(executable).args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// The exit code by which a child says that its filter was called.
-const FILTERED: i32 = 77;
-/// An exception code of an application (winnt, "NTSTATUS" with the customer bit).
-const EXCEPTION: u32 = 0xE000_0042;
-
-/// The filter of last resort, which the first frame of every thread calls: the dispatcher must have come so far.
-unsafe extern "system" fn filter(info: *const EXCEPTION_POINTERS) -> i32 {
-    // SAFETY: the system passes a record of the exception.
-    let code = unsafe { (*(*info).ExceptionRecord).ExceptionCode } as u32;
-    std::process::exit(if code == EXCEPTION { FILTERED } else { 1 })
-}
-
-#[test]
-#[ignore = "ends the process; run by the test below"]
-fn raises_in_a_host_function() {
-    // SAFETY: the filter has the right signature.
-    unsafe { SetUnhandledExceptionFilter(Some(filter)) };
-    // SAFETY: raising an exception without arguments.
-    call(&|_| unsafe { RaiseException(EXCEPTION, 0, 0, core::ptr::null()) });
-}
-
-#[test]
-fn an_exception_reaches_the_filter_of_the_thread() {
-    assert_eq!(child("raises_in_a_host_function").0, Some(FILTERED));
 }
 
 #[test]
