@@ -89,6 +89,8 @@ part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bar
 part expectations "the programs' expected values, worked out again in Python" expectations
 part programs "the command, over tests/programs" programs
 part hosted "unit, suite, differential, hostile-input and encoder tests" hosted
+part windows "the suite, the command and the platform's tests as Windows processes; a build for arm64" bash tests/windows.sh
+part macos "builds for macOS, linked and looked at" bash tests/macos.sh
 
 printf '\n%s' "$report"
 missing=$(wc -w <<<"$skipped")

@@ -45,3 +45,47 @@ need_build_tools() {
     }
     need cc gcc libc6-dev
 }
+
+# A compiler that builds the standard library from its sources, for targets that rustup has no build of. Sets what cargo
+# needs for it; the option -Zbuild-std goes with it.
+need_std_sources() {
+    need_file /usr/bin/rustc rustc-web || return 1
+    need_file /usr/lib/rustlib/src/rust/library/core/src/lib.rs rust-web-src || return 1
+    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+}
+
+# need_zig DIRECTORY: zig, which links for systems other than this one. Installs it to DIRECTORY if it has to be.
+need_zig() {
+    need python3 python3 || return 1
+    export PYTHONPATH="$1${PYTHONPATH:+:$PYTHONPATH}"
+    python3 -m ziglang version >/dev/null 2>&1 && return 0
+    if [ "$(id -u)" = 0 ]; then
+        echo "installing ziglang to $1" >&2
+        python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+        python3 -m pip install --quiet --target "$1" ziglang >/dev/null 2>&1
+        python3 -m ziglang version >/dev/null 2>&1 && return 0
+    fi
+    echo "MISSING: zig. Install it with: python3 -m pip install --target $1 ziglang" >&2
+    return 1
+}
+
+# zig_linker FILE TARGET [OPTION...]: writes a linker for one of zig's targets. Options of the form !WORD take that word
+# out of what it is called with.
+zig_linker() {
+    local file=$1 target=$2 option drop="" add=""
+    shift 2
+    for option; do
+        case $option in
+        !*) drop+="${drop:+|}${option#!}" ;;
+        *) add+=" '$option'" ;;
+        esac
+    done
+    mkdir -p "$(dirname "$file")"
+    cat >"$file" <<EOF
+#!/usr/bin/env bash
+args=()
+for arg in "\$@"; do case \$arg in ${drop:-no-such-option}) ;; *) args+=("\$arg") ;; esac; done
+exec python3 -m ziglang cc -target $target$add "\${args[@]}"
+EOF
+    chmod +x "$file"
+}

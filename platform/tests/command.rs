@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_opstamp");
 const ENGINES: [&str; 2] = ["interp", "jit"];
@@ -344,7 +344,7 @@ fn output_that_cannot_be_written_is_an_error() {
     for function in [&["div", "7", "2"][..], &["twice", "1"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = Command::new(PROGRAM);
-        command.arg("run").arg(&file).arg("--func").args(function).stdout(full).stderr(Stdio::piped());
+        command.arg("run").arg(&file).arg("--func").args(function).stdout(full).stderr(std::process::Stdio::piped());
         let (_, stderr, code) = texts(command.output().unwrap());
         assert!(stderr.starts_with("error: cannot write to standard output: "), "{stderr}");
         assert_eq!(code, Some(2));
