@@ -3,15 +3,18 @@
 //!
 //! ```text
 //! cargo bench -p opstamp-tests --bench programs -- [--filter NAME] [--rounds N] [--json FILE] [--no-interpreter] [--listing]
+//!     [--callgrind]
 //! ```
 //!
-//! `--listing` prints the machine code of the programs instead. Native code is what rustc makes for the target at hand,
+//! `--listing` prints the machine code of the programs instead, `--callgrind` counts instructions by valgrind, with the
+//! sizes of the programs' own `main`. Native code is what rustc makes for the target at hand,
 //! x86-64's baseline unless `RUSTFLAGS` say otherwise; machine code uses every feature of the CPU.
 //!
 //! Times are of this thread's processor time. An iteration is an entry of a function or a passage of a loop's head, as
 //! [`count`] has the program count them. A row whose native code needs less than a cycle an iteration is *void* and in
 //! no mean: there the native compiler has done away with the work. A cycle is measured beside it, as a chain of additions.
 
+mod callgrind;
 mod count;
 mod kernels;
 mod listing;
@@ -24,6 +27,7 @@ use opstamp_platform::HostCode;
 use opstamp_tests::driver::same;
 use serde_json::json;
 use std::arch::asm;
+use std::hint::black_box;
 use support::{Options, Spread, assemble, programs_dir, timed};
 
 /// Words of VM stack of an instance: what programs expect.
@@ -36,8 +40,18 @@ const WINDOW: usize = 1 << 20;
 /// Fewer native cycles an iteration make a row void: less than one, by more than the measurement may err.
 const VOID_BELOW: f64 = 0.95;
 
+const FLAGS: &[&str] = &[
+    "no-interpreter",
+    "listing",
+    "callgrind",
+    callgrind::NOTHING,
+    callgrind::NATIVE,
+    callgrind::MACHINE_CODE,
+    callgrind::INTERPRETER,
+];
+
 fn main() {
-    let options = Options::read(9, &["no-interpreter", "listing"]);
+    let options = Options::read(9, FLAGS);
     let thread = std::thread::Builder::new().stack_size(THREAD_STACK).spawn(move || run(&options));
     if thread.expect("a thread").join().is_err() {
         std::process::exit(1);
@@ -48,6 +62,14 @@ fn run(options: &Options) {
     let kernels = KERNELS.iter().filter(|kernel| options.wants(kernel.file));
     if options.has("listing") {
         kernels.for_each(list);
+        return;
+    }
+    if let Some(part) = FLAGS.iter().filter(|flag| flag.starts_with("once-")).find(|flag| options.has(flag)) {
+        kernels.for_each(|kernel| run_once(kernel, part));
+        return;
+    }
+    if options.has("callgrind") {
+        print_instructions(kernels, options);
         return;
     }
     println!(
@@ -154,13 +176,11 @@ impl Row {
 fn measure(kernel: &Kernel, options: &Options) -> Row {
     let sizes = if options.measure { kernel.bench } else { kernel.main };
     let source = source(kernel);
-    let mut counter = Guest::new(kernel, &count::counting(&source), true);
     let mut machine_code = Guest::new(kernel, &source, true);
     let mut interpreter = (!options.has("no-interpreter")).then(|| Guest::new(kernel, &source, false));
 
     let wanted = native(kernel, sizes);
-    counter.check(sizes, wanted);
-    let iterations = counter.instance.global(0).and_then(Value::i64).expect("the counter");
+    let iterations = iterations(kernel, &source, sizes, wanted);
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..options.rounds {
         let (native, result) = timed(|| native(kernel, sizes));
@@ -181,6 +201,52 @@ fn measure(kernel: &Kernel, options: &Options) -> Row {
         machine_code: Spread::of_ratios(machine_code, native),
         interpreter: some(&|| Spread::of_ratios(interpreter, native)),
         between: some(&|| Spread::of_ratios(interpreter, machine_code)),
+    }
+}
+
+/// The iterations of a run, which must give this.
+fn iterations(kernel: &Kernel, source: &str, sizes: &[i64], wanted: Value) -> i64 {
+    let mut counter = Guest::new(kernel, &count::counting(source), true);
+    counter.check(sizes, wanted);
+    counter.instance.global(0).and_then(Value::i64).expect("the counter")
+}
+
+/// Runs one part of a kernel under valgrind; what all parts prepare is the same.
+fn run_once(kernel: &Kernel, part: &str) {
+    let source = source(kernel);
+    let mut machine_code = Guest::new(kernel, &source, true);
+    let mut interpreter = Guest::new(kernel, &source, false);
+    let args: Vec<Value> = kernel.main.iter().map(|&size| Value::I64(size)).collect();
+    let run = |guest: &mut Guest| {
+        let _ = black_box(guest.instance.call_index(guest.function, &args));
+    };
+    match part {
+        callgrind::NATIVE => {
+            black_box(native(kernel, kernel.main));
+        }
+        callgrind::MACHINE_CODE => run(&mut machine_code),
+        callgrind::INTERPRETER => run(&mut interpreter),
+        _ => {}
+    }
+}
+
+fn print_instructions<'k>(kernels: impl Iterator<Item = &'k Kernel>, options: &Options) {
+    println!(
+        "instructions    {:>10} {:>12} {:>12} {:>9} {:>9}",
+        "native/it", "mach.code/it", "interpr./it", "mc/native", "in/native"
+    );
+    for kernel in kernels {
+        let iterations = iterations(kernel, &source(kernel), kernel.main, native(kernel, kernel.main)) as f64;
+        let start = callgrind::instructions(kernel.file, callgrind::NOTHING);
+        let count = |part| callgrind::instructions(kernel.file, part).saturating_sub(start) as f64 / iterations;
+        let (native, machine_code) = (count(callgrind::NATIVE), count(callgrind::MACHINE_CODE));
+        let interpreter = if options.has("no-interpreter") { f64::NAN } else { count(callgrind::INTERPRETER) };
+        println!(
+            "{:<15} {native:>10.2} {machine_code:>12.2} {interpreter:>12.2} {:>9.2} {:>9.2}",
+            kernel.file,
+            machine_code / native,
+            interpreter / native
+        );
     }
 }
 
