@@ -272,7 +272,7 @@ pub enum ColdKind {
         /// Where.
         site: Site,
     },
-    /// The ends of the range of [`Masm::float_to_int`], and NaN; then back.
+    /// The ends of the range of [`Floats::float_to_int`], and NaN; then back.
     Saturate {
         /// The destination.
         d: Int,

@@ -313,7 +313,7 @@ impl Context<'_> {
         Some(Stmt::Do(match self.rng.u8(0..8) {
             0 => Ins::Unreachable,
             1 => Ins::User { number: self.rng.u16(..) },
-            2..6 if !tails.is_empty() => {
+            2..7 if !tails.is_empty() => {
                 let func = tails[self.rng.usize(0..tails.len())];
                 let head = &self.heads[func];
                 let bound = self.bound(block);

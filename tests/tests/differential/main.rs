@@ -129,19 +129,50 @@ enum Verdict {
     Differed(String),
 }
 
-fn try_seed(seed: u64, engines: &[EngineUnderTest], room: &mut Room, coverage: &mut Coverage) -> Verdict {
+/// The interpreter, the compiler as it is meant to be used, and the compiler with options that depend on the seed: any
+/// number of pinned registers, and any of this CPU's features left out.
+fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
+    let mut engines = engines();
+    engines.truncate(2);
+    if let Some(EngineUnderTest { options: Some(all), .. }) = engines.get(1) {
+        let rng = &mut fastrand::Rng::with_seed(seed ^ 0x5EED);
+        let mut options = *all;
+        options.max_pinned = if rng.bool() { 0 } else { rng.usize(1..20) };
+        let features = &mut options.features;
+        for feature in [
+            &mut features.popcnt,
+            &mut features.lzcnt,
+            &mut features.bmi1,
+            &mut features.bmi2,
+            &mut features.sse41,
+            &mut features.avx,
+            &mut features.fma,
+        ] {
+            *feature &= rng.bool();
+        }
+        engines.push(EngineUnderTest { name: "machine code, options of the seed", options: Some(options) });
+    }
+    engines
+}
+
+fn try_seed(seed: u64, room: &mut Room, coverage: &mut Coverage) -> Verdict {
     let mut program = generate::program(seed);
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(2) {
         limit_stack(&mut program, &lowered, seed);
     }
     let Some(expected) = expected(&program, &lowered, coverage) else { return Verdict::TooLong };
     let text = program.text(&lowered);
+    let engines = &engines_for(seed);
     let Some(first) = compare(&program, &text, &expected, engines, room) else { return Verdict::Agreed };
     let small = shrink::shrink(program, &mut |program| difference(program, engines, room).is_some());
     let lowered: Vec<_> = small.funcs.iter().map(program::Func::lower).collect();
     let last = difference(&small, engines, room).unwrap_or_default();
-    Verdict::Differed(format!("seed {seed}: {first}\nmade smaller:\n{}\n{last}", small.text(&lowered)))
+    let options = engines.last().map(|engine| engine.options);
+    Verdict::Differed(format!(
+        "seed {seed}, options {options:?}: {first}\nmade smaller:\n{}\n{last}",
+        small.text(&lowered)
+    ))
 }
 
 /// Gives the program a stack that is one word too small for one of its calls, so that traps for want of stack strike at all
@@ -165,7 +196,7 @@ fn limit_stack(program: &mut Program, lowered: &[Lowered], seed: u64) {
 fn engines_agree() {
     let programs = from_environment("OPSTAMP_DIFF_PROGRAMS", PROGRAMS);
     let seed = from_environment("OPSTAMP_SEED", 1);
-    let engines = engines();
+    let engines = engines_for(seed);
     let names: Vec<_> = engines.iter().map(|engine| engine.name).collect();
     println!("differential: seed {seed}, {programs} programs through {}", names.join(", "));
     let started = Instant::now();
@@ -176,7 +207,7 @@ fn engines_agree() {
             let mut coverage = Coverage::default();
             let (mut agreed, mut too_long) = (0u64, 0u64);
             for seed in (0..programs).skip(worker as usize).step_by(workers as usize).map(|at| seed.wrapping_add(at)) {
-                match try_seed(seed, &engines, &mut room, &mut coverage) {
+                match try_seed(seed, &mut room, &mut coverage) {
                     Verdict::Agreed => agreed += 1,
                     Verdict::TooLong => too_long += 1,
                     Verdict::Differed(report) => panic!("{report}"),

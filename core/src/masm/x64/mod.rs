@@ -244,7 +244,7 @@ impl<'m> Masm<'m> for X64<'m> {
 
     fn finish(mut self) -> Result<usize, EmitError> {
         let end = self.asm.buf.pos();
-        while self.asm.buf.pos() % FUNCTION_ALIGN != 0 {
+        while !self.asm.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             self.asm.int3();
         }
         // Every put stores 8 bytes; this one leaves int3 behind the padding where zeros would be left.

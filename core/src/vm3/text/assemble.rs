@@ -17,9 +17,6 @@ use super::tables::{Full, Index, List, Packed, Scratch};
 use crate::vm3::container::{self, Func, HEADER_WORDS, Import, SECTIONS, Section, Shape, encode_header};
 use crate::vm3::types::TypeId;
 
-/// How deep function types may be nested in each other.
-pub const MAX_TYPE_DEPTH: u32 = 16;
-
 /// How many types one type may be made of, itself included.
 pub const MAX_TYPE_PARTS: u32 = 1 << 17;
 
@@ -75,9 +72,9 @@ pub(super) struct Assembler<'a, 's> {
 /// Assembles a module's source into a container, written to the front of `out`.
 ///
 /// `on_op` is called once for each op, in order, with its place and source line. Gives the number of words written.
-/// [`super::sizes`] states the memory that suffices; what lies in `scratch` is overwritten and of no use afterwards. The time
-/// is linear in the source, if names do not collide in the hash tables. The same source gives the same words, and so
-/// does the text that [`super::disassemble`] makes of them.
+/// [`super::sizes`] states the memory that suffices; what lies in `scratch` is overwritten and of no use afterwards.
+/// The time is linear in the source, if names do not collide in the hash tables. The same source gives the same
+/// words, and so does the text that [`super::disassemble`] makes of them.
 ///
 /// # Errors
 ///

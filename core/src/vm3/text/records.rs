@@ -1,6 +1,6 @@
 //! The records of the container as they grow: types, signatures, strings and constants, each stored once.
 
-use super::assemble::{Assembler, MAX_TYPE_DEPTH, MAX_TYPE_PARTS, Result, float_bits};
+use super::assemble::{Assembler, MAX_TYPE_PARTS, Result, float_bits};
 use super::error::ErrorKind;
 use super::lexer::Tok;
 use super::literal::{Literal, StrLit};
@@ -87,12 +87,17 @@ impl<'a> Assembler<'a, '_> {
                 Composite::Obj(shape.index)
             }
             "fn" => {
-                if depth >= MAX_TYPE_DEPTH {
-                    return Err(self.error(token, ErrorKind::TooDeep { limit: MAX_TYPE_DEPTH }));
+                if depth >= u32::from(Composite::DEPTH) {
+                    return Err(self.error(token, ErrorKind::TooDeep { limit: Composite::DEPTH.into() }));
                 }
                 self.cursor.take();
                 self.punct('(', "`(` and the types of the function's parameters")?;
-                Composite::Fn(self.sig_rest(depth + 1)?)
+                let sig = self.sig_rest(depth + 1)?;
+                if self.sig(sig).count > Composite::PARAMS {
+                    let limit = Composite::PARAMS.into();
+                    return Err(self.error(token, ErrorKind::TooMany { what: "parameters of a function type", limit }));
+                }
+                Composite::Fn(sig)
             }
             _ => return self.expected(EXPECTED),
         };
