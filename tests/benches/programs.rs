@@ -38,7 +38,7 @@ const THREAD_STACK: usize = 64 << 20;
 /// Bytes of code memory for one program.
 const WINDOW: usize = 1 << 20;
 /// Fewer native cycles an iteration make a row void: less than one, by more than the measurement may err.
-const VOID_BELOW: f64 = 0.95;
+const VOID_BELOW: f64 = 0.9;
 
 const FLAGS: &[&str] = &[
     "no-interpreter",
