@@ -1,13 +1,14 @@
 //! The scan before emission: where loops are, how much each register is used, and which registers are pinned.
 //!
-//! Three passes over the words, all linear:
+//! Two passes over the words, both linear:
 //! 1. **Loops.** A branch back from op `s` to op `t` makes `t` a loop head; the loop is `t..=s` for the last such `s`.
-//!    Overlapping loops form a hull.
-//! 2. **Calls in hulls**, only in functions that have both.
-//! 3. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
+//!    Overlapping loops form a hull: control that is at one of its ops may get to any other of them, and from an op
+//!    behind it to none.
+//! 2. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
 //!    have to survive a call: if it is used in a hull that holds a call, or on both sides of a call. That is all it takes,
 //!    because outside hulls control only moves forward. A local needs its initial zero unless its first use in the order of
-//!    the words is a write that every other use must have passed.
+//!    the words is a write that every other use must have passed: no branch from before the write leads behind it and up
+//!    to the use, nor into what is behind it of the use's hull.
 //!
 //! Then the most used registers are pinned for the whole function: crossing ones to machine registers that callees keep,
 //! the others to any, those that cost nothing first. One that is used too little for what saving and loading it would
@@ -95,8 +96,9 @@ struct Uses {
     weight: u32,
     calls: u32,
     hull_calls: bool,
-    /// Whether a loop that started before here may come back from at or behind a word: the last op of any loop so far.
-    reach: usize,
+    /// One past the last op of the latest hull. Control may get here from any op of the hull that holds the word, also by
+    /// loops whose heads are still to come.
+    hull_end: usize,
     next_target: usize,
 }
 
@@ -118,18 +120,14 @@ impl<'s> Plan<'s> {
         slots.fill(0);
         let sig = container.sig(func.sig)?;
         let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
-        let has_loops = plan.find_loops(code);
-        if has_loops && !plan.leaf {
-            plan.find_calls_in_hulls(code);
-        }
+        plan.find_loops(code);
         plan.count_uses(container, code, &sig);
         plan.pin(container, func, &sig, pools, max_pinned);
         Some(plan)
     }
 
-    /// Pass 1. Says whether there are loops.
-    fn find_loops(&mut self, code: &[u64]) -> bool {
-        let mut found = false;
+    /// Pass 1.
+    fn find_loops(&mut self, code: &[u64]) {
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
             if shape.flags.has(Flags::CALLS) {
@@ -143,36 +141,23 @@ impl<'s> Plan<'s> {
                     && let Some(op) = self.ops.get_mut(target)
                 {
                     *op = (at as u64 + 1) << 32;
-                    found = true;
                 }
             });
         }
-        found
     }
 
-    /// Pass 2: marks the first op of each hull that holds a call.
-    fn find_calls_in_hulls(&mut self, code: &[u64]) {
-        let (mut start, mut end, mut calls) = (0, 0, false);
-        for (at, &word) in code.iter().enumerate() {
-            let last = self.loop_end(at);
-            if at >= end {
-                if last == 0 {
-                    continue;
-                }
-                (start, end, calls) = (at, last, false);
-            }
-            end = end.max(last);
-            calls |= shape(word).flags.has(Flags::CALLS);
-            if at + 1 >= end
-                && calls
-                && let Some(op) = self.ops.get_mut(start)
-            {
-                *op |= 1;
-            }
+    /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call.
+    fn hull(&self, code: &[u64], start: usize) -> (usize, bool) {
+        let (mut end, mut calls, mut at) = (self.loop_end(start), false, start);
+        while at < end {
+            end = end.max(self.loop_end(at));
+            calls |= !self.leaf && code.get(at).is_some_and(|&word| shape(word).flags.has(Flags::CALLS));
+            at += 1;
         }
+        (end, calls)
     }
 
-    /// Pass 3.
+    /// Pass 2.
     fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
         for param in 0..usize::from(sig.count) {
             if let Some(flags) = self.slots.get_mut(param * WORDS_PER_SLOT + 1) {
@@ -180,28 +165,26 @@ impl<'s> Plan<'s> {
             }
         }
         let mut pending = Pending { nearest: heapless::Vec::new(), unknown_until: 0 };
-        let mut uses = Uses { word: 0, weight: 1, calls: 0, hull_calls: false, reach: 0, next_target: usize::MAX };
-        let (mut depth, mut hull_end) = (0_u32, 0);
+        let mut uses = Uses { word: 0, weight: 1, calls: 0, hull_calls: false, hull_end: 0, next_target: usize::MAX };
+        let mut depth = 0_u32;
         for (at, &word) in code.iter().enumerate() {
             if word as u8 == Op::Args as u8 {
                 continue;
             }
             pending.reach(at);
             let last = self.loop_end(at);
-            if at >= hull_end {
+            if at >= uses.hull_end {
                 uses.hull_calls = false;
             }
             if last != 0 {
-                if at >= hull_end {
-                    uses.hull_calls = self.ops.get(at).is_some_and(|op| op & 1 != 0);
+                if at >= uses.hull_end {
+                    (uses.hull_end, uses.hull_calls) = self.hull(code, at);
                 }
-                hull_end = hull_end.max(last);
-                uses.reach = uses.reach.max(last);
                 depth += 1;
                 uses.weight = weight(depth);
-                // The loops that end at an op are counted in its low half, above the mark of the hull.
+                // The loops that end at an op are counted in its low half.
                 if let Some(op) = self.ops.get_mut(last - 1) {
-                    *op += 2;
+                    *op += 1;
                 }
             }
             uses.word = at;
@@ -237,7 +220,7 @@ impl<'s> Plan<'s> {
                 });
             }
             if let Some(op) = self.ops.get_mut(at) {
-                let ended = (*op as u32) >> 1;
+                let ended = *op as u32;
                 *op &= 0xFFFF_FFFF_0000_0000;
                 if ended != 0 {
                     depth = depth.saturating_sub(ended);
@@ -263,9 +246,9 @@ impl<'s> Plan<'s> {
                 *state |= SlotPlan::NEEDS_ZERO;
             }
         } else {
-            // Behind a target of a branch from before the first write, or where a loop may come back from there.
+            // Behind a target of a branch from before the first write, or where loops may come back from there.
             let limit = (*state >> 32) as usize;
-            if limit != 0 && (uses.word >= limit || uses.reach >= limit) {
+            if limit != 0 && (uses.word >= limit || uses.hull_end > limit) {
                 *state |= SlotPlan::NEEDS_ZERO;
             }
         }
@@ -459,3 +442,6 @@ fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
