@@ -52,6 +52,8 @@ pub struct Plan<'s> {
     pub ops: &'s mut [u64],
     /// Two words a slot.
     slots: &'s mut [u64],
+    /// The slots that are pinned to machine registers.
+    pub pinned: heapless::Vec<u16, { 2 * POOL }>,
     /// Whether the function calls nothing.
     pub leaf: bool,
     /// Machine registers to save for the caller.
@@ -119,7 +121,7 @@ impl<'s> Plan<'s> {
         ops.fill(0);
         slots.fill(0);
         let sig = container.sig(func.sig)?;
-        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
+        let mut plan = Self { ops, slots, pinned: heapless::Vec::new(), leaf: true, saved: Saved::default() };
         plan.find_loops(code);
         plan.count_uses(container, code, &sig);
         plan.pin(container, func, &sig, pools, max_pinned);
@@ -306,6 +308,9 @@ impl<'s> Plan<'s> {
             // The first register that will do; for crossing ones only those that callees keep will.
             let Some(index) = free.iter().position(|reg| !from_crossing || reg.callee_saved) else { continue };
             let Some(reg) = free.get(index).copied() else { continue };
+            if self.pinned.is_full() {
+                break;
+            }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
             let cost = 1 + u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
@@ -317,6 +322,8 @@ impl<'s> Plan<'s> {
             }
             if let Some(state) = self.slots.get_mut(usize::from(candidate.slot) * WORDS_PER_SLOT + 1) {
                 *state |= SlotPlan::PINNED | u64::from(reg.number) << SlotPlan::REG;
+                // There is room, as seen above.
+                let _ = self.pinned.push(candidate.slot);
             }
         }
         saved
