@@ -1,6 +1,9 @@
 //! opstamp: a template JIT that turns vm3 bytecode into machine code, one op at a time, in memory that its host supplies.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod asm;
 pub mod code;
 pub mod interp;

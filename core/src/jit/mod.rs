@@ -15,7 +15,7 @@ mod shape;
 mod templates;
 
 use crate::asm::{Buf, EmitError};
-use crate::code::{CodeError, CodeMemory, CodeRange};
+use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
 use crate::masm::a64::A64;
 use crate::masm::x64::X64;
 use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
@@ -216,7 +216,7 @@ pub(crate) fn compile_module(
         entry.len = len as u32;
         offset = offset.saturating_add(end);
     }
-    code.publish(CodeRange { start: 0, end: offset.min(code.size()) })?;
+    code.publish(CodeRange { start: 0, end: offset.min(code.size().min(MAX_WINDOW)) })?;
     code.sync_cores()?;
     for entry in functions.iter() {
         entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
@@ -231,7 +231,7 @@ fn with_room<T>(
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
 ) -> Result<T, CompileError> {
-    let size = code.size();
+    let size = code.size().min(MAX_WINDOW);
     let mut room = room;
     loop {
         let end = offset.saturating_add(room).min(size);

@@ -1,13 +1,14 @@
 //! The scan before emission: where loops are, how much each register is used, and which registers are pinned.
 //!
-//! Three passes over the words, all linear:
+//! Two passes over the words, both linear:
 //! 1. **Loops.** A branch back from op `s` to op `t` makes `t` a loop head; the loop is `t..=s` for the last such `s`.
-//!    Overlapping loops form a hull.
-//! 2. **Calls in hulls**, only in functions that have both.
-//! 3. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
-//!    have to survive a call: if it is used in a hull that holds a call, or on both sides of a call. That is all it takes,
-//!    because outside hulls control only moves forward. A local needs its initial zero unless its first use in the order of
-//!    the words is a write that every other use must have passed.
+//!    Overlapping loops form a hull: control that is at one of its ops may get to any other of them, and from an op
+//!    behind it to none.
+//! 2. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
+//!    have to survive a call that comes back: if it is used in a hull that holds such a call, or on both sides of one.
+//!    That is all it takes, because outside hulls control only moves forward. A local needs its initial zero unless its
+//!    first use in the order of the words is a write that every other use must have passed: no branch from before the
+//!    write leads behind it and up to the use, nor into what is behind it of the use's hull.
 //!
 //! Then the most used registers are pinned for the whole function: crossing ones to machine registers that callees keep,
 //! the others to any, those that cost nothing first. One that is used too little for what saving and loading it would
@@ -44,7 +45,7 @@ struct SlotPlan {
     /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
     /// not equal. After the scan, the machine register that it is pinned to: [`PINNED`] and its number, else 0.
     last: u32,
-    /// A use at or behind this word, or in a loop that comes back from there, needs the initial zero. 0 before the first
+    /// A use at or behind this word, or in a hull that reaches there, needs the initial zero. 0 before the first
     /// use; [`NEEDS_ZERO`] once one does; [`NO_LIMIT`] for parameters.
     limit: u32,
 }
@@ -70,6 +71,8 @@ pub struct Plan<'s> {
     pub leaf: bool,
     /// Machine registers to save for the caller.
     pub saved: Saved,
+    /// The slots that are pinned.
+    pub pinned: heapless::Vec<u16, { 2 * POOL }>,
 }
 
 /// The smallest targets of forward branches that the scan has not reached yet.
@@ -120,7 +123,8 @@ struct Uses {
     /// hull that holds a call.
     first: u32,
     last: u32,
-    /// The furthest word that control may have come from: this one, or the last op of any loop so far.
+    /// The furthest word that control may have come from: this one, or the last op of the hull that it is in, also by
+    /// loops whose heads are still to come.
     frontier: u32,
 }
 
@@ -143,19 +147,15 @@ impl<'s> Plan<'s> {
         ops.fill(0);
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
-        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
-        let has_loops = plan.find_loops(code);
-        if has_loops && !plan.leaf {
-            plan.find_calls_in_hulls(code);
-        }
+        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default(), pinned: heapless::Vec::new() };
+        plan.find_loops(code);
         plan.count_uses(container, code, &sig);
         plan.pin(container, func, &sig, pools, max_pinned);
         Some(plan)
     }
 
-    /// Pass 1. Says whether there are loops.
-    fn find_loops(&mut self, code: &[u64]) -> bool {
-        let mut found = false;
+    /// Pass 1.
+    fn find_loops(&mut self, code: &[u64]) {
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
             if shape.flags.has(Flags::CALLS) {
@@ -169,36 +169,23 @@ impl<'s> Plan<'s> {
                     && let Some(op) = self.ops.get_mut(target)
                 {
                     *op = (at as u64 + 1) << 32;
-                    found = true;
                 }
             });
         }
-        found
     }
 
-    /// Pass 2: marks the first op of each hull that holds a call.
-    fn find_calls_in_hulls(&mut self, code: &[u64]) {
-        let (mut start, mut end, mut calls) = (0, 0, false);
-        for (at, &word) in code.iter().enumerate() {
-            let last = self.loop_end(at);
-            if at >= end {
-                if last == 0 {
-                    continue;
-                }
-                (start, end, calls) = (at, last, false);
-            }
-            end = end.max(last);
-            calls |= shape(word).flags.has(Flags::CALLS);
-            if at + 1 >= end
-                && calls
-                && let Some(op) = self.ops.get_mut(start)
-            {
-                *op |= 1;
-            }
+    /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call that comes back.
+    fn hull(&self, code: &[u64], start: usize) -> (usize, bool) {
+        let (mut end, mut calls, mut at) = (self.loop_end(start), false, start);
+        while at < end {
+            end = end.max(self.loop_end(at));
+            calls |= !self.leaf && code.get(at).is_some_and(|&word| comes_back(shape(word)));
+            at += 1;
         }
+        (end, calls)
     }
 
-    /// Pass 3.
+    /// Pass 2.
     fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
@@ -209,7 +196,7 @@ impl<'s> Plan<'s> {
         }
         let mut pending = Pending::new();
         let mut uses = Uses { weight: 1, first: 0, last: 0, frontier: 0 };
-        let (mut calls, mut depth, mut hull_end, mut reach) = (0_u32, 0_u32, usize::MAX, 0);
+        let (mut calls, mut depth, mut hull_end) = (0_u32, 0_u32, 0);
         for (at, &word) in code.iter().enumerate() {
             if word as u8 == Op::Args as u8 {
                 continue;
@@ -218,28 +205,25 @@ impl<'s> Plan<'s> {
             let here = at as u32;
             pending.reach(here);
             if at >= hull_end {
-                hull_end = usize::MAX;
                 (uses.first, uses.last) = (calls, calls);
             }
-            let marks = self.ops.get(at).copied().unwrap_or(0);
-            if marks >> 32 != 0 {
-                let last = (marks >> 32) as usize;
-                if hull_end == usize::MAX {
-                    hull_end = last;
-                    if marks & 1 != 0 {
+            let last = self.loop_end(at);
+            if last != 0 {
+                if at >= hull_end {
+                    let (end, holds_calls) = self.hull(code, at);
+                    hull_end = end;
+                    if holds_calls {
                         (uses.first, uses.last) = (IN_HULL, LAST_IN_HULL);
                     }
                 }
-                hull_end = hull_end.max(last);
-                reach = reach.max(last as u32);
                 depth += 1;
                 uses.weight = weight(depth);
-                // The loops that end at an op are counted in its low half, above the mark of the hull.
+                // The loops that end at an op are counted in its low half.
                 if let Some(op) = self.ops.get_mut(last - 1) {
-                    *op += 2;
+                    *op += 1;
                 }
             }
-            uses.frontier = here.max(reach);
+            uses.frontier = here.max((hull_end as u32).saturating_sub(1));
             let shape = shape(word);
             // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
             let place = |mask: u8, field: usize| {
@@ -256,7 +240,7 @@ impl<'s> Plan<'s> {
                         let slot = field_of(words, usize::from(shape.args) + usize::from(index));
                         self.touch(slot.into(), false, &uses, &pending, here);
                     }
-                    if shape.flags.has(Flags::CALLS) {
+                    if comes_back(shape) {
                         calls += 1;
                         if uses.first != IN_HULL {
                             (uses.first, uses.last) = (calls, calls);
@@ -277,7 +261,7 @@ impl<'s> Plan<'s> {
             if let Some(op) = self.ops.get_mut(at)
                 && *op as u32 != 0
             {
-                let ended = (*op as u32) >> 1;
+                let ended = *op as u32;
                 *op &= !u64::from(u32::MAX);
                 depth = depth.saturating_sub(ended);
                 uses.weight = weight(depth);
@@ -357,6 +341,9 @@ impl<'s> Plan<'s> {
             // The first register that will do; for crossing ones only those that callees keep will.
             let Some(index) = free.iter().position(|reg| !from_crossing || reg.callee_saved) else { continue };
             let Some(reg) = free.get(index).copied() else { continue };
+            if self.pinned.is_full() {
+                break;
+            }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
             let cost = 1 + u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
@@ -368,6 +355,8 @@ impl<'s> Plan<'s> {
             }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
                 plan.last = PINNED | u32::from(reg.number);
+                // There is room, as seen above.
+                let _ = self.pinned.push(candidate.slot);
             }
         }
         saved
@@ -380,27 +369,27 @@ impl<'s> Plan<'s> {
     }
 
     #[inline(always)]
-    fn pinned(&self, slot: u16) -> u32 {
+    fn register(&self, slot: u16) -> u32 {
         self.slots.get(usize::from(slot)).map_or(0, |plan| plan.last)
     }
 
     /// Where an i64 or cell register is.
     #[inline(always)]
     pub fn int(&self, slot: u16) -> Int {
-        let pinned = self.pinned(slot);
-        if pinned != 0 { Int::Reg(IntReg(pinned as u8)) } else { Int::Slot(slot_offset(slot)) }
+        let register = self.register(slot);
+        if register != 0 { Int::Reg(IntReg(register as u8)) } else { Int::Slot(slot_offset(slot)) }
     }
 
     /// Where an f64 register is.
     #[inline(always)]
     pub fn float(&self, slot: u16) -> Float {
-        let pinned = self.pinned(slot);
-        if pinned != 0 { Float::Reg(FloatReg(pinned as u8)) } else { Float::Slot(slot_offset(slot)) }
+        let register = self.register(slot);
+        if register != 0 { Float::Reg(FloatReg(register as u8)) } else { Float::Slot(slot_offset(slot)) }
     }
 
     /// Whether the slot is pinned to a machine register.
     pub fn is_pinned(&self, slot: u16) -> bool {
-        self.pinned(slot) != 0
+        self.register(slot) != 0
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
@@ -455,6 +444,12 @@ impl Candidates {
     }
 }
 
+/// Whether the op is a call that control comes back from: all but `tail`.
+#[inline(always)]
+fn comes_back(shape: &Shape) -> bool {
+    shape.flags.has(Flags::CALLS) && !shape.flags.has(Flags::ENDS)
+}
+
 /// The shape of the op of a word.
 #[inline(always)]
 fn shape(word: u64) -> &'static Shape {
@@ -495,3 +490,6 @@ fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

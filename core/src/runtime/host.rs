@@ -115,12 +115,12 @@ pub(crate) fn accepts(ty: TypeId, value: Value) -> bool {
 /// of a host frame on that instance's VM stack, with the import's arguments in its slots.
 pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut u64, site: Site) -> u64 {
     // SAFETY: by the contract, the context is live and its `instance` is the running instance.
-    let (instance, trapped) = unsafe { ((*context).instance as *mut Instance<'_>, &raw mut *context) };
+    let instance = unsafe { (*context).instance } as *mut Instance<'_>;
     // SAFETY: as above; the reference ends before the host function runs.
     let found = unsafe { (*instance).import(index) };
     let Some(import) = found else {
         // SAFETY: the context is live.
-        unsafe { (*trapped).set_trap(Trap::new(TrapKind::Unreachable), site) };
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site) };
         return 1;
     };
     let count = import.params.len();
@@ -150,7 +150,7 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         }
         Some(trap) => {
             // SAFETY: the context is live.
-            unsafe { (*trapped).set_trap(trap, site) };
+            unsafe { Context::set_trap(context, trap, site) };
             1
         }
     }

@@ -194,7 +194,11 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
 
     fn cell_const(&mut self, at: OpAt<'_>) {
         let cell = self.container.cell_const(wide(at)).and_then(|constant| literal(self.container, constant));
-        self.masm.mov(self.int(at.a), Src::Imm(cell.unwrap_or(Cell::NULL).bits() as i64));
+        match cell {
+            Some(cell) => self.masm.mov(self.int(at.a), Src::Imm(cell.bits() as i64)),
+            // As for an op that needs a heap.
+            None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+        }
     }
 
     fn int_op(&mut self, op: IntOp, at: OpAt<'_>) {
