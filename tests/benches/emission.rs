@@ -149,13 +149,8 @@ impl Bench<'_> {
 
     fn engine(&mut self) {
         for module in &self.modules {
-            let made = Engine::machine_code(
-                *module,
-                &mut self.entries,
-                &mut self.code,
-                &mut self.scratch,
-                &self.options,
-            );
+            let made =
+                Engine::machine_code(*module, &mut self.entries, &mut self.code, &mut self.scratch, &self.options);
             black_box(made.expect("compiles"));
         }
     }
@@ -163,8 +158,7 @@ impl Bench<'_> {
     fn engine_in_new_windows(&mut self) {
         for module in &self.modules {
             let mut code = HostCode::new(WINDOW).expect("code memory");
-            let made =
-                Engine::machine_code(*module, &mut self.entries, &mut code, &mut self.scratch, &self.options);
+            let made = Engine::machine_code(*module, &mut self.entries, &mut code, &mut self.scratch, &self.options);
             black_box(made.expect("compiles"));
         }
     }
@@ -237,10 +231,7 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
         ("engine, new window", &fresh),
         ("memcpy", &memcpy),
     ];
-    println!(
-        "{:<19} {:>8} {:>17} {:>10} {:>10} {:>9}",
-        "phase", "ns/op", "quartiles", "Mops/s", "MB/s", "x memcpy"
-    );
+    println!("{:<19} {:>8} {:>17} {:>10} {:>10} {:>9}", "phase", "ns/op", "quartiles", "Mops/s", "MB/s", "x memcpy");
     let mut json = serde_json::Map::new();
     for (name, times) in rows {
         let per_op = Spread::of(times.iter().map(|time| time / total.ops as f64));

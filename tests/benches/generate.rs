@@ -8,7 +8,8 @@ use std::fmt::Write;
 
 /// The text of a module of at least `ops` ops.
 pub fn module(ops: usize, seed: u64) -> String {
-    let mut text = String::from("table primes = [2, 3, 5, 7, 11, 13]\nglobal count: i64 = 1\nglobal ratio: f64 = 0.5\n");
+    let mut text =
+        String::from("table primes = [2, 3, 5, 7, 11, 13]\nglobal count: i64 = 1\nglobal ratio: f64 = 0.5\n");
     let mut rng = Rng::with_seed(seed);
     let (mut made, mut functions) = (0, 0);
     while made < ops {

@@ -126,12 +126,7 @@ pub fn function_x64<'s>(
 
 /// Does only the first part of [`function_x64`]: the scan that decides which registers are pinned. For tools that measure
 /// how the time of compiling divides; the plan is left in `scratch` and cannot be used.
-pub fn plan_x64(
-    module: &Module<'_>,
-    func: u16,
-    scratch: &mut [u64],
-    max_pinned: usize,
-) -> Result<(), CompileError> {
+pub fn plan_x64(module: &Module<'_>, func: u16, scratch: &mut [u64], max_pinned: usize) -> Result<(), CompileError> {
     emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop)
 }
 

@@ -18,6 +18,7 @@ use evaluate::{Machine, Outcome};
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
 use opstamp::{CallError, Cell, Engine, Instance, InstanceMemory, Module, Value};
+use opstamp_tests::driver::GARBAGE;
 use opstamp_tests::host;
 use program::{GLOBALS, Lowered, Program};
 use std::time::Instant;
@@ -67,11 +68,9 @@ fn found(program: &Program, text: &str, engine: &EngineUnderTest, room: &mut Roo
     };
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
-    let memory = InstanceMemory {
-        stack: &mut memory.stack[..program.stack_words],
-        state: memory.state,
-        native_stack: memory.native_stack,
-    };
+    let stack = &mut memory.stack[..program.stack_words];
+    stack.fill(GARBAGE);
+    let memory = InstanceMemory { stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let main = &program.funcs[0];
     let mut traces = Vec::new();
