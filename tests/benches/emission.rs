@@ -16,7 +16,7 @@
 mod generate;
 mod support;
 
-use opstamp::masm::{FUNCTION_ALIGN, Place};
+use opstamp::masm::{FUNCTION_ALIGN, Isa, Place};
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
@@ -119,7 +119,7 @@ impl Bench<'_> {
     fn plan(&mut self) {
         for module in &self.modules {
             for func in 0..module.func_count() {
-                let planned = jit::plan_x64(module, func as u16, &mut self.scratch, self.options.max_pinned);
+                let planned = jit::plan(Isa::X86_64, module, func as u16, &mut self.scratch, self.options.max_pinned);
                 planned.expect("plans");
                 black_box(&mut self.scratch);
             }
@@ -135,13 +135,13 @@ impl Bench<'_> {
     fn compile_module(&mut self, module: usize) -> Size {
         let module = &self.modules[module];
         let jit::Options { features, max_pinned } = self.options;
-        let stubs = jit::stubs_x64(&mut self.memory, features).expect("the stubs fit");
+        let stubs = jit::stubs(Isa::X86_64, &mut self.memory, features).expect("the stubs fit");
         let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let mut offset = start;
         for func in 0..module.func_count() {
-            let place = Place { offset, features, stubs, func: func as u16 };
+            let place = Place::new(offset, features, stubs, func as u16);
             let memory = &mut self.memory[offset..];
-            let listing = jit::function_x64(module, func as u16, memory, place, &mut self.scratch, max_pinned);
+            let listing = jit::function(Isa::X86_64, module, func as u16, memory, place, &mut self.scratch, max_pinned);
             offset += listing.expect("compiles").end();
         }
         Size { stub_bytes: start, function_bytes: offset - start, ..Size::default() }

@@ -33,9 +33,9 @@ fn type_name(bank: Bank) -> &'static str {
 fn argument(pattern: usize, i: usize) -> Value {
     let number = i as i64 * 3 + 1;
     match param(pattern, i) {
-        Bank::I64 => Value::I64(if i % 2 == 0 { number } else { -number }),
+        Bank::I64 => Value::I64(if i.is_multiple_of(2) { number } else { -number }),
         Bank::F64 => Value::F64(number as f64 + 0.5),
-        Bank::Cell => Value::Cell(if i % 2 == 0 { Cell::NULL } else { Cell::TRUE }),
+        Bank::Cell => Value::Cell(if i.is_multiple_of(2) { Cell::NULL } else { Cell::TRUE }),
     }
 }
 
@@ -707,7 +707,7 @@ fn tail_overflow(maker: &mut Maker<'_>) {
 /// A tail call to a function whose frame is larger by a single word, with and without that word, and back.
 fn tail_by_one(maker: &mut Maker<'_>) {
     for stack in 2..5 {
-        let name = Name::new(format_args!("tail calls that grow by a word with {stack} words of stack"));
+        let name = Name::new(format_args!("tails by a word in {stack} words of stack"));
         let text = "func one(x: i64) -> i64\n  i64.add x, x, 1\n  tail two(x, x)\nend\n\
             func two(x: i64, y: i64) -> i64\n  i64.add x, x, y\n  br.i64.gt x, 100, done\n  tail one(x)\ndone:\n  ret x\nend\n";
         maker.group(

@@ -281,7 +281,7 @@ fn one_op_as_text() {
         text
     };
     assert_eq!(line(FUNC, 0), "nop");
-    assert_eq!(line(FUNC, 1), "br.i64.lt i3, 32767, L2");
+    assert_eq!(line(FUNC, 1), "br.i64.lt i1, 32767, L2");
     assert_eq!(line(FUNC, 2), "trap unreachable");
     assert_eq!(line(1, 0), "ret i0");
     assert_eq!(line(FUNC, 3), "?");
@@ -317,19 +317,19 @@ global s: str = "a\tb\x01\xffé;"
 global n: i64 = -3
 import print(i64)
 
-func late(i0: i64, c1: str) -> i64
-  local i2: i64
-  local f3: f64
-  local c4: obj P
+func late(i0: i64, c0: str) -> i64
+  local i1: i64
+  local f0: f64
+  local c1: obj P
 L0:
   switch i0, [L0, L3], L0
-  obj.new c4
-  prop.set c1, "x", c1
+  obj.new c1
+  prop.set c0, "x", c0
 L3:
-  i64.const i2, 4294967296
-  f64.const f3, 1.0
-  call late(i2, c1)
-  tail late(i0, c1)
+  i64.const i1, 4294967296
+  f64.const f0, 1.0
+  call late(i1, c0)
+  tail late(i0, c0)
 end
 "#;
     assert_eq!(text(&words(&source)), expected);

@@ -21,7 +21,7 @@ const TYPE_BUDGET: u32 = 2 * MAX_TYPE_PARTS + 1;
 
 /// Writes a whole module as text.
 ///
-/// Registers are named by bank and slot (`i0`, `f1`, `c2`), labels by the index of the op that they name (`L7`),
+/// Registers are named by bank and number in the bank (`i0`, `f0`, `c2`), labels by the index of the op that they name (`L7`),
 /// because a container keeps no names of them. What a container does not back (an index out of range, a code that is no
 /// op) is written as `?` and a name that the text form cannot hold as a string: such text does not assemble. Takes time
 /// linear in the text. `scratch` has at least [`DISASSEMBLE_SCRATCH`] words.
@@ -55,19 +55,33 @@ pub fn write_op(container: &Container<'_>, func: u32, word: u32, out: &mut dyn W
     op(container, &func, code.get(word as usize..).unwrap_or(&[]), out, &label)
 }
 
-/// Writes the name of a register as [`disassemble`] does.
+/// Writes the name of a register as [`disassemble`] does: a letter for its bank, and its number in the bank, which counts
+/// parameters first.
+///
+/// Linear in the number of the function's parameters.
 ///
 /// # Errors
 ///
 /// Those of `out`.
 pub fn write_register(container: &Container<'_>, func: &Func, slot: u16, out: &mut dyn Write) -> fmt::Result {
-    let bank = match container.slot(func, slot).map(TypeId::bank) {
-        Some(Bank::I64) => 'i',
-        Some(Bank::F64) => 'f',
-        Some(Bank::Cell) => 'c',
-        None => '?',
-    };
-    write!(out, "{bank}{slot}")
+    let place = usize::from(slot);
+    let slots = container.slots(func).unwrap_or(&[]);
+    let Some(bank) = slots.get(place).map(|ty| ty.bank()) else { return write!(out, "?{slot}") };
+    let params = usize::from(container.sig(func.sig).map_or(0, |sig| sig.count)).min(slots.len());
+    let earlier = slots.iter().take(params.min(place)).filter(|ty| ty.bank() == bank).count();
+    // Locals are grouped by bank, so their numbers follow from where their group starts.
+    let locals = slots.get(params..).unwrap_or(&[]);
+    let group = params + locals.partition_point(|ty| letter(ty.bank()).1 < letter(bank).1);
+    write!(out, "{}{}", letter(bank).0, earlier + place.saturating_sub(group))
+}
+
+/// The letter of a bank in generated names, and its place in the order of locals.
+const fn letter(bank: Bank) -> (char, u8) {
+    match bank {
+        Bank::I64 => ('i', 0),
+        Bank::F64 => ('f', 1),
+        Bank::Cell => ('c', 2),
+    }
 }
 
 fn name(container: &Container<'_>, string: Option<u32>, out: &mut dyn Write) -> fmt::Result {
@@ -122,6 +136,7 @@ fn signature(
 ) -> fmt::Result {
     let Some(sig) = container.sig(sig) else { return out.write_str("(?)") };
     out.write_char('(')?;
+    let mut numbers = [0_u32; 3];
     for number in 0..sig.count {
         // The parameters of functions and imports are types of their own.
         if depth == 0 {
@@ -137,12 +152,11 @@ fn signature(
         }
         let ty = container.param(&sig, number).unwrap_or(TypeId::NONE);
         if named {
-            let bank = match ty.bank() {
-                Bank::I64 => 'i',
-                Bank::F64 => 'f',
-                Bank::Cell => 'c',
-            };
-            write!(out, "{bank}{number}: ")?;
+            let (letter, order) = letter(ty.bank());
+            if let Some(count) = numbers.get_mut(usize::from(order)) {
+                write!(out, "{letter}{count}: ")?;
+                *count += 1;
+            }
         }
         type_part(container, ty, out, depth, budget)?;
     }
