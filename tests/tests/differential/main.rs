@@ -12,7 +12,7 @@ mod generate;
 mod program;
 mod shrink;
 
-use common::{EngineUnderTest, Room, engines, with_stack};
+use common::{EngineUnderTest, Room, alarmed, engines, with_stack};
 use coverage::Coverage;
 use evaluate::{Machine, Outcome};
 use opstamp::vm3::op::Bank;
@@ -201,18 +201,23 @@ fn engines_agree() {
     let started = Instant::now();
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let work = |worker: u64| {
-        with_stack(|| {
-            let mut room = Room::new();
-            let mut coverage = Coverage::default();
-            let (mut agreed, mut too_long) = (0u64, 0u64);
-            for seed in (0..programs).skip(worker as usize).step_by(workers as usize).map(|at| seed.wrapping_add(at)) {
-                match try_seed(seed, &mut room, &mut coverage) {
-                    Verdict::Agreed => agreed += 1,
-                    Verdict::TooLong => too_long += 1,
-                    Verdict::Differed(report) => panic!("{report}"),
+        alarmed(|alarm| {
+            with_stack(|| {
+                let mut room = Room::new();
+                let mut coverage = Coverage::default();
+                let (mut agreed, mut too_long) = (0u64, 0u64);
+                for seed in
+                    (0..programs).skip(worker as usize).step_by(workers as usize).map(|at| seed.wrapping_add(at))
+                {
+                    alarm.at(format_args!("seed {seed}"));
+                    match try_seed(seed, &mut room, &mut coverage) {
+                        Verdict::Agreed => agreed += 1,
+                        Verdict::TooLong => too_long += 1,
+                        Verdict::Differed(report) => panic!("{report}"),
+                    }
                 }
-            }
-            (agreed, too_long, coverage)
+                (agreed, too_long, coverage)
+            })
         })
     };
     let mut coverage = Coverage::default();
