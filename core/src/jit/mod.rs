@@ -104,7 +104,8 @@ pub fn scratch_words(module: &Module<'_>) -> usize {
 
 fn function_scratch(func: &Func) -> usize {
     let words = (func.code_len as usize).saturating_mul(plan::WORDS_PER_OP);
-    words.saturating_add((func.slot_count as usize).saturating_mul(plan::WORDS_PER_SLOT))
+    let slots = (func.slot_count as usize).saturating_add(plan::SPARE_SLOTS);
+    words.saturating_add(slots.saturating_mul(plan::WORDS_PER_SLOT))
 }
 
 /// Emits the shared stubs for an ISA to the start of `memory`, which stands for the start of a code window. No byte of

@@ -24,6 +24,8 @@ use crate::vm3::types::TypeId;
 pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`].
 pub const WORDS_PER_SLOT: usize = 2;
+/// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
+pub const SPARE_SLOTS: usize = 3;
 
 /// Greatest loop depth that counts. With at most three registers in each 16 bits of operands, a function has fewer than
 /// 2^18 uses, so no sum of weights reaches 2^32.
@@ -31,32 +33,39 @@ const MAX_DEPTH: u32 = 4;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
-/// The plan of one slot, packed in two words so that it costs 16 bytes.
-///
-/// Word 0: the weight in the low half, the number of calls before the first use in the high half. Word 1: flags in the
-/// low half; in the high half the limit: a use at or behind that word needs the slot's initial zero. 0 before the first
-/// use, [`NO_LIMIT`] for parameters and once that is settled.
-struct SlotPlan;
-
-/// No word lies behind this limit.
-const NO_LIMIT: u64 = u32::MAX as u64;
-
-impl SlotPlan {
-    const SEEN: u64 = 1;
-    const CROSSES: u64 = 1 << 1;
-    const NEEDS_ZERO: u64 = 1 << 2;
-    const PINNED: u64 = 1 << 3;
-    /// The machine register's number starts at this bit.
-    const REG: u32 = 8;
-    const FLAGS: u64 = u32::MAX as u64;
+/// What the scan knows of one slot.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct SlotPlan {
+    /// The sum of its uses' weights.
+    weight: u32,
+    /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call.
+    first: u32,
+    /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
+    /// not equal. After the scan, the machine register that it is pinned to: [`PINNED`] and its number, else 0.
+    last: u32,
+    /// A use at or behind this word, or in a loop that comes back from there, needs the initial zero. 0 before the first
+    /// use; [`NEEDS_ZERO`] once one does; [`NO_LIMIT`] for parameters.
+    limit: u32,
 }
+
+/// No word is at or behind this limit.
+const NO_LIMIT: u32 = u32::MAX;
+/// The limit of a slot that needs its initial zero.
+const NEEDS_ZERO: u32 = u32::MAX - 1;
+/// No number of calls, and not the other one.
+const IN_HULL: u32 = u32::MAX;
+/// No number of calls, and not the other one.
+const LAST_IN_HULL: u32 = u32::MAX - 1;
+/// In [`SlotPlan::last`]: the slot is pinned.
+const PINNED: u32 = 1 << 8;
 
 /// What was found out about a function, over scratch memory that outlives it.
 pub struct Plan<'s> {
     /// One word an op word.
     pub ops: &'s mut [u64],
     /// [`SlotPlan`]
-    slots: &'s mut [[u64; WORDS_PER_SLOT]],
+    slots: &'s mut [SlotPlan],
     /// Whether the function calls nothing.
     pub leaf: bool,
     /// Machine registers to save for the caller.
@@ -74,7 +83,7 @@ struct Pending {
 
 impl Pending {
     const fn new() -> Self {
-        Self { nearest: heapless::Vec::new(), least: NO_LIMIT as u32, unknown_until: 0 }
+        Self { nearest: heapless::Vec::new(), least: NO_LIMIT, unknown_until: 0 }
     }
 
     fn add(&mut self, target: u32) {
@@ -93,7 +102,7 @@ impl Pending {
     fn reach(&mut self, word: u32) {
         if word >= self.least {
             self.nearest.retain(|&target| target > word);
-            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT as u32);
+            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT);
         }
     }
 
@@ -107,13 +116,12 @@ impl Pending {
 /// Everything the third pass carries along.
 struct Uses {
     weight: u32,
-    /// Calls so far.
-    calls: u32,
-    /// The same, or in a hull that holds a call a number that no count of calls reaches.
-    calls_key: u32,
+    /// What the first use of a slot here records, and what every use does: the number of calls so far, or that this is a
+    /// hull that holds a call.
+    first: u32,
+    last: u32,
     /// The furthest word that control may have come from: this one, or the last op of any loop so far.
     frontier: u32,
-    next_target: u32,
 }
 
 impl<'s> Plan<'s> {
@@ -128,10 +136,12 @@ impl<'s> Plan<'s> {
         max_pinned: usize,
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
-        let slot_words = usize::try_from(func.slot_count).ok()?.checked_mul(WORDS_PER_SLOT)?;
-        let (slots, _) = rest.get_mut(..slot_words)?.as_chunks_mut::<WORDS_PER_SLOT>();
+        let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
+        let slot_words = rest.get_mut(..slot_count.checked_mul(WORDS_PER_SLOT)?)?;
+        // SAFETY: `SlotPlan` is four u32, for which every bit pattern is valid, so words may be seen as such.
+        let (_, slots, _) = unsafe { slot_words.align_to_mut::<SlotPlan>() };
         ops.fill(0);
-        slots.fill([0; WORDS_PER_SLOT]);
+        slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
         let has_loops = plan.find_loops(code);
@@ -190,12 +200,16 @@ impl<'s> Plan<'s> {
 
     /// Pass 3.
     fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
-        for [_, state] in self.slots.iter_mut().take(sig.count.into()) {
-            *state = SlotPlan::SEEN | NO_LIMIT << 32;
+        for slot in self.slots.iter_mut().take(sig.count.into()) {
+            slot.limit = NO_LIMIT;
+        }
+        let spare = self.slots.len().saturating_sub(SPARE_SLOTS);
+        for slot in self.slots.iter_mut().skip(spare) {
+            slot.limit = NO_LIMIT;
         }
         let mut pending = Pending::new();
-        let mut uses = Uses { weight: 1, calls: 0, calls_key: 0, frontier: 0, next_target: 0 };
-        let (mut depth, mut hull_end, mut reach) = (0_u32, usize::MAX, 0);
+        let mut uses = Uses { weight: 1, first: 0, last: 0, frontier: 0 };
+        let (mut calls, mut depth, mut hull_end, mut reach) = (0_u32, 0_u32, usize::MAX, 0);
         for (at, &word) in code.iter().enumerate() {
             if word as u8 == Op::Args as u8 {
                 continue;
@@ -205,7 +219,7 @@ impl<'s> Plan<'s> {
             pending.reach(here);
             if at >= hull_end {
                 hull_end = usize::MAX;
-                uses.calls_key = uses.calls;
+                (uses.first, uses.last) = (calls, calls);
             }
             let marks = self.ops.get(at).copied().unwrap_or(0);
             if marks >> 32 != 0 {
@@ -213,7 +227,7 @@ impl<'s> Plan<'s> {
                 if hull_end == usize::MAX {
                     hull_end = last;
                     if marks & 1 != 0 {
-                        uses.calls_key = u32::MAX;
+                        (uses.first, uses.last) = (IN_HULL, LAST_IN_HULL);
                     }
                 }
                 hull_end = hull_end.max(last);
@@ -226,25 +240,35 @@ impl<'s> Plan<'s> {
                 }
             }
             uses.frontier = here.max(reach);
-            uses.next_target = pending.next(here);
             let shape = shape(word);
-            let words = code.get(at..).unwrap_or(&[]);
-            self.touch_fields::<false>(shape.reads, word, words, &uses);
-            if shape.args != NO_FIELD {
-                for index in 0..argument_count(container, words, shape) {
-                    let slot = field_of(words, usize::from(shape.args) + usize::from(index));
-                    self.touch::<false>(slot, &uses);
+            // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
+            let place = |mask: u8, field: usize| {
+                let slot = usize::from((word >> (16 + 16 * field)) as u16);
+                if mask >> field & 1 != 0 { slot } else { spare + field }
+            };
+            self.touch(place(shape.reads, 1), false, &uses, &pending, here);
+            self.touch(place(shape.reads, 2), false, &uses, &pending, here);
+            if shape.further {
+                let words = code.get(at..).unwrap_or(&[]);
+                self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
+                if shape.args != NO_FIELD {
+                    for index in 0..argument_count(container, words, shape) {
+                        let slot = field_of(words, usize::from(shape.args) + usize::from(index));
+                        self.touch(slot.into(), false, &uses, &pending, here);
+                    }
+                    if shape.flags.has(Flags::CALLS) {
+                        calls += 1;
+                        if uses.first != IN_HULL {
+                            (uses.first, uses.last) = (calls, calls);
+                        }
+                    }
                 }
+                self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
             }
-            if shape.flags.has(Flags::CALLS) {
-                uses.calls += 1;
-                if uses.calls_key != u32::MAX {
-                    uses.calls_key = uses.calls;
-                }
-            }
-            self.touch_fields::<true>(shape.writes, word, words, &uses);
+            let write = shape.writes & 1 != 0;
+            self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
             if shape.flags.has(Flags::BRANCHES) {
-                for_targets(shape, words, |target| {
+                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
                     if target > at {
                         pending.add(target as u32);
                     }
@@ -262,43 +286,29 @@ impl<'s> Plan<'s> {
     }
 
     /// The uses of the registers in the fields that `mask` names.
-    #[inline(always)]
-    fn touch_fields<const WRITE: bool>(&mut self, mask: u8, word: u64, words: &[u64], uses: &Uses) {
-        if mask & 1 != 0 {
-            self.touch::<WRITE>((word >> 16) as u16, uses);
-        }
-        if mask & 2 != 0 {
-            self.touch::<WRITE>((word >> 32) as u16, uses);
-        }
-        if mask & 4 != 0 {
-            self.touch::<WRITE>((word >> 48) as u16, uses);
-        }
-        let mut rest = mask & !7;
+    fn touch_further(&mut self, mask: u8, words: &[u64], write: bool, uses: &Uses, pending: &Pending, here: u32) {
+        let mut rest = mask;
         while rest != 0 {
-            self.touch::<WRITE>(field_of(words, rest.trailing_zeros() as usize), uses);
+            self.touch(field_of(words, rest.trailing_zeros() as usize).into(), write, uses, pending, here);
             rest &= rest - 1;
         }
     }
 
     /// One use of a slot.
     #[inline(always)]
-    fn touch<const WRITE: bool>(&mut self, slot: u16, uses: &Uses) {
-        let Some([count, state]) = self.slots.get_mut(usize::from(slot)) else { return };
-        if u64::from(uses.frontier) >= *state >> 32 {
-            if *state & SlotPlan::SEEN == 0 {
-                *count = u64::from(uses.calls) << 32;
-                *state = SlotPlan::SEEN | u64::from(uses.next_target) << 32;
-                if !WRITE {
-                    *state = SlotPlan::SEEN | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
-                }
+    fn touch(&mut self, slot: usize, write: bool, uses: &Uses, pending: &Pending, here: u32) {
+        let Some(plan) = self.slots.get_mut(slot) else { return };
+        if uses.frontier >= plan.limit {
+            if plan.limit == 0 {
+                plan.first = uses.first;
+                plan.limit = if write { pending.next(here) } else { NEEDS_ZERO };
             } else {
                 // Behind a target of a branch from before the first write, or where a loop may come back from there.
-                *state = *state & SlotPlan::FLAGS | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
+                plan.limit = NEEDS_ZERO;
             }
         }
-        let crosses = (*count >> 32) as u32 != uses.calls_key;
-        *state |= u64::from(crosses) * SlotPlan::CROSSES;
-        *count += u64::from(uses.weight);
+        plan.last = uses.last;
+        plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
     fn pin(
@@ -312,16 +322,14 @@ impl<'s> Plan<'s> {
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
         let types = container.slots(func).unwrap_or(&[]);
-        for (slot, ([count, state], ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
-            let weight = *count as u32;
+        for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
+            let SlotPlan { weight, first, last, limit } = *plan;
+            plan.last = 0;
             if weight == 0 {
                 continue;
             }
             // An initial zero is written before anything else, so it must survive the calls before the first use.
-            if *state & SlotPlan::NEEDS_ZERO != 0 && *count >> 32 != 0 {
-                *state |= SlotPlan::CROSSES;
-            }
-            let crosses = *state & SlotPlan::CROSSES != 0;
+            let crosses = first != last || (limit == NEEDS_ZERO && first != 0);
             match *ty {
                 TypeId::I64 => ints.offer(crosses, Candidate { slot, weight }),
                 TypeId::F64 => floats.offer(crosses, Candidate { slot, weight }),
@@ -358,8 +366,8 @@ impl<'s> Plan<'s> {
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
-            if let Some([_, state]) = self.slots.get_mut(usize::from(candidate.slot)) {
-                *state |= SlotPlan::PINNED | u64::from(reg.number) << SlotPlan::REG;
+            if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
+                plan.last = PINNED | u32::from(reg.number);
             }
         }
         saved
@@ -372,45 +380,37 @@ impl<'s> Plan<'s> {
     }
 
     #[inline(always)]
-    fn state(&self, slot: u16) -> u64 {
-        self.slots.get(usize::from(slot)).map_or(0, |[_, state]| *state)
+    fn pinned(&self, slot: u16) -> u32 {
+        self.slots.get(usize::from(slot)).map_or(0, |plan| plan.last)
     }
 
     /// Where an i64 or cell register is.
     #[inline(always)]
     pub fn int(&self, slot: u16) -> Int {
-        let state = self.state(slot);
-        if state & SlotPlan::PINNED != 0 {
-            Int::Reg(IntReg((state >> SlotPlan::REG) as u8))
-        } else {
-            Int::Slot(slot_offset(slot))
-        }
+        let pinned = self.pinned(slot);
+        if pinned != 0 { Int::Reg(IntReg(pinned as u8)) } else { Int::Slot(slot_offset(slot)) }
     }
 
     /// Where an f64 register is.
     #[inline(always)]
     pub fn float(&self, slot: u16) -> Float {
-        let state = self.state(slot);
-        if state & SlotPlan::PINNED != 0 {
-            Float::Reg(FloatReg((state >> SlotPlan::REG) as u8))
-        } else {
-            Float::Slot(slot_offset(slot))
-        }
+        let pinned = self.pinned(slot);
+        if pinned != 0 { Float::Reg(FloatReg(pinned as u8)) } else { Float::Slot(slot_offset(slot)) }
     }
 
     /// Whether the slot is pinned to a machine register.
     pub fn is_pinned(&self, slot: u16) -> bool {
-        self.state(slot) & SlotPlan::PINNED != 0
+        self.pinned(slot) != 0
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
-    pub fn scratch(&mut self, slot: u16) -> Option<&mut u64> {
-        self.slots.get_mut(usize::from(slot)).map(|[count, _]| count)
+    pub fn scratch(&mut self, slot: u16) -> Option<&mut u32> {
+        self.slots.get_mut(usize::from(slot)).map(|plan| &mut plan.weight)
     }
 
     /// Whether an i64 or f64 local must be set to zero at entry.
     pub fn needs_zero(&self, slot: u16) -> bool {
-        self.state(slot) & SlotPlan::NEEDS_ZERO != 0
+        self.slots.get(usize::from(slot)).is_some_and(|plan| plan.limit == NEEDS_ZERO)
     }
 }
 
