@@ -94,6 +94,86 @@ fn locals_are_zero_whatever_the_loops() {
     });
 }
 
+/// A function whose branches go anywhere, so that its loops overlap and are entered from all sides. A budget in a global
+/// ends it; most registers are read only on some ways.
+fn tangle(random: &mut fastrand::Rng) -> String {
+    let mut source = String::from(
+        "
+        global budget: i64 = 300
+        global trace: i64 = 0
+        import h(i64, f64) -> i64
+        func f(r0: i64, r1: i64, x0: f64) -> i64
+        local r2: i64, r3: i64, r4: i64, r5: i64, t: i64, x1: f64, x2: f64, x3: f64
+        ",
+    );
+    let len = random.usize(4..40);
+    let spread = random.usize(10..60);
+    for at in 0..len {
+        let mut reg = || random.usize(0..6);
+        let (d, x, y) = (reg(), reg(), reg());
+        let mut float = || random.usize(0..4);
+        let (fd, fx, fy) = (float(), float(), float());
+        let (to, other) = (random.usize(0..=len), random.usize(0..=len));
+        source += &format!("l{at}:\n");
+        if random.usize(0..100) < spread {
+            source += "global.get t, budget\ni64.sub t, t, 1\nglobal.set budget, t\n";
+            source += &format!("br.i64.le t, 0, l{len}\n");
+            source += &match random.usize(0..10) {
+                0 => format!("jump l{to}\n"),
+                1 => format!("switch r{x}, [l{to}, l{other}], l{at}\n"),
+                2 => format!("br.f64.lt x{fx}, x{fy}, l{to}\n"),
+                3 => format!("i64.rem t, t, 5\nbr.i64.ne t, 0, l{to}\ntail f(r{x}, r{y}, x{fx})\n"),
+                _ => format!("i64.and t, t, 3\nbr.i64.{} t, {}, l{to}\n", ["eq", "ne"][x % 2], y % 4),
+            };
+            continue;
+        }
+        source += &match random.usize(0..18) {
+            0 => format!("call r{d}, f(r{x}, r{y}, x{fx})\n"),
+            1 => format!("call f(r{x}, r{y}, x{fx})\n"),
+            2 => format!("host r{d}, h(r{x}, x{fx})\n"),
+            3 if random.usize(0..4) == 0 => String::from("deopt\n"),
+            3 | 4 => format!("i64.const r{d}, {}\n", random.i32(-9..9)),
+            5 => format!("f64.const x{fd}, {}.5\n", random.i32(-9..9)),
+            6 => format!("i64.to_f64 x{fd}, r{x}\n"),
+            7 => format!("f64.bits r{d}, x{fx}\n"),
+            8 => format!("f64.add x{fd}, x{fx}, x{fy}\n"),
+            9 => format!("f64.floor x{fd}, x{fx}\n"),
+            10 => format!("i64.popcnt r{d}, r{x}\n"),
+            11..14 => format!("global.get t, trace\ni64.mul t, t, 31\ni64.add t, t, r{x}\nglobal.set trace, t\n"),
+            14 => format!("i64.select r{d}, r{x}, r{y}, r{x}\n"),
+            _ => format!("i64.add r{d}, r{x}, r{y}\n"),
+        };
+    }
+    source += &format!("l{len}:\nret r{}\nend\n", random.usize(0..6));
+    source
+}
+
+/// Machine code agrees with the interpreter on functions without any structure.
+#[test]
+fn tangled_functions() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let host = |call: &mut HostCall<'_>| {
+        let (n, x) = (call.i64(0), call.f64(1));
+        call.set_result(n.wrapping_mul(3) ^ Value::F64(x).f64().map_or(0, |x| x as i64));
+        Ok(())
+    };
+    let imports = [HostFn { name: "h", params: &[I, F], result: I, run: &host }];
+    let mut results = std::collections::HashSet::new();
+    for _ in 0..4000 {
+        let source = tangle(&mut random);
+        let mut expected = None;
+        let small = Host { stack: 1 << 12, code: 1 << 18, ..HOST };
+        each(&assemble(&source), small, &imports, |instance| {
+            let result = instance.call("f", &[3.into(), (-4).into(), 2.5.into()]);
+            let found = (result, instance.global(0), instance.global(1));
+            let known = expected.get_or_insert(found);
+            assert_eq!(found, *known, "{source}");
+        });
+        results.insert(format!("{expected:?}"));
+    }
+    assert!(results.len() > 1000, "only {} different results", results.len());
+}
+
 /// The greatest frame calls the greatest frame, with the most arguments, at the end of the stack.
 #[test]
 fn greatest_frames() {
