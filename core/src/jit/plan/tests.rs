@@ -1,7 +1,7 @@
 //! The plan against a dataflow analysis of random functions: which values live across a call, and which registers may be
 //! read before they were written, computed by iteration over the control-flow graph.
 
-use super::{Plan, SlotPlan};
+use super::Plan;
 use crate::masm::PoolReg;
 use crate::vm3::op::Op;
 use crate::vm3::{Module, text};
@@ -105,8 +105,8 @@ fn analyse(lines: &[Line]) -> (u8, u8) {
     (across, unset)
 }
 
-/// Checks the plan of a function against the analysis. Gives how many slots it pins, and how many it need not have kept
-/// across calls or set to zero.
+/// Checks the plan of a function against the analysis. Gives how many slots it pins, how many of these to registers that
+/// callees keep without need, and how many it sets to zero without need.
 fn check(lines: &[Line]) -> [usize; 3] {
     let mut source =
         String::from("import h(i64) -> i64\nfunc f(r0: i64, r1: i64) -> i64\nlocal r2: i64, r3: i64, r4: i64\n");
@@ -128,16 +128,15 @@ fn check(lines: &[Line]) -> [usize; 3] {
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for slot in 0..SLOTS as u16 {
-        let state = plan.state(slot);
-        let (crosses, zero) = (state & SlotPlan::CROSSES != 0, state & SlotPlan::NEEDS_ZERO != 0);
+        let zero = plan.needs_zero(slot);
         let (lives, open) = (across >> slot & 1 != 0, unset >> slot & 1 != 0);
         assert!(zero || !open, "r{slot} may be read before it is written\n{source}");
         if plan.is_pinned(slot) {
-            let register = &pool[(state >> SlotPlan::REG) as u8 as usize];
+            let register = &pool[plan.register(slot) as u8 as usize];
             assert!(register.callee_saved || !lives, "r{slot} lives across a call\n{source}");
             assert!(!register.callee_saved || plan.saved.ints >> register.number & 1 != 0, "r{slot} is not saved");
             counts[0] += 1;
-            counts[1] += usize::from(crosses && !lives);
+            counts[1] += usize::from(register.callee_saved && !lives);
         }
         counts[2] += usize::from(zero && !open);
     }
