@@ -4,6 +4,9 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(target_endian = "big")]
+compile_error!("opstamp reads op words as they lie in a container, which is little-endian");
+
 pub mod asm;
 pub mod code;
 pub mod interp;

@@ -81,7 +81,8 @@ impl HostCall<'_> {
     }
 
     /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
-    /// [`CallError::as_trap`].
+    /// [`CallError::as_trap`]. A host function that moved to another native stack has to be back on the one that it was
+    /// called on: the limit of the outermost entry holds for this one too.
     pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
         // SAFETY: `invoke` got the instance from the run that is calling this host function; that run touches the
         // instance only through raw pointers and not until this host function has returned, and `self` is borrowed
