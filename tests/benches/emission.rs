@@ -1,6 +1,8 @@
 //! What loading code costs: verifying, planning and emitting a large generated module and all of `tests/programs`.
 //!
-//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE]`
+//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE] [--sizes]`
+//!
+//! `--sizes` prints only how much machine code there is.
 //!
 //! The phases, each of which goes over every module of a corpus:
 //! - *verify*: `Module::verify`.
@@ -16,7 +18,7 @@
 mod generate;
 mod support;
 
-use opstamp::masm::{FUNCTION_ALIGN, Place};
+use opstamp::masm::{FUNCTION_ALIGN, Isa, Place};
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
@@ -51,7 +53,7 @@ impl Loaded {
 }
 
 /// Counts of ops and bytes.
-#[derive(Clone, Copy, Default, serde::Serialize)]
+#[derive(Clone, Copy, Default)]
 struct Size {
     functions: usize,
     ops: usize,
@@ -64,6 +66,15 @@ impl Size {
         self.stub_bytes + self.function_bytes
     }
 
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "functions": self.functions,
+            "ops": self.ops,
+            "stub_bytes": self.stub_bytes,
+            "function_bytes": self.function_bytes,
+        })
+    }
+
     fn add(&mut self, other: &Self) {
         self.functions += other.functions;
         self.ops += other.ops;
@@ -73,7 +84,7 @@ impl Size {
 }
 
 fn main() {
-    let options = Options::read(15);
+    let options = Options::read(15, &["sizes"]);
     let mut json = serde_json::Map::new();
     if options.wants("generated") {
         let ops = if options.measure { GENERATED_OPS } else { GENERATED_OPS / 100 };
@@ -119,7 +130,7 @@ impl Bench<'_> {
     fn plan(&mut self) {
         for module in &self.modules {
             for func in 0..module.func_count() {
-                let planned = jit::plan_x64(module, func as u16, &mut self.scratch, self.options.max_pinned);
+                let planned = jit::plan(Isa::X86_64, module, func as u16, &mut self.scratch, self.options.max_pinned);
                 planned.expect("plans");
                 black_box(&mut self.scratch);
             }
@@ -135,13 +146,13 @@ impl Bench<'_> {
     fn compile_module(&mut self, module: usize) -> Size {
         let module = &self.modules[module];
         let jit::Options { features, max_pinned } = self.options;
-        let stubs = jit::stubs_x64(&mut self.memory, features).expect("the stubs fit");
+        let stubs = jit::stubs(Isa::X86_64, &mut self.memory, features).expect("the stubs fit");
         let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let mut offset = start;
         for func in 0..module.func_count() {
-            let place = Place { offset, features, stubs, func: func as u16 };
+            let place = Place::new(offset, features, stubs, func as u16);
             let memory = &mut self.memory[offset..];
-            let listing = jit::function_x64(module, func as u16, memory, place, &mut self.scratch, max_pinned);
+            let listing = jit::function(Isa::X86_64, module, func as u16, memory, place, &mut self.scratch, max_pinned);
             offset += listing.expect("compiles").end();
         }
         Size { stub_bytes: start, function_bytes: offset - start, ..Size::default() }
@@ -196,6 +207,9 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
     let mut total = Size::default();
     sizes.iter().for_each(|size| total.add(size));
     print_sizes(name, corpus, &sizes, &total);
+    if options.has("sizes") {
+        return json!({ "size": total.json() });
+    }
     let bytes = total.bytes();
 
     type Phase<'p, 'c> = (&'static str, &'p dyn Fn(&mut Bench<'c>));
@@ -214,7 +228,7 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
         if options.measure { (SAMPLE / time).ceil() as u32 } else { 1 }
     });
     let mut times = phases.map(|_| Vec::new());
-    for _ in 0..if options.measure { options.rounds } else { 1 } {
+    for _ in 0..options.rounds {
         for (((_, phase), times), &repeats) in phases.iter().zip(&mut times).zip(&repeats) {
             let (time, ()) = timed(|| (0..repeats).for_each(|_| phase(&mut bench)));
             times.push(time / f64::from(repeats));
@@ -235,9 +249,9 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
     let mut json = serde_json::Map::new();
     for (name, times) in rows {
         let per_op = Spread::of(times.iter().map(|time| time / total.ops as f64));
-        let by_memcpy = Spread::of(times.iter().zip(&memcpy).map(|(time, memcpy)| time / memcpy));
+        let by_memcpy = Spread::of_ratios(times, &memcpy);
         let bytes_per_ns = Spread::of(times.iter().map(|time| bytes as f64 / time));
-        let quartiles = format!("{:.2}-{:.2}", per_op.low, per_op.high);
+        let quartiles = per_op.quartiles();
         println!(
             "{name:<19} {:>8.2} {quartiles:>17} {:>10.1} {:>10.0} {:>9.2}",
             per_op.median,
@@ -245,11 +259,11 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
             1e3 * bytes_per_ns.median,
             by_memcpy.median
         );
-        let row = json!({ "ns_per_op": per_op, "code_bytes_per_ns": bytes_per_ns, "times_memcpy": by_memcpy });
+        let row = json!({ "ns_per_op": per_op.json(), "code_bytes_per_ns": bytes_per_ns.json(), "times_memcpy": by_memcpy.json() });
         json.insert(name.into(), row);
     }
     println!();
-    json!({ "size": total, "phases": json })
+    json!({ "size": total.json(), "phases": json })
 }
 
 fn print_sizes(name: &str, corpus: &[Loaded], sizes: &[Size], total: &Size) {

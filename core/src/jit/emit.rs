@@ -22,6 +22,22 @@ pub struct Listing<'s> {
     end: usize,
 }
 
+/// Where the parts of a function ended up; [`Extent::listing`] adds the labels that emission left in the scratch memory.
+pub(super) struct Extent {
+    words: usize,
+    body: usize,
+    cold: usize,
+    len: usize,
+}
+
+impl Extent {
+    pub(super) fn listing(self, scratch: &[u64]) -> Listing<'_> {
+        let ops = scratch.get(..self.words).unwrap_or(&[]);
+        let end = self.len.next_multiple_of(FUNCTION_ALIGN);
+        Listing { ops, body: self.body, cold: self.cold, len: self.len, end }
+    }
+}
+
 impl Listing<'_> {
     /// Bytes of code.
     pub fn len(&self) -> usize {
@@ -74,14 +90,14 @@ pub(super) fn plan<'m, 's, M: Masm<'m>>(
 }
 
 /// Compiles one function through a backend.
-pub(super) fn function<'m, 's, M: Masm<'m>>(
+pub(super) fn function<'m, M: Masm<'m>>(
     module: &Module<'_>,
     index: u16,
     memory: &'m mut [u8],
     place: Place,
-    scratch: &'s mut [u64],
+    scratch: &mut [u64],
     max_pinned: usize,
-) -> Result<Listing<'s>, CompileError> {
+) -> Result<Extent, CompileError> {
     let (func, plan) = plan::<M>(module, index, scratch, max_pinned)?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
@@ -119,8 +135,8 @@ pub(super) struct OpAt<'c> {
     pub c: u16,
 }
 
-impl<'c, 's, 'm, M: Masm<'m>> Compiler<'c, 's, M> {
-    fn run(mut self) -> Result<Listing<'s>, EmitError> {
+impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
+    fn run(mut self) -> Result<Extent, EmitError> {
         let saved = self.plan.saved;
         self.masm.prologue(self.plan.leaf, self.site(0), &saved);
         self.enter_locals();
@@ -144,8 +160,7 @@ impl<'c, 's, 'm, M: Masm<'m>> Compiler<'c, 's, M> {
         let cold = self.masm.pos();
         self.masm.flush_cold();
         let len = self.masm.finish()?;
-        let end = len.next_multiple_of(FUNCTION_ALIGN);
-        Ok(Listing { ops: self.plan.ops, body, cold, len, end })
+        Ok(Extent { words: code.len(), body, cold, len })
     }
 
     /// Loads pinned parameters and sets locals to their initial values.
@@ -252,13 +267,11 @@ impl<'c, 's, 'm, M: Masm<'m>> Compiler<'c, 's, M> {
         })
     }
 
-    /// Stores all pinned registers to their slots.
+    /// Stores all pinned registers to their slots. Takes time by their number, not by that of the slots, because every
+    /// `deopt` of the function comes here.
     pub(super) fn store_pinned(&mut self) {
-        let slot_count = self.func.slot_count;
-        for slot in (0..=u16::MAX).take_while(|&slot| u32::from(slot) < slot_count) {
-            if self.plan.is_pinned(slot)
-                && let Some(place) = self.slot(slot)
-            {
+        for slot in self.plan.pinned.clone() {
+            if let Some(place) = self.slot(slot) {
                 self.masm.store(slot_offset(slot), place);
             }
         }

@@ -15,9 +15,10 @@ mod shape;
 mod templates;
 
 use crate::asm::{Buf, EmitError};
-use crate::code::{CodeError, CodeMemory, CodeRange};
+use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
+use crate::masm::a64::A64;
 use crate::masm::x64::X64;
-use crate::masm::{FUNCTION_ALIGN, Features, Masm, Place, Stubs};
+use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
 use crate::runtime::context::Entry;
 use crate::vm3::Module;
 use crate::vm3::container::{Func, Section};
@@ -103,17 +104,24 @@ pub fn scratch_words(module: &Module<'_>) -> usize {
 
 fn function_scratch(func: &Func) -> usize {
     let words = (func.code_len as usize).saturating_mul(plan::WORDS_PER_OP);
-    words.saturating_add((func.slot_count as usize).saturating_mul(plan::WORDS_PER_SLOT))
+    let slots = (func.slot_count as usize).saturating_add(plan::SPARE_SLOTS);
+    words.saturating_add(slots.saturating_mul(plan::WORDS_PER_SLOT))
 }
 
-/// Emits the shared stubs for an x86-64 CPU to the start of `memory`, which stands for the start of a code window.
-pub fn stubs_x64(memory: &mut [u8], features: Features) -> Result<Stubs, CompileError> {
-    emit_stubs::<X64<'_>>(memory, features)
+/// Emits the shared stubs for an ISA to the start of `memory`, which stands for the start of a code window. No byte of
+/// them depends on the host.
+pub fn stubs(isa: Isa, memory: &mut [u8], features: Features) -> Result<Stubs, CompileError> {
+    match isa {
+        Isa::X86_64 => emit_stubs::<X64<'_>>(memory, features),
+        Isa::Arm64 => emit_stubs::<A64<'_>>(memory, features),
+    }
 }
 
-/// Compiles function `func` for an x86-64 CPU to the start of `memory`, which lies `place.offset` bytes behind the start of
-/// the code window. The code can run anywhere in that window once every function that it calls has an entry.
-pub fn function_x64<'s>(
+/// Compiles function `func` for an ISA to the start of `memory`, which lies `place.offset` bytes behind the start of the
+/// code window. The code can run anywhere in that window once every function that it calls has an entry. No byte of it
+/// depends on the host.
+pub fn function<'s>(
+    isa: Isa,
     module: &Module<'_>,
     func: u16,
     memory: &mut [u8],
@@ -121,18 +129,50 @@ pub fn function_x64<'s>(
     scratch: &'s mut [u64],
     max_pinned: usize,
 ) -> Result<Listing<'s>, CompileError> {
-    emit::function::<X64<'_>>(module, func, memory, place, scratch, max_pinned)
+    let extent = match function_once(isa, module, func, memory, place, scratch, max_pinned) {
+        // Only functions whose code is larger than the reach of the shortest conditional branch come here.
+        Err(CompileError::Emit { error: EmitError::BranchRange { .. }, .. }) if !place.far_branches => {
+            let place = Place { far_branches: true, ..place };
+            function_once(isa, module, func, memory, place, scratch, max_pinned)
+        }
+        outcome => outcome,
+    };
+    extent.map(|extent| extent.listing(scratch))
 }
 
-/// Does only the first part of [`function_x64`]: the scan that decides which registers are pinned. For tools that measure
+fn function_once(
+    isa: Isa,
+    module: &Module<'_>,
+    func: u16,
+    memory: &mut [u8],
+    place: Place,
+    scratch: &mut [u64],
+    max_pinned: usize,
+) -> Result<emit::Extent, CompileError> {
+    match isa {
+        Isa::X86_64 => emit::function::<X64<'_>>(module, func, memory, place, scratch, max_pinned),
+        Isa::Arm64 => emit::function::<A64<'_>>(module, func, memory, place, scratch, max_pinned),
+    }
+}
+
+/// Does only the first part of [`function`]: the scan that decides which registers are pinned. For tools that measure
 /// how the time of compiling divides; the plan is left in `scratch` and cannot be used.
-pub fn plan_x64(module: &Module<'_>, func: u16, scratch: &mut [u64], max_pinned: usize) -> Result<(), CompileError> {
-    emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop)
+pub fn plan(
+    isa: Isa,
+    module: &Module<'_>,
+    func: u16,
+    scratch: &mut [u64],
+    max_pinned: usize,
+) -> Result<(), CompileError> {
+    match isa {
+        Isa::X86_64 => emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop),
+        Isa::Arm64 => emit::plan::<A64<'_>>(module, func, scratch, max_pinned).map(drop),
+    }
 }
 
 fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Result<Stubs, CompileError> {
     let capacity = memory.len();
-    let place = Place { offset: 0, features, stubs: Stubs::default(), func: 0 };
+    let place = Place::new(0, features, Stubs::default(), 0);
     let full = EmitError::Full { needed: 8, capacity };
     let buf = Buf::new(memory).ok_or(CompileError::Emit { func: None, error: full })?;
     let mut masm = M::new(buf, place);
@@ -158,8 +198,8 @@ pub(crate) fn compile_module(
 ) -> Result<usize, CompileError> {
     let compiled = emit_module(module, functions, code, scratch, options);
     // What was opened is published even where compiling failed: code memory may not stay open.
-    let end = compiled.as_ref().map_or(code.size(), |compiled| compiled.end);
-    let published = code.publish(CodeRange { start: 0, end: end.min(code.size()) });
+    let end = compiled.as_ref().map_or(MAX_WINDOW, |compiled| compiled.end);
+    let published = code.publish(CodeRange { start: 0, end: end.min(code.size().min(MAX_WINDOW)) });
     let Compiled { stubs, .. } = compiled?;
     published?;
     code.sync_cores()?;
@@ -187,21 +227,19 @@ fn emit_module(
     scratch: &mut [u64],
     options: &Options,
 ) -> Result<Compiled, CompileError> {
-    if !cfg!(target_arch = "x86_64") {
-        return Err(CompileError::Host);
-    }
+    let isa = Isa::HOST.ok_or(CompileError::Host)?;
     let needed = scratch_words(module);
     let given = scratch.len();
     if given < needed {
         return Err(CompileError::Scratch { needed, given });
     }
-    let stubs = with_room(code, 0, STUB_ROOM, |memory| emit_stubs::<X64<'_>>(memory, options.features))?;
+    let stubs = with_room(code, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features))?;
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let place = Place { offset, features: options.features, stubs, func: index };
+        let place = Place::new(offset, options.features, stubs, index);
         let (len, end) = with_room(code, offset, room, |memory| {
-            let listing = emit::function::<X64<'_>>(module, index, memory, place, &mut *scratch, options.max_pinned)?;
+            let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))
         })?;
         entry.start = offset as u32;
@@ -218,7 +256,7 @@ fn with_room<T>(
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
 ) -> Result<T, CompileError> {
-    let size = code.size();
+    let size = code.size().min(MAX_WINDOW);
     let mut room = room;
     loop {
         let end = offset.saturating_add(room).min(size);

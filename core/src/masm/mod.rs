@@ -3,13 +3,15 @@
 //! A verb says what a template wants done with values, not how a machine does it. Its operands are places ([`Int`],
 //! [`Float`]): a machine register that a bytecode register is pinned to, or a slot of the frame. So each ISA picks its own
 //! best form for each mix of places (a memory operand on x86-64, a load into a scratch register on arm64), and a template
-//! stays one line. What machine registers exist and what each is for stands in one page per ISA: [`x64::convention`].
+//! stays one line. What machine registers exist and what each is for stands in one page per ISA: [`x64::convention`],
+//! [`a64::convention`].
 //!
 //! Scratch registers never leave a verb: no verb takes or gives one, so no template can hold one across verbs.
 //!
 //! Rare halves of a verb (traps, polls, saturation) go behind the function's hot code: the macro assembler keeps a short
 //! list of them ([`Cold`]) and writes it out when the function ends, or between two ops when the list is full.
 
+pub mod a64;
 pub mod x64;
 
 use crate::asm::{Buf, EmitError, Label};
@@ -24,7 +26,7 @@ pub struct IntReg(pub u8);
 pub struct FloatReg(pub u8);
 
 /// Where an integer or a cell is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub enum Int {
     /// Pinned to a machine register.
     Reg(IntReg),
@@ -32,13 +34,37 @@ pub enum Int {
     Slot(u32),
 }
 
+impl PartialEq for Int {
+    /// One comparison without a branch: whether operands share a place is hard to predict, and verbs ask it of every op.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |place: &Self| match *place {
+            Self::Reg(reg) => u64::from(reg.0) | 1 << 32,
+            Self::Slot(at) => u64::from(at),
+        };
+        bits(self) == bits(other)
+    }
+}
+
 /// Where a float is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub enum Float {
     /// Pinned to a machine register.
     Reg(FloatReg),
     /// In the frame, at this byte offset.
     Slot(u32),
+}
+
+impl PartialEq for Float {
+    /// As for [`Int`].
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |place: &Self| match *place {
+            Self::Reg(reg) => u64::from(reg.0) | 1 << 32,
+            Self::Slot(at) => u64::from(at),
+        };
+        bits(self) == bits(other)
+    }
 }
 
 /// An integer source.
@@ -191,6 +217,29 @@ pub enum Callee {
     Entry(u32),
 }
 
+/// An instruction set that machine code can be made for, on any host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// x86-64, little-endian by nature.
+    X86_64,
+    /// arm64 (AArch64, A64), little-endian.
+    Arm64,
+}
+
+impl Isa {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
+    /// The one of the CPU that this program was built for; `None` if no backend emits for it.
+    pub const HOST: Option<Self> = if cfg!(target_arch = "x86_64") {
+        Some(Self::X86_64)
+    } else if cfg!(all(target_arch = "aarch64", target_endian = "little")) {
+        Some(Self::Arm64)
+    } else {
+        None
+    };
+}
+
 /// What a CPU can do beyond its ISA's baseline: an input to compilation, so that code for another machine can be made, and
 /// a kernel can leave out what it has not enabled. Whatever is missing is done by other instructions or by a service, with
 /// the same result.
@@ -225,7 +274,8 @@ pub struct Stubs {
     pub guard: usize,
     /// Calls a host function.
     pub host: usize,
-    /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools.
+    /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools. 0 where the ISA
+    /// lacks none of them.
     pub soft: usize,
     /// Goes on in the interpreter until the frame returns, then returns its result.
     pub deopt: usize,
@@ -244,6 +294,16 @@ pub struct Place {
     pub stubs: Stubs,
     /// The function that is compiled.
     pub func: u16,
+    /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
+    /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
+    pub far_branches: bool,
+}
+
+impl Place {
+    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in.
+    pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
+        Self { offset, features, stubs, func, far_branches: false }
+    }
 }
 
 /// The rare half of a verb.
@@ -272,7 +332,7 @@ pub enum ColdKind {
         /// Where.
         site: Site,
     },
-    /// The ends of the range of [`Floats::float_to_int`], and NaN; then back.
+    /// The ends of the range of [`Floats::float_to_int`], and NaN, where its instruction does not give them; then back.
     Saturate {
         /// The destination.
         d: Int,
@@ -288,7 +348,8 @@ pub enum ColdKind {
         /// Whether the remainder is wanted.
         remainder: bool,
     },
-    /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN; then back.
+    /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
+    /// back.
     FloatMinMax {
         /// Which.
         max: bool,

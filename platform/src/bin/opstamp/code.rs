@@ -8,7 +8,7 @@ use lexopt::{Arg, Parser};
 use opstamp::Module;
 use opstamp::asm::EmitError;
 use opstamp::jit::{self, CompileError, Listing, Options};
-use opstamp::masm::{FUNCTION_ALIGN, Place, Stubs};
+use opstamp::masm::{FUNCTION_ALIGN, Isa, Place, Stubs};
 use opstamp::vm3::op::{Op, TrapKind};
 use opstamp::vm3::text::write_op;
 use opstamp_platform::features;
@@ -58,18 +58,18 @@ fn run(command: &Command, mut args: Parser) -> Result<(), Failure> {
         },
     };
     let options = Options { features: features(), ..Options::default() };
-    let (stubs, _) = with_room(|memory| jit::stubs_x64(memory, options.features)).map_err(|e| source.wrong(e))?;
+    let (stubs, _) =
+        with_room(|memory| jit::stubs(Isa::X86_64, memory, options.features)).map_err(|e| source.wrong(e))?;
     let mut scratch = vec![0; jit::scratch_words(&module)];
     for func in funcs {
-        let place =
-            Place { offset: stubs.end.next_multiple_of(FUNCTION_ALIGN), features: options.features, stubs, func };
+        let place = Place::new(stubs.end.next_multiple_of(FUNCTION_ALIGN), options.features, stubs, func);
         let mut text = String::new();
         // The listing borrows the scratch, so the memory is sized by a first run.
         let (_, mut memory) = with_room(|memory| {
-            jit::function_x64(&module, func, memory, place, &mut scratch, options.max_pinned).map(drop)
+            jit::function(Isa::X86_64, &module, func, memory, place, &mut scratch, options.max_pinned).map(drop)
         })
         .map_err(|error| source.wrong(error))?;
-        let listing = jit::function_x64(&module, func, &mut memory, place, &mut scratch, options.max_pinned)
+        let listing = jit::function(Isa::X86_64, &module, func, &mut memory, place, &mut scratch, options.max_pinned)
             .map_err(|error| source.wrong(error))?;
         print(&module, func, &memory, place, &listing, &mut text).map_err(|error| source.wrong(error))?;
         output::to_stdout(text.as_bytes())?;

@@ -1,0 +1,126 @@
+//! The register convention of guest code on arm64.
+//!
+//! | register | role | across a call of a guest function |
+//! |---|---|---|
+//! | sp | native stack: return addresses and saved registers only; always a multiple of 16 | kept |
+//! | x19 | context ([`crate::runtime::context::Context`]) | kept |
+//! | x20 | frame: the start of the running function's frame | kept: the caller moves it to the callee's and back |
+//! | x0 | scratch; result of i64 and cells; operand of a stub | lost |
+//! | x1 | scratch; frame of a host call | lost |
+//! | x2 | scratch; site for a stub | lost |
+//! | x3 to x15 | pool of integers | lost |
+//! | x16 | scratch; the address that an indirect jump or call goes to | lost |
+//! | x17 | address of memory that no immediate offset reaches | lost |
+//! | x18 | never touched: some systems own it | kept |
+//! | x21 to x28 | pool of integers | kept: a function that pins to them saves them |
+//! | x29 | the host's frame record; guest functions make none | kept |
+//! | x30 | return address: a function that calls others saves it | lost |
+//! | d0 | scratch; result of f64 | lost |
+//! | d1, d2 | scratch | lost |
+//! | d3 to d7, d16 to d31 | pool of floats | lost |
+//! | d8 to d15 | pool of floats | kept: a function that pins to them saves them |
+//!
+//! Arguments lie in the callee's frame. Flags hold nothing between verbs. FPCR is 0 (round to nearest, no flushing, NaN
+//! operands propagate, no exception traps), as the entry stub sets it.
+//!
+//! A function that calls nothing saves nothing but what it pins to, x30 included: whatever it calls after all (a poll, the
+//! interpreter behind a `deopt`) it calls with x30 on the stack.
+//!
+//! Calls to Rust follow AAPCS64 (6.1.1, 6.1.2), which keeps x19 to x28 and the low halves of v8 to v15: all that guest
+//! functions keep. So a call of a host function saves nothing but x30. The platform register x18 (6.1.1) is left alone
+//! everywhere. `br` goes through x16, which a `bti c` at a function's
+//! entry would let in (Arm ARM DDI 0487, C6.2, BTI).
+
+use crate::asm::a64::{D, X};
+use crate::masm::PoolReg;
+
+/// Holds the context's address.
+pub const CONTEXT: X = X::X19;
+/// Holds the frame's address.
+pub const FRAME: X = X::X20;
+/// Result of integers and cells, operand of a stub, and the first scratch register.
+pub const RESULT: X = X::X0;
+/// Scratch; the frame that the stub of host calls is told.
+pub const SECOND: X = X::X1;
+/// Scratch.
+pub const THIRD: X = X::X2;
+/// The site that a stub is told.
+pub const SITE: X = THIRD;
+/// The target of an indirect jump or call, and scratch otherwise.
+pub const TARGET: X = X::X16;
+/// Addresses of memory that no immediate offset reaches. Only the verbs' last step to memory uses it.
+pub const FAR: X = X::X17;
+/// The return address.
+pub const LINK: X = X::X30;
+/// Result of floats, and the first scratch register for floats.
+pub const FLOAT_RESULT: D = D::D0;
+/// Scratch for floats.
+pub const FLOAT_SECOND: D = D::D1;
+/// Scratch for floats.
+pub const FLOAT_THIRD: D = D::D2;
+
+const fn lost(number: u8) -> PoolReg {
+    PoolReg { number, callee_saved: false }
+}
+
+const fn kept(number: u8) -> PoolReg {
+    PoolReg { number, callee_saved: true }
+}
+
+/// The integer pool: first those that cost nothing in a leaf.
+pub const INT_POOL: [PoolReg; 21] = [
+    lost(X::X3 as u8),
+    lost(X::X4 as u8),
+    lost(X::X5 as u8),
+    lost(X::X6 as u8),
+    lost(X::X7 as u8),
+    lost(X::X8 as u8),
+    lost(X::X9 as u8),
+    lost(X::X10 as u8),
+    lost(X::X11 as u8),
+    lost(X::X12 as u8),
+    lost(X::X13 as u8),
+    lost(X::X14 as u8),
+    lost(X::X15 as u8),
+    kept(X::X21 as u8),
+    kept(X::X22 as u8),
+    kept(X::X23 as u8),
+    kept(X::X24 as u8),
+    kept(X::X25 as u8),
+    kept(X::X26 as u8),
+    kept(X::X27 as u8),
+    kept(X::X28 as u8),
+];
+
+/// The float pool: first those that cost nothing in a leaf.
+pub const FLOAT_POOL: [PoolReg; 29] = [
+    lost(D::D3 as u8),
+    lost(D::D4 as u8),
+    lost(D::D5 as u8),
+    lost(D::D6 as u8),
+    lost(D::D7 as u8),
+    lost(D::D16 as u8),
+    lost(D::D17 as u8),
+    lost(D::D18 as u8),
+    lost(D::D19 as u8),
+    lost(D::D20 as u8),
+    lost(D::D21 as u8),
+    lost(D::D22 as u8),
+    lost(D::D23 as u8),
+    lost(D::D24 as u8),
+    lost(D::D25 as u8),
+    lost(D::D26 as u8),
+    lost(D::D27 as u8),
+    lost(D::D28 as u8),
+    lost(D::D29 as u8),
+    lost(D::D30 as u8),
+    lost(D::D31 as u8),
+    kept(D::D8 as u8),
+    kept(D::D9 as u8),
+    kept(D::D10 as u8),
+    kept(D::D11 as u8),
+    kept(D::D12 as u8),
+    kept(D::D13 as u8),
+    kept(D::D14 as u8),
+    kept(D::D15 as u8),
+];

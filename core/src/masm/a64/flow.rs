@@ -1,0 +1,119 @@
+//! Control flow on arm64.
+
+use super::convention::{RESULT, SITE, TARGET};
+use super::ints::modulo_64;
+use super::{A64, S64, field};
+use crate::asm::a64::{self, AdrOffset, Extend, Extended, Reach, Shift, X, XSp};
+use crate::asm::{Buf, Label};
+use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
+use crate::runtime::trap::{Site, Trap};
+
+/// A case of a dispatch is one `b`: the binary logarithm of its size.
+const CASE_BITS: u32 = 2;
+
+/// A conditional branch to a label: `branch` emits it and, told so, its negation.
+///
+/// Where the label is bound, its distance decides. Where it is not, the short form may turn out not to reach; then the
+/// whole function is emitted again for far branches ([`crate::masm::Place::far_branches`]).
+#[inline]
+fn conditional(buf: &mut Buf, far: bool, label: &mut Label, branch: impl FnOnce(&mut Buf, bool, &mut Label)) {
+    let near = (!far || label.offset().is_some()) && a64::can_refer(buf, Reach::Imm19, label);
+    if near {
+        return branch(buf, false, label);
+    }
+    let mut over = Label::new();
+    branch(buf, true, &mut over);
+    a64::b(buf, label);
+    a64::bind(buf, &mut over);
+}
+
+impl A64<'_> {
+    /// `b.cond label`, however far it is.
+    fn branch_if(&mut self, cond: a64::Cond, label: &mut Label) {
+        conditional(&mut self.buf, self.place.far_branches, label, |buf, negate, label| {
+            a64::b_cond(buf, if negate { cond.negate() } else { cond }, label);
+        });
+    }
+
+    /// Goes to a label if a register is zero, or is not; however far it is.
+    fn branch_if_zero(&mut self, zero: bool, x: X, label: &mut Label) {
+        conditional(&mut self.buf, self.place.far_branches, label, |buf, negate, label| {
+            if zero != negate {
+                a64::cbz(buf, S64, x, label);
+            } else {
+                a64::cbnz(buf, S64, x, label);
+            }
+        });
+    }
+}
+
+impl Flow for A64<'_> {
+    #[inline]
+    fn bind(&mut self, label: &mut Label) {
+        a64::bind(&mut self.buf, label);
+    }
+
+    fn loop_head(&mut self, site: Site) {
+        self.load_context(RESULT, field::GUARD);
+        if let Some(extend) = Extended::new(Extend::Uxtx, 0) {
+            a64::cmp_extended(&mut self.buf, S64, XSp::Sp, RESULT, extend);
+        }
+        self.cold_if(a64::Cond::Lo, ColdKind::Guard { site });
+    }
+
+    fn jump(&mut self, label: &mut Label) {
+        a64::b(&mut self.buf, label);
+    }
+
+    fn branch(&mut self, cond: Cond, x: Int, y: Src, label: &mut Label) {
+        let x = self.in_gpr(x, RESULT);
+        match (cond, y) {
+            (Cond::Eq | Cond::Ule, Src::Imm(0)) => self.branch_if_zero(true, x, label),
+            (Cond::Ne | Cond::Ugt, Src::Imm(0)) => self.branch_if_zero(false, x, label),
+            // The sign decides. A test of one bit reaches 32 KiB only, so the label must be known to be that near.
+            (Cond::Lt | Cond::Ge, Src::Imm(0))
+                if label.offset().is_some() && a64::can_refer(&self.buf, Reach::Imm14, label) =>
+            {
+                let emit = if cond == Cond::Lt { a64::tbnz } else { a64::tbz };
+                emit(&mut self.buf, x, modulo_64(63), label);
+            }
+            _ => {
+                self.cmp(x, y);
+                self.branch_if(super::ints::cond_of(cond), label);
+            }
+        }
+    }
+
+    fn float_branch(&mut self, cond: FloatCond, x: Float, y: Float, label: &mut Label) {
+        self.fcmp(x, y);
+        self.branch_if(super::floats::cond_of(cond), label);
+    }
+
+    fn switch(&mut self, x: Int, count: u32, default: &mut Label) {
+        let x = self.in_gpr(x, RESULT);
+        self.cmp(x, Src::Imm(count.into()));
+        self.branch_if(a64::Cond::Hs, default);
+        // The table starts behind the three instructions from here on.
+        if let Some(table) = AdrOffset::new(3 * 4) {
+            a64::adr_by(&mut self.buf, TARGET, table);
+        }
+        a64::add_shifted(&mut self.buf, TARGET, TARGET, x, Shift::Lsl(modulo_64(CASE_BITS)));
+        a64::br(&mut self.buf, TARGET);
+    }
+
+    fn switch_case(&mut self, label: &mut Label) {
+        a64::b(&mut self.buf, label);
+    }
+
+    fn trap(&mut self, trap: Trap, site: Site) {
+        a64::mov_imm(&mut self.buf, SITE, site.0.into());
+        let stubs = self.place.stubs;
+        let stub = if trap.kind.has_payload() {
+            a64::mov_imm(&mut self.buf, RESULT, trap.encode());
+            stubs.trap
+        } else {
+            stubs.trap_kind.get(trap.kind as usize).copied().unwrap_or(stubs.trap)
+        };
+        self.jump_stub(stub);
+    }
+}
