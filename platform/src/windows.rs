@@ -22,6 +22,9 @@
 //! Control-flow guard: only the call of the entry stub is an indirect call that a checked host makes, and in pages mapped
 //! as they are here it passes. The window's other addresses pass as well: the set of targets is not narrowed.
 //!
+//! On arm64 no function table is registered: there a stack walk ends at machine code, and an exception in a host function
+//! ends the process.
+//!
 //! Where the process forbids dynamic code (`ProcessDynamicCodePolicy`), both schemes are refused with the system's error
 //! 1655, `ERROR_DYNAMIC_CODE_BLOCKED`.
 

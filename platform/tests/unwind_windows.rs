@@ -72,6 +72,12 @@ fn call(boom: &dyn Fn(i64)) -> i64 {
     })
 }
 
+/// The address of a function's machine code: the first word of its entry, which calls go through.
+fn code_of(entry: &Entry) -> u64 {
+    // SAFETY: an entry starts with that word.
+    unsafe { (&raw const *entry).cast::<u64>().read() }
+}
+
 /// What the entry stub needs, outside an instance: so that a test can be the service that it calls.
 struct Run {
     context: Box<Context>,
@@ -90,7 +96,7 @@ impl Run {
         context.services = &raw const *services as u64;
         stack[1] = 5;
         let middle = usize::from(engine.module().func_index("middle").unwrap());
-        let code = engine.functions()[middle].code.load(std::sync::atomic::Ordering::Acquire);
+        let code = code_of(&engine.functions()[middle]);
         Self { context, services, stack, code }
     }
 }
@@ -153,7 +159,7 @@ unsafe extern "sysv64" fn walks(context: *mut Context, _frame: *mut u64, _site: 
     }
     WALK.set(frames);
     // SAFETY: the entries are those of the running engine.
-    let guest = unsafe { &*((*context).entries as *const Entry) }.code.load(std::sync::atomic::Ordering::Acquire);
+    let guest = code_of(unsafe { &*((*context).entries as *const Entry) });
     let mut state = Aligned(CONTEXT::default());
     state.0.Rip = guest;
     state.0.Rbp = context as u64;

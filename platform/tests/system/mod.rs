@@ -16,6 +16,7 @@ use linux as host;
 #[cfg(windows)]
 use windows as host;
 
+#[allow(unused_imports, reason = "each test uses its part")]
 pub use host::{INVALID, handles};
 
 pub const SCHEMES: [Scheme; 2] = [Scheme::TwoMappings, Scheme::Flip];
