@@ -22,7 +22,8 @@ pub struct InstanceMemory<'e> {
     /// Globals and resolved imports; [`Instance::state_words`] says how many words.
     pub state: &'e mut [u64],
     /// Bytes of native stack that the host guarantees to be free at every call into the instance. Machine code uses at
-    /// most as many bytes of it as of the VM stack, and [`NATIVE_RESERVE`] bytes for host functions and stubs.
+    /// most twice as many bytes of it as of the VM stack (on arm64, which keeps it a multiple of 16), and
+    /// [`NATIVE_RESERVE`] bytes for host functions and stubs.
     pub native_stack: usize,
 }
 
