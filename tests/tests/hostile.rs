@@ -424,6 +424,9 @@ fn stopped_from_another_thread() {
         func inside()
           host back()
           ret
+        end
+        func leaf()
+          ret
         end";
     let back = |call: &mut HostCall<'_>| match call.call("loop", &[]) {
         Err(error) => Err(error.as_trap()),
@@ -442,8 +445,11 @@ fn stopped_from_another_thread() {
                 assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, site.0, site.1));
             });
         }
-        instance.context().request_poll(REQUEST_INTERRUPT);
-        assert_eq!(instance.call("loop", &[]), trap(TrapKind::Interrupted, 0, 0));
+        for (func, index) in [("loop", 0), ("inside", 2), ("leaf", 3)] {
+            instance.context().request_poll(REQUEST_INTERRUPT);
+            assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, index, 0));
+        }
+        assert_eq!(instance.call("leaf", &[]), Ok(None));
     });
 }
 

@@ -287,7 +287,12 @@ impl<'e> Instance<'e> {
         self.context.services = (&raw const SERVICES) as u64;
         let instance = &raw mut *self;
         self.context.instance = instance as u64;
+        // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
+        // where the interpreter polls. So what was asked for before this call is found here in every engine.
+        // SAFETY: the context is this exclusively borrowed instance's.
+        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } != 0;
         let status = match engine.mode() {
+            _ if stopped => 1,
             Mode::Interpreter => {
                 // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
                 // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
