@@ -1,583 +1,643 @@
-//! Modules that a hostile guest would send: the greatest frames, argument lists and dispatches, loops entered from all
-//! sides, and hosts that give odd memory. Every engine has to agree on all of them.
+//! Damaged containers and sources, and too little memory of every kind: always a clear error or a defined result, never a
+//! panic, and what the verifier still accepts runs the same on every engine.
+//!
+//! `OPSTAMP_SEED` is the seed of the damage, `OPSTAMP_HOSTILE` the number of damaged containers.
 
-mod support;
+mod common;
 
-use opstamp::asm::EmitError;
-use opstamp::jit::{self, CompileError, Options};
+use common::{EngineUnderTest, Room, engines, with_stack};
+use fastrand::Rng;
 use opstamp::runtime::context::{Context, Entry, REQUEST_INTERRUPT};
-use opstamp::vm3::container::CellConst;
-use opstamp::vm3::op::Op;
+use opstamp::vm3::container::{HEADER_WORDS, words_of};
+use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
 use opstamp::{
-    CallError, CodeError, CodeMemory, CodeRange, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory,
-    Module, Trap, TrapKind, TypeId, Value, vm3,
+    CallError, Cell, CodeError, CodeMemory, CodeRange, Engine, EngineError, Instance, InstanceMemory, InstantiateError,
+    Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::HostCode;
-use std::time::{Duration, Instant};
-use support::{Builder, Code, code, int, trap};
+use opstamp_tests::driver::{GARBAGE, need};
+use opstamp_tests::{SOURCE_BYTES, host, suite};
+use std::fmt::Display;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-const I: TypeId = TypeId::I64;
-const F: TypeId = TypeId::F64;
-const ANY: TypeId = TypeId::ANY;
-const NONE: TypeId = TypeId::NONE;
+/// Damaged containers, unless the environment says otherwise.
+const TRIALS: u64 = 40_000;
 
-/// What the host lends.
-#[derive(Clone, Copy)]
-struct Host {
-    stack: usize,
-    native_stack: usize,
-    code: usize,
-}
-
-const HOST: Host = Host { stack: 1 << 18, native_stack: 1 << 20, code: 64 << 20 };
-
-/// Runs `run` on an instance of each engine: interpreted, and compiled with all, a few and no registers pinned, for this
-/// CPU and for a plain one.
-fn each(words: &[u64], host: Host, imports: &[HostFn<'_>], mut run: impl FnMut(&mut Instance<'_>)) {
-    let features = opstamp_platform::features();
-    let all = Options { features, ..Options::default() };
-    let pinned = |max_pinned| Some(Options { max_pinned, ..all });
-    for options in [None, pinned(usize::MAX), pinned(3), pinned(0), Some(Options::default())] {
-        let mut scratch = vec![0; Module::scratch_words(words).unwrap()];
-        let module = Module::verify(words, &mut scratch).unwrap_or_else(|error| panic!("{error}"));
-        let mut entries: Vec<Entry> = Vec::new();
-        entries.resize_with(Engine::functions_needed(&module), Entry::default);
-        let mut memory = HostCode::new(host.code).unwrap();
-        let engine = match options {
-            None => Engine::interpreter(module, &mut entries).unwrap(),
-            Some(options) => {
-                let mut scratch = vec![0; jit::scratch_words(&module)];
-                match Engine::machine_code(module, &mut entries, &mut memory, &mut scratch, &options) {
-                    Ok(engine) => engine,
-                    Err(opstamp::EngineError::Compile(jit::CompileError::Host)) => return,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        };
-        let mut stack = vec![0xDEAD_BEEF_DEAD_BEEF; host.stack];
-        let mut state = vec![0; Instance::state_words(&module)];
-        let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: host.native_stack };
-        let mut instance = Instance::new(&engine, memory, imports).unwrap_or_else(|error| panic!("{error}"));
-        run(&mut instance);
+fn from_environment(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
+        Err(_) => default,
     }
 }
 
 fn assemble(source: &str) -> Vec<u64> {
     let sizes = text::sizes(source);
-    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
-    let used = text::assemble(source, &mut words, &mut scratch, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    let mut words = vec![0; sizes.out_words];
+    let mut scratch = vec![0; sizes.scratch_words];
+    let used = text::assemble(source, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
     words.truncate(used);
     words
 }
 
-/// The text form of a module, assembled again, is a module with the same text form.
-fn round_trip(words: &[u64]) {
-    let text = disassemble(words);
-    assert!(disassemble(&assemble(&text)) == text, "the text form of a module of {} words changes", words.len());
-}
-
-fn disassemble(words: &[u64]) -> String {
-    let mut text = String::new();
-    let container = vm3::container::Container::read(words).unwrap();
-    let mut scratch = vec![0; text::DISASSEMBLE_SCRATCH];
-    text::disassemble(&container, &mut text, &mut scratch).unwrap();
-    text
-}
-
-/// A local that is read on a way that passes no write of it is zero, also where that way enters one loop through another
-/// that overlaps it.
-#[test]
-fn locals_are_zero_whatever_the_loops() {
-    let source = "
-        func f(n: i64, far: i64) -> i64
-          local i: i64, s: i64, x: i64
-          br.i64.ne far, 0, side
-          i64.const x, 1000
-        first:
-          i64.add   s, s, x
-          i64.add   s, s, x
-          i64.add   i, i, 1
-        second:
-          br.i64.lt i, n, first
-          ret       s
-        side:
-          jump      second
-        end";
-    each(&assemble(source), HOST, &[], |instance| {
-        assert_eq!(instance.call("f", &[4.into(), 0.into()]), int(8000));
-        assert_eq!(instance.call("f", &[4.into(), 1.into()]), int(0));
+/// The suite's modules that are small enough to be damaged everywhere, without those made of many functions of one kind.
+fn sources() -> Vec<String> {
+    let mut buffer = vec![0; SOURCE_BYTES];
+    let mut sources = Vec::new();
+    suite(&mut buffer, &mut |group| {
+        if group.text.len() < 6000 && sources.len() < 400 {
+            sources.push(group.text.to_owned());
+        }
     });
+    assert!(sources.len() > 100);
+    sources
 }
 
-/// A function whose branches go anywhere, so that its loops overlap and are entered from all sides. A budget in a global
-/// ends it; most registers are read only on some ways.
-fn tangle(random: &mut fastrand::Rng) -> String {
-    let mut source = String::from(
-        "
-        global budget: i64 = 300
-        global trace: i64 = 0
-        import h(i64, f64) -> i64
-        func f(r0: i64, r1: i64, x0: f64) -> i64
-        local r2: i64, r3: i64, r4: i64, r5: i64, t: i64, x1: f64, x2: f64, x3: f64
-        ",
-    );
-    let len = random.usize(4..40);
-    let spread = random.usize(10..60);
-    for at in 0..len {
-        let mut reg = || random.usize(0..6);
-        let (d, x, y) = (reg(), reg(), reg());
-        let mut float = || random.usize(0..4);
-        let (fd, fx, fy) = (float(), float(), float());
-        let (to, other) = (random.usize(0..=len), random.usize(0..=len));
-        source += &format!("l{at}:\n");
-        if random.usize(0..100) < spread {
-            source += "global.get t, budget\ni64.sub t, t, 1\nglobal.set budget, t\n";
-            source += &format!("br.i64.le t, 0, l{len}\n");
-            source += &match random.usize(0..10) {
-                0 => format!("jump l{to}\n"),
-                1 => format!("switch r{x}, [l{to}, l{other}], l{at}\n"),
-                2 => format!("br.f64.lt x{fx}, x{fy}, l{to}\n"),
-                3 => format!("i64.rem t, t, 5\nbr.i64.ne t, 0, l{to}\ntail f(r{x}, r{y}, x{fx})\n"),
-                _ => format!("i64.and t, t, 3\nbr.i64.{} t, {}, l{to}\n", ["eq", "ne"][x % 2], y % 4),
-            };
+/// Asks the guest that is running to stop when it has run for a while.
+struct Watchdog {
+    running: Mutex<Option<usize>>,
+    calls: AtomicU64,
+    done: AtomicBool,
+}
+
+impl Watchdog {
+    fn watch(&self) {
+        let mut last = 0;
+        while !self.done.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(2));
+            let calls = self.calls.load(Ordering::Relaxed);
+            if calls == last
+                && let Some(context) = *self.running.lock().expect("the lock")
+            {
+                // SAFETY: the context lives while its address stands behind the lock; the request only touches atomics.
+                unsafe { (*(context as *const Context)).request_poll(REQUEST_INTERRUPT) };
+            }
+            last = calls;
+        }
+    }
+
+    fn call(&self, instance: &mut Instance<'_>, func: u16, args: &[Value]) -> Result<Option<Value>, CallError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        *self.running.lock().expect("the lock") = Some(&raw const *instance.context() as usize);
+        let found = instance.call_index(func, args);
+        *self.running.lock().expect("the lock") = None;
+        found
+    }
+}
+
+/// What each function of a module did, and what the globals were after it, as bits.
+type Trace = Vec<(Result<Option<u64>, CallError>, Vec<u64>)>;
+
+/// Runs every function once, with small values.
+fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Watchdog) -> Result<Trace, String> {
+    let (memory, code) = room.parts();
+    let functions = memory.functions;
+    let engine = match &engine.options {
+        None => Engine::interpreter(module, functions),
+        Some(options) => Engine::machine_code(module, functions, code, memory.scratch, options),
+    };
+    let engine = engine.map_err(|error| error.to_string())?;
+    let imports = host::imports();
+    memory.stack.fill(GARBAGE);
+    let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
+    let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
+    let container = *module.container();
+    let mut trace = Vec::new();
+    for func in 0..Engine::functions_needed(&module).min(8) as u16 {
+        let sig = container.func(func.into()).and_then(|func| container.sig(func.sig)).expect("verified");
+        let args: Vec<_> = (0..sig.count)
+            .map(|param| match container.param(&sig, param).map(TypeId::bank) {
+                Some(Bank::I64) => Value::I64(i64::from(param) + 2),
+                Some(Bank::F64) => Value::F64(f64::from(param) + 0.5),
+                _ => Value::Cell(Cell::NULL),
+            })
+            .collect();
+        instance.reset();
+        let outcome = dog.call(&mut instance, func, &args);
+        let globals = (0..).map_while(|index| instance.global(index)).map(Value::bits).collect();
+        trace.push((outcome.map(|value| value.map(Value::bits)), globals));
+    }
+    Ok(trace)
+}
+
+fn interrupted(outcome: &Result<Option<u64>, CallError>) -> bool {
+    matches!(outcome, Err(CallError::Trap(report)) if report.trap.kind == TrapKind::Interrupted)
+}
+
+/// Reads, verifies and, if that succeeds, runs a container on all engines: whether it was accepted.
+fn survive(words: &[u64], engines: &[EngineUnderTest], room: &mut Room, dog: &Watchdog) -> bool {
+    let needed = Module::scratch_words(words).unwrap_or(0);
+    if needed > need::SCRATCH {
+        return false;
+    }
+    let mut scratch = vec![u64::MAX; needed];
+    let module = match Module::verify(words, &mut scratch) {
+        Ok(module) => module,
+        Err(error) => {
+            assert!(error.to_string().len() > 10, "{error:?}");
+            return false;
+        }
+    };
+    let mut first: Option<Result<Trace, String>> = None;
+    for engine in engines {
+        let found = trace(module, engine, room, dog);
+        let Some(first) = &first else {
+            first = Some(found);
             continue;
-        }
-        source += &match random.usize(0..18) {
-            0 => format!("call r{d}, f(r{x}, r{y}, x{fx})\n"),
-            1 => format!("call f(r{x}, r{y}, x{fx})\n"),
-            2 => format!("host r{d}, h(r{x}, x{fx})\n"),
-            3 if random.usize(0..4) == 0 => String::from("deopt\n"),
-            3 | 4 => format!("i64.const r{d}, {}\n", random.i32(-9..9)),
-            5 => format!("f64.const x{fd}, {}.5\n", random.i32(-9..9)),
-            6 => format!("i64.to_f64 x{fd}, r{x}\n"),
-            7 => format!("f64.bits r{d}, x{fx}\n"),
-            8 => format!("f64.add x{fd}, x{fx}, x{fy}\n"),
-            9 => format!("f64.floor x{fd}, x{fx}\n"),
-            10 => format!("i64.popcnt r{d}, r{x}\n"),
-            11..14 => format!("global.get t, trace\ni64.mul t, t, 31\ni64.add t, t, r{x}\nglobal.set trace, t\n"),
-            14 => format!("i64.select r{d}, r{x}, r{y}, r{x}\n"),
-            _ => format!("i64.add r{d}, r{x}, r{y}\n"),
         };
-    }
-    source += &format!("l{len}:\nret r{}\nend\n", random.usize(0..6));
-    source
-}
-
-/// Machine code agrees with the interpreter on functions without any structure.
-#[test]
-fn tangled_functions() {
-    let mut random = fastrand::Rng::with_seed(7);
-    let host = |call: &mut HostCall<'_>| {
-        let (n, x) = (call.i64(0), call.f64(1));
-        call.set_result(n.wrapping_mul(3) ^ Value::F64(x).f64().map_or(0, |x| x as i64));
-        Ok(())
-    };
-    let imports = [HostFn { name: "h", params: &[I, F], result: I, run: &host }];
-    let mut results = std::collections::HashSet::new();
-    for _ in 0..4000 {
-        let source = tangle(&mut random);
-        let mut expected = None;
-        let small = Host { stack: 1 << 12, code: 1 << 18, ..HOST };
-        each(&assemble(&source), small, &imports, |instance| {
-            let result = instance.call("f", &[3.into(), (-4).into(), 2.5.into()]);
-            let found = (result, instance.global(0), instance.global(1));
-            let known = expected.get_or_insert(found);
-            assert_eq!(found, *known, "{source}");
-        });
-        results.insert(format!("{expected:?}"));
-    }
-    assert!(results.len() > 1000, "only {} different results", results.len());
-}
-
-/// The greatest frame calls the greatest frame, with the most arguments, at the end of the stack.
-#[test]
-fn greatest_frames() {
-    const SLOTS: usize = 1 << 16;
-    let mut module = Builder::default();
-    let last = u16::MAX;
-    let params = vec![I; SLOTS - 1];
-    // The sum of the first and the last parameter, and of the local behind them.
-    let sum = code(&[(Op::I64Add, &[0, 0, last - 1]), (Op::I64Add, &[0, 0, last]), (Op::RetI64, &[0])]);
-    let callee = module.func("callee", &params, I, &[I], sum);
-    let mut body = Code::default();
-    body.op(Op::I64Const, &[last, 30, 0]);
-    body.op(Op::I64Const, &[0, 4, 0]);
-    let args: Vec<u16> = (1..=last).rev().collect();
-    body.op(Op::CallI64, &[&[1, callee], &args[..]].concat());
-    // args[0] is slot `last`, args[last - 1] slot 1: 30 + 0 + 0.
-    body.op(Op::I64Add, &[0, 0, 1]);
-    body.op(Op::I64Add, &[0, 0, last]);
-    body.op(Op::RetI64, &[0]);
-    module.func("caller", &[], I, &vec![I; SLOTS], body);
-    let mut body = Code::default();
-    body.op(Op::I64Const, &[0, 5, 0]);
-    // More parameters than slots: 5 for each.
-    body.op(Op::Tail, &[&[callee], &vec![0; SLOTS - 1][..]].concat());
-    module.func("tail", &[], I, &[I], body);
-    let words = module.finish();
-    round_trip(&words);
-    let need = 2 * (SLOTS + 1);
-    for stack in [need, need - 1] {
-        each(&words, Host { stack, ..HOST }, &[], |instance| {
-            let expected = if stack == need { int(4 + 30 + 30) } else { trap(TrapKind::StackOverflow, 1, 2) };
-            assert_eq!(instance.call("caller", &[]), expected);
-            assert_eq!(instance.call("tail", &[]), int(10));
-        });
-    }
-    for stack in [SLOTS + 1, SLOTS, 2, 1, 0] {
-        each(&words, Host { stack, ..HOST }, &[], |instance| {
-            let expected = match stack {
-                0..2 => trap(TrapKind::StackOverflow, 2, 0),
-                _ if stack <= SLOTS => trap(TrapKind::StackOverflow, 2, 1),
-                _ => int(10),
-            };
-            assert_eq!(instance.call("tail", &[]), expected);
-        });
-    }
-}
-
-/// Permutations of the most parameters, in place: a rotation, a reversal with fixed points, and one slot to all.
-#[test]
-fn greatest_tail_moves() {
-    const COUNT: u16 = u16::MAX;
-    let rotation: Vec<u16> = (0..COUNT).map(|slot| (slot + 1) % COUNT).collect();
-    let reversal: Vec<u16> = (0..COUNT).rev().collect();
-    // A tree: everyone feeds two others.
-    let tree: Vec<u16> = (0..COUNT).map(|slot| slot / 2).collect();
-    for sources in [rotation, reversal, tree] {
-        let mut module = Builder::default();
-        let params = vec![I; COUNT.into()];
-        // A polynomial of some slots: small primes apart, so that all parts of the list count.
-        let mut body = Code::default();
-        for slot in (0..COUNT - 1).step_by(61).chain([COUNT - 1]).filter(|&slot| slot != 0) {
-            body.op(Op::I64MulK, &[COUNT, COUNT, 31]);
-            body.op(Op::I64Add, &[COUNT, COUNT, slot]);
-        }
-        body.op(Op::RetI64, &[COUNT]);
-        let check = module.func("check", &params, I, &[I], body);
-        let mut body = Code::default();
-        body.op(Op::Tail, &[&[check], &sources[..]].concat());
-        module.func("permute", &params, I, &[I], body);
-        let args: Vec<Value> = (0..i64::from(COUNT)).map(|index| Value::I64(index * 7 + 1)).collect();
-        let slots = (0..COUNT - 1).step_by(61).chain([COUNT - 1]).filter(|&slot| slot != 0);
-        let expected = slots
-            .fold(0i64, |sum, slot| sum.wrapping_mul(31).wrapping_add(i64::from(sources[usize::from(slot)]) * 7 + 1));
-        each(&module.finish(), Host { stack: 65_537, ..HOST }, &[], |instance| {
-            assert_eq!(instance.call("permute", &args), int(expected));
-        });
-    }
-}
-
-/// A dispatch over as many targets as an op can name, and over none.
-#[test]
-fn greatest_switch() {
-    const COUNT: u16 = u16::MAX;
-    let mut module = Builder::default();
-    for (name, count) in [("most", COUNT), ("none", 0)] {
-        let mut body = Code::default();
-        let words = 1 + count.div_ceil(3);
-        // Behind the switch: two results, at words `words` and `words + 2`. The last target is the second one.
-        let mut targets = vec![words; count.into()];
-        if let Some(last) = targets.last_mut() {
-            *last = words + 2;
-        }
-        body.op(Op::Switch, &[&[0, count, words + 4], &targets[..]].concat());
-        for value in [1, 2, 3] {
-            assert_eq!(body.here(), words + 2 * (value - 1));
-            body.op(Op::I64Const, &[0, value, 0]);
-            body.op(Op::RetI64, &[0]);
-        }
-        module.func(name, &[I], I, &[], body);
-    }
-    let words = module.finish();
-    round_trip(&words);
-    each(&words, HOST, &[], |instance| {
-        for (x, expected) in [(0, 1), (65_533, 1), (65_534, 2), (65_535, 3), (-1, 3), (i64::MIN, 3), (1 << 32, 3)] {
-            assert_eq!(instance.call("most", &[x.into()]), int(expected), "{x}");
-            assert_eq!(instance.call("none", &[x.into()]), int(3), "{x}");
-        }
-    });
-}
-
-/// As many rare halves as fit, then a loop head whose op has two.
-#[test]
-fn rare_halves_fill_up() {
-    for before in 30..60 {
-        let mut source = String::from("func f(x: i64, y: i64) -> i64\n");
-        for _ in 0..before {
-            source += "i64.udiv x, x, y\n";
-        }
-        source += "again:\ni64.div x, x, y\nbr.i64.gt x, 1000, again\nret x\nend\n";
-        each(&assemble(&source), HOST, &[], |instance| {
-            assert_eq!(instance.call("f", &[77.into(), 1.into()]), int(77));
-            assert_eq!(instance.call("f", &[77.into(), 0.into()]), trap(TrapKind::DivisionByZero, 0, 0));
-        });
-    }
-}
-
-/// A function of many slots and many ops that leave machine code compiles in time that is linear in its size.
-#[test]
-fn many_deopts_of_many_slots() {
-    let mut module = Builder::default();
-    let mut body = Code::default();
-    let count = 60_000;
-    for _ in 0..count {
-        body.op(Op::Deopt, &[]);
-    }
-    body.op(Op::I64AddK, &[0, 0, 1]);
-    body.op(Op::RetI64, &[0]);
-    module.func("f", &[I], I, &vec![I; 65_535], body);
-    let words = module.finish();
-    let started = Instant::now();
-    each(&words, HOST, &[], |instance| assert_eq!(instance.call("f", &[1.into()]), int(2)));
-    // Slot by slot at each op, it would be 4 * 4 * 10^9 steps.
-    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
-}
-
-/// A host that promises no native stack, or all there is.
-#[test]
-fn native_stack_of_any_size() {
-    let source = "func f(n: i64) -> i64\nbr.i64.gt n, 0, more\nret n\nmore:\ni64.sub n, n, 1\ncall n, f(n)\nret n\nend";
-    let words = assemble(source);
-    let reserve = opstamp::runtime::context::NATIVE_RESERVE;
-    for native_stack in [0, 1, reserve - 1, reserve] {
-        each(&words, Host { native_stack, ..HOST }, &[], |instance| {
-            assert_eq!(instance.call("f", &[0.into()]), trap(TrapKind::StackOverflow, 0, 0));
-        });
-    }
-    each(&words, Host { native_stack: usize::MAX, ..HOST }, &[], |instance| {
-        assert_eq!(instance.call("f", &[100.into()]), int(0));
-    });
-    // Little native stack ends long before the VM stack, in machine code with a trap as well.
-    each(&words, Host { native_stack: reserve + (1 << 14), ..HOST }, &[], |instance| {
-        let deep = instance.call("f", &[50_000.into()]);
-        let overflow = |report: opstamp::TrapReport| report.trap == Trap::new(TrapKind::StackOverflow);
-        assert!(deep == int(0) || matches!(deep, Err(CallError::Trap(report)) if overflow(report)), "{deep:?}");
-        assert_eq!(instance.call("f", &[10.into()]), int(0));
-    });
-}
-
-/// Guest and host call each other, trap inside, and go on; the arguments of a host function stay what they were.
-#[test]
-fn entries_in_entries() {
-    let source = "
-        global g: i64 = 0
-        import back(i64, f64) -> f64
-        func down(n: i64, x: f64) -> f64
-          local a: i64, b: f64, c: f64, m: i64, keep: i64, kept: f64
-          i64.mul    keep, n, 3
-          f64.add    kept, x, x
-          global.set g, n
-          br.i64.le  n, 0, bottom
-          i64.sub    m, n, 1
-          host       b, back(m, x)
-          f64.add    b, b, kept
-          i64.to_f64 c, keep
-          f64.add    b, b, c
-          ret        b
-        bottom:
-          i64.div    a, keep, n
-          ret        x
-        end";
-    let words = assemble(source);
-    let back = |call: &mut HostCall<'_>| {
-        let (n, x) = (call.i64(0), call.f64(1));
-        let inner = call.call("down", &[n.into(), x.into()]);
-        // The call wrote its own frames only.
-        assert_eq!((call.i64(0), call.f64(1)), (n, x));
-        match inner {
-            Ok(Some(value)) => call.set_result(value),
-            Err(CallError::Trap(report)) => {
-                assert_eq!((report.trap, n), (Trap::new(TrapKind::DivisionByZero), 0));
-                call.set_result(100.0);
+        match (first, &found) {
+            (Ok(first), Ok(found)) => {
+                for (first, found) in first.iter().zip(found) {
+                    if !interrupted(&first.0) && !interrupted(&found.0) {
+                        assert_eq!(first, found, "{} differs from the interpreter: {words:#x?}", engine.name);
+                    }
+                }
             }
-            other => panic!("{other:?}"),
+            (first, found) => assert_eq!(first, found, "{}", engine.name),
         }
-        Ok(())
-    };
-    let imports = [HostFn { name: "back", params: &[I, F], result: F, run: &back }];
-    each(&words, HOST, &imports, |instance| {
-        // down(n) = down(n - 1) + 2 x + 3 n, and 100 for down(0), which traps.
-        let expected = |n: i32| (1..=n).fold(100.0, |sum, n| sum + 3.0 + 3.0 * f64::from(n));
-        for n in [1, 2, 10, 40] {
-            assert_eq!(instance.call("down", &[i64::from(n).into(), 1.5.into()]), Ok(Some(Value::F64(expected(n)))));
-        }
-        assert_eq!(instance.global(0), Some(Value::I64(0)));
-        assert_eq!(instance.call("down", &[0.into(), 1.5.into()]), trap(TrapKind::DivisionByZero, 0, 10));
-    });
+    }
+    true
 }
 
-/// Another thread stops a loop, a recursion and a loop inside two entries; what it asks for between calls holds for the
-/// next.
-#[test]
-fn stopped_from_another_thread() {
-    let source = "
-        import back()
-        func loop()
-        again:
-          jump again
-        end
-        func tail()
-          tail tail()
-        end
-        func inside()
-          host back()
-          ret
-        end
-        func leaf()
-          ret
-        end";
-    let back = |call: &mut HostCall<'_>| match call.call("loop", &[]) {
-        Err(error) => Err(error.as_trap()),
-        Ok(_) => Ok(()),
-    };
-    let imports = [HostFn { name: "back", params: &[], result: NONE, run: &back }];
-    each(&assemble(source), HOST, &imports, |instance| {
-        for (func, site) in [("loop", (0, 0)), ("tail", (1, 0)), ("inside", (2, 0))] {
-            let context = std::ptr::from_ref(instance.context()).expose_provenance();
-            std::thread::scope(|scope| {
-                scope.spawn(move || {
-                    std::thread::sleep(Duration::from_millis(10));
-                    // SAFETY: the instance is neither moved nor dropped before the scope ends.
-                    unsafe { (*std::ptr::with_exposed_provenance::<Context>(context)).request_poll(REQUEST_INTERRUPT) };
-                });
-                assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, site.0, site.1));
-            });
-        }
-        for (func, index) in [("loop", 0), ("inside", 2), ("leaf", 3)] {
-            instance.context().request_poll(REQUEST_INTERRUPT);
-            assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, index, 0));
-        }
-        assert_eq!(instance.call("leaf", &[]), Ok(None));
-    });
-}
-
-/// A panic of a host function that the host catches leaves the instance usable. Only the interpreter lets one through.
-#[test]
-fn a_caught_panic_ends_the_entry() {
-    let words = assemble("import boom()\nfunc f()\nhost boom()\nret\nend\nfunc g() -> i64\nlocal x: i64\nret x\nend");
-    let boom = |_: &mut HostCall<'_>| -> Result<(), Trap> { std::panic::resume_unwind(Box::new(())) };
-    let imports = [HostFn { name: "boom", params: &[], result: NONE, run: &boom }];
-    let mut scratch = vec![0; Module::scratch_words(&words).unwrap()];
-    let module = Module::verify(&words, &mut scratch).unwrap_or_else(|error| panic!("{error}"));
-    let mut entries: Vec<Entry> = Vec::new();
-    entries.resize_with(Engine::functions_needed(&module), Entry::default);
-    let engine = Engine::interpreter(module, &mut entries).unwrap();
-    let (mut stack, mut state) = (vec![0; 100], vec![0; 1]);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: 128 << 10 };
-    let mut instance = Instance::new(&engine, memory, &imports).unwrap_or_else(|error| panic!("{error}"));
-    // From deep in the native stack, where the limit is lower than in calls from nearer its top.
-    let run = std::panic::AssertUnwindSafe(|| instance.call("f", &[]));
-    assert!(std::panic::catch_unwind(run).is_err());
-    // If the entry had not ended, this one, deeper than the room that the first had, would be one inside it.
-    assert_eq!(deeper(&mut instance), int(0));
-}
-
-#[inline(never)]
-fn deeper(instance: &mut Instance<'_>) -> Result<Option<Value>, CallError> {
-    let room = std::hint::black_box([0u8; 256 << 10]);
-    let result = instance.call("g", &[]);
-    std::hint::black_box(&room);
-    result
-}
-
-/// A constant that needs a heap, which no engine has, in a module that was verified for one.
-#[test]
-fn literals_that_need_a_heap() {
-    let mut module = Builder::default();
-    let long = module.string(b"longer than five");
-    let cell = module.cell(CellConst::Str(long)) as u16;
-    module.func("f", &[], ANY, &[ANY], code(&[(Op::CellConst, &[0, cell, 0]), (Op::RetCell, &[0])]));
-    let words = module.finish();
-    let mut scratch = vec![0; Module::scratch_words(&words).unwrap()];
-    let options = vm3::verify::VerifyOptions { heap: true };
-    let module = Module::verify_with(&words, &mut scratch, options).unwrap_or_else(|error| panic!("{error}"));
-    for machine in [false, true] {
-        let mut entries = [Entry::default()];
-        let mut memory = HostCode::new(1 << 20).unwrap();
-        let mut scratch = vec![0; jit::scratch_words(&module)];
-        let engine = if machine {
-            Engine::machine_code(module, &mut entries, &mut memory, &mut scratch, &Options::default())
-        } else {
-            Engine::interpreter(module, &mut entries)
+fn damage(words: &mut [u64], rng: &mut Rng) {
+    let len = words.len();
+    for _ in 0..rng.usize(1..4) {
+        // The header is small and everything depends on it; the code lies at the end.
+        let at = match rng.u8(0..8) {
+            0 => rng.usize(0..HEADER_WORDS),
+            1..5 => rng.usize(len / 2..len),
+            _ => rng.usize(HEADER_WORDS..len),
         };
-        let Ok(engine) = engine else { continue };
-        let mut stack = [0; 16];
-        let memory = InstanceMemory { stack: &mut stack, state: &mut [], native_stack: 1 << 20 };
-        let mut instance = Instance::new(&engine, memory, &[]).unwrap();
-        assert_eq!(instance.call("f", &[]), trap(TrapKind::Unreachable, 0, 0));
+        let shift = 16 * rng.u32(0..4);
+        let other = words[rng.usize(0..len)];
+        let word = &mut words[at];
+        match rng.u8(0..6) {
+            0 | 1 => *word ^= 1 << rng.u32(0..64),
+            2 => *word = (*word & !(0xFFFF << shift)) | u64::from(rng.u16(0..64)) << shift,
+            3 => *word = (*word & !0xFF) | u64::from(rng.u8(..)),
+            4 => {
+                let edges = [0, 0xFFFF, 0x7FFF, 0x8000, 0xFFFF_FFFF, u64::MAX, 1 << 32, u64::from(rng.u32(..))];
+                *word = edges[rng.usize(0..edges.len())];
+            }
+            _ => *word = other,
+        }
     }
 }
 
-/// A code window that nothing runs.
-struct Window(Vec<u8>);
+#[test]
+fn damaged_containers_are_refused_or_run_alike() {
+    let trials = from_environment("OPSTAMP_HOSTILE", TRIALS);
+    let seed = from_environment("OPSTAMP_SEED", 1);
+    println!("hostile: seed {seed}");
+    let dog = Watchdog { running: Mutex::new(None), calls: AtomicU64::new(0), done: AtomicBool::new(false) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| dog.watch());
+        let work = || {
+            let engines = engines();
+            let mut room = Room::new();
+            let containers: Vec<_> = sources().iter().map(|source| assemble(source)).collect();
+            let rng = &mut Rng::with_seed(seed);
+            let mut accepted = 0u64;
+            for container in &containers {
+                assert!(survive(container, &engines, &mut room, &dog), "an undamaged container is refused");
+            }
+            for _ in 0..trials {
+                let mut words = containers[rng.usize(0..containers.len())].clone();
+                damage(&mut words, rng);
+                accepted += u64::from(survive(&words, &engines, &mut room, &dog));
+            }
+            println!("hostile: {trials} damaged containers, {accepted} accepted and run alike on {}", engines.len());
+            assert!(accepted > trials / 100 && accepted < trials, "the damage is of no use");
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_stack(work)));
+        dog.done.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
 
-// SAFETY: the test makes no instance, so nothing in the window is run, which is all that publishing is for.
-unsafe impl CodeMemory for Window {
+#[test]
+fn every_truncation_is_refused() {
+    let mut scratch = vec![0; need::SCRATCH];
+    for source in sources().iter().step_by(7) {
+        let words = assemble(source);
+        for len in 0..words.len() {
+            let error = Module::verify(&words[..len], &mut scratch).expect_err("a truncated container is accepted");
+            assert!(!error.to_string().is_empty());
+            // The same with a header that states the shorter length.
+            let mut shorter = words[..len].to_vec();
+            if let Some(length) = shorter.get_mut(1) {
+                *length = len as u64;
+            }
+            Module::verify(&shorter, &mut scratch).expect_err("a truncated container is accepted");
+        }
+        let longer: Vec<u64> = words.iter().copied().chain([0]).collect();
+        Module::verify(&longer, &mut scratch).expect_err("a container with a word behind it is accepted");
+    }
+    let words = assemble("func f()\n  ret\nend\n");
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut aligned = vec![0u64; words.len() + 1];
+    // SAFETY: any bytes make words, and the length is that of the words.
+    let place = unsafe { std::slice::from_raw_parts_mut(aligned.as_mut_ptr().cast::<u8>(), 8 * words.len() + 8) };
+    for shift in 0..8 {
+        place[shift..shift + bytes.len()].copy_from_slice(&bytes);
+        for len in 0..=bytes.len() {
+            let found = words_of(&place[shift..shift + len]);
+            let right = shift == 0 && len % 8 == 0 && len / 8 >= HEADER_WORDS;
+            assert!(found.is_ok() == right || (len == 0), "shift {shift}, {len} bytes: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_sources_assemble_or_are_refused() {
+    let rng = &mut Rng::with_seed(from_environment("OPSTAMP_SEED", 1));
+    let mut words = vec![0; need::WORDS];
+    let mut scratch = vec![0; need::SCRATCH];
+    let mut verified = vec![0; need::SCRATCH];
+    let (mut refused, mut accepted) = (0, 0);
+    let sources = sources();
+    let odd =
+        ["\"", "[", "]", "(", ")", ",", ":", "\n", ";", "-", "0x", "99999999999999999999", "end", "é", "\0", "func"];
+    for _ in 0..20_000 {
+        let mut bytes = sources[rng.usize(0..sources.len())].as_bytes().to_vec();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(0..bytes.len());
+            match rng.u8(0..10) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = rng.u8(..),
+                2 => drop(bytes.splice(at..at, odd[rng.usize(0..odd.len())].bytes())),
+                3 => drop(bytes.drain(at..(at + 9).min(bytes.len()))),
+                4 => bytes.swap(at, 0),
+                5 | 6 => {
+                    if let Some(digit) = bytes[at..].iter_mut().find(|byte| byte.is_ascii_digit()) {
+                        *digit = rng.u8(b'0'..=b'9');
+                    }
+                }
+                _ => {
+                    // Another line in the place of one.
+                    let mut lines: Vec<_> = bytes.split(|&byte| byte == b'\n').collect();
+                    let (from, to) = (rng.usize(0..lines.len()), rng.usize(0..lines.len()));
+                    lines[to] = lines[from];
+                    bytes = lines.join(&b'\n');
+                }
+            }
+            if bytes.is_empty() {
+                bytes.push(b' ');
+            }
+        }
+        let source = String::from_utf8_lossy(&bytes);
+        match text::assemble(&source, &mut words, &mut scratch, &mut |_| {}) {
+            Ok(used) => {
+                accepted += 1;
+                let _ = Module::verify(&words[..used], &mut verified);
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().len() > 10, "{error:?}");
+            }
+        }
+    }
+    println!("hostile: {refused} damaged sources refused, {accepted} accepted");
+    assert!(refused > 1000 && accepted > 100);
+}
+
+/// A code window that ends early, or that refuses after some requests.
+struct Limited<'c> {
+    code: &'c mut HostCode,
+    size: usize,
+    requests: u32,
+}
+
+impl Limited<'_> {
+    fn request(&mut self, range: CodeRange) -> Result<(), CodeError> {
+        if range.start > range.end || range.end > self.size {
+            return Err(CodeError::Range { range, size: self.size });
+        }
+        let refusal = CodeError::System { action: "go on", code: 12 };
+        self.requests = self.requests.checked_sub(1).ok_or(refusal)?;
+        Ok(())
+    }
+}
+
+// SAFETY: all promises are the inner window's, of which this is the front.
+unsafe impl CodeMemory for Limited<'_> {
     fn base(&self) -> usize {
-        self.0.as_ptr().addr()
+        self.code.base()
     }
-
     fn size(&self) -> usize {
-        self.0.len()
+        self.size
     }
-
     fn page(&self) -> usize {
-        4096
+        self.code.page()
     }
-
     fn concurrent_write(&self) -> bool {
-        true
+        self.code.concurrent_write()
     }
-
     fn open(&mut self, range: CodeRange) -> Result<&mut [u8], CodeError> {
-        let size = self.0.len();
-        self.0.get_mut(range.start..range.end).ok_or(CodeError::Range { range, size })
+        self.request(range)?;
+        self.code.open(range)
     }
-
     fn publish(&mut self, range: CodeRange) -> Result<(), CodeError> {
-        self.open(range).map(drop)
+        self.request(range)?;
+        self.code.publish(range)
     }
-
     fn sync_cores(&self) -> Result<(), CodeError> {
-        Ok(())
+        if self.requests == 0 { Err(CodeError::Unsupported) } else { self.code.sync_cores() }
     }
 }
 
-/// Code memory of any size: too little is refused in words that say so, enough is enough, and no byte outside is written
-/// (which `open` sees to).
+/// A module that needs every kind of memory: `sum(10)` is 55 + 31 * 10 + 5 + 7.
+const MODULE: &str = "
+import h_mix(i64, i64) -> i64
+table t = [3, 5, 7]
+global g: i64 = 5
+global s: any = \"short\"
+func sum(n: i64) -> i64
+  local d: i64, e: i64, i: i64, x: f64, c: any
+  br.i64.le n, 0, done
+  i64.sub d, n, 1
+  call d, sum(d)
+  i64.add d, d, n
+  global.get c, s
+  br.i64.ne n, 10, done
+  host e, h_mix(n, d)
+  i64.add d, e, 0
+  global.get e, g
+  i64.add d, d, e
+  i64.const i, 2
+  table.get e, t, i
+  i64.add d, d, e
+done:
+  ret d
+end
+func leaf(x: f64, c: str) -> f64
+  f64.add x, x, x
+  ret x
+end
+";
+const RESULT: i64 = 55 + 31 * 10 + 5 + 7;
+
+fn says(error: &dyn Display) {
+    assert!(error.to_string().len() > 20, "{error}");
+}
+
 #[test]
-fn code_memory_of_any_size() {
-    let source = "
-        func f(n: i64, x: f64) -> i64
-          local s: i64
-        again:
-          i64.div   s, n, s
-          br.i64.gt s, 3, again
-          call      s, g(s)
-          ret       s
-        end
-        func g(n: i64) -> i64
-          tail g(n)
-        end";
-    let words = assemble(source);
-    let mut scratch = vec![0; Module::scratch_words(&words).unwrap()];
-    let module = Module::verify(&words, &mut scratch).unwrap_or_else(|error| panic!("{error}"));
-    let mut fitted = None;
-    for size in 0..4096 {
-        let mut window = Window(vec![0; size]);
-        let mut entries = [Entry::default(), Entry::default()];
-        let mut scratch = vec![0; jit::scratch_words(&module)];
-        match Engine::machine_code(module, &mut entries, &mut window, &mut scratch, &Options::default()) {
-            Ok(_) => fitted = fitted.or(Some(size)),
-            Err(EngineError::Compile(CompileError::Host)) => return,
-            Err(EngineError::Compile(CompileError::Emit { error: EmitError::Full { needed, capacity }, .. })) => {
-                assert!(needed > capacity && capacity <= size, "{needed} bytes of {capacity}, in {size}");
-                assert_eq!(fitted, None, "{size} bytes are too few");
+fn too_little_memory_for_assembler_and_verifier() {
+    let sizes = text::sizes(MODULE);
+    let words = assemble(MODULE);
+    let mut out = vec![0; sizes.out_words];
+    let mut scratch = vec![0; sizes.scratch_words];
+    for given in 0..sizes.scratch_words {
+        let error = text::assemble(MODULE, &mut out, &mut scratch[..given], &mut |_| {}).expect_err("too little");
+        says(&error);
+    }
+    for given in 0..words.len() {
+        let error = text::assemble(MODULE, &mut out[..given], &mut scratch, &mut |_| {}).expect_err("too little");
+        says(&error);
+    }
+    let used = text::assemble(MODULE, &mut out[..words.len()], &mut scratch, &mut |_| {}).expect("just enough");
+    assert_eq!(&out[..used], &words);
+    let needed = Module::scratch_words(&words).expect("a container");
+    assert!(needed > 0);
+    for given in 0..needed {
+        says(&Module::verify(&words, &mut vec![0; given]).expect_err("too little"));
+    }
+    Module::verify(&words, &mut vec![0; needed]).expect("just enough");
+}
+
+/// The verified module of words.
+fn verified(words: &[u64]) -> Module<'_> {
+    Module::verify(words, &mut vec![0; need::SCRATCH]).expect("verifies")
+}
+
+fn new_engine<'e>(
+    module: Module<'e>,
+    engine: &EngineUnderTest,
+    functions: &'e mut [Entry],
+    code: &'e mut dyn CodeMemory,
+    scratch: &mut [u64],
+) -> Result<Engine<'e>, EngineError> {
+    match &engine.options {
+        None => Engine::interpreter(module, functions),
+        Some(options) => Engine::machine_code(module, functions, code, scratch, options),
+    }
+}
+
+/// What the sweep of one kind of memory saw.
+#[derive(Default)]
+struct Sweep {
+    refused: u32,
+    worked: u32,
+}
+
+impl Sweep {
+    fn both(&self) {
+        assert!(self.refused > 0 && self.worked > 0, "{} refused, {} worked", self.refused, self.worked);
+    }
+}
+
+#[test]
+fn too_little_memory_for_engines() {
+    with_stack(|| {
+        let words = assemble(MODULE);
+        for engine in engines() {
+            let mut code = HostCode::new(need::CODE).expect("code memory");
+            let mut room = Room::new();
+            let needed = Engine::functions_needed(&verified(&words));
+            for given in 0..=needed + 1 {
+                let mut functions: Vec<_> = (0..given).map(|_| Entry::default()).collect();
+                let memory = room.memory();
+                let made = new_engine(verified(&words), &engine, &mut functions, &mut code, memory.scratch);
+                match made {
+                    Ok(_) => assert!(given >= needed),
+                    Err(error) => {
+                        assert_eq!(error, EngineError::Functions { needed, given });
+                        says(&error);
+                    }
+                }
             }
-            Err(error) => panic!("{size} bytes: {error}"),
+            if engine.options.is_none() {
+                continue;
+            }
+            let needed = opstamp::jit::scratch_words(&verified(&words));
+            let mut scratch_sweep = Sweep::default();
+            for given in 0..=needed {
+                let memory = room.memory();
+                let made =
+                    new_engine(verified(&words), &engine, memory.functions, &mut code, &mut memory.scratch[..given]);
+                match made {
+                    Ok(engine) => {
+                        scratch_sweep.worked += 1;
+                        assert_eq!(result(&engine), Ok(Some(Value::I64(RESULT))));
+                    }
+                    Err(error) => {
+                        scratch_sweep.refused += 1;
+                        assert!(given < needed, "{error}");
+                        says(&error);
+                    }
+                }
+            }
+            scratch_sweep.both();
+            let (mut size_sweep, mut request_sweep) = (Sweep::default(), Sweep::default());
+            for size in (0..12_000).step_by(13) {
+                let limited = Limited { code: &mut code, size, requests: u32::MAX };
+                limited_code(&words, &engine, limited, &mut room, &mut size_sweep);
+            }
+            size_sweep.both();
+            for requests in 0..12 {
+                let limited = Limited { code: &mut code, size: need::CODE, requests };
+                limited_code(&words, &engine, limited, &mut room, &mut request_sweep);
+            }
+            request_sweep.both();
+        }
+    });
+}
+
+fn limited_code(words: &[u64], engine: &EngineUnderTest, mut code: Limited<'_>, room: &mut Room, sweep: &mut Sweep) {
+    let memory = room.memory();
+    match new_engine(verified(words), engine, memory.functions, &mut code, memory.scratch) {
+        Ok(engine) => {
+            sweep.worked += 1;
+            assert_eq!(result(&engine), Ok(Some(Value::I64(RESULT))));
+        }
+        Err(error) => {
+            sweep.refused += 1;
+            says(&error);
         }
     }
-    assert!(fitted.is_some_and(|size| size > 500), "{fitted:?}");
+}
+
+/// What `sum(10)` gives in a fresh instance with much memory.
+fn result(engine: &Engine<'_>) -> Result<Option<Value>, CallError> {
+    let imports = host::imports();
+    let (mut stack, mut state) = (vec![0; 4096], vec![0; 16]);
+    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: need::NATIVE_STACK };
+    let mut instance = Instance::new(engine, memory, &imports).expect("an instance");
+    instance.call("sum", &[Value::I64(10)])
+}
+
+#[test]
+fn too_little_memory_for_instances() {
+    with_stack(|| {
+        let words = assemble(MODULE);
+        for engine in engines() {
+            let mut code = HostCode::new(need::CODE).expect("code memory");
+            let mut room = Room::new();
+            let memory = room.memory();
+            let module = verified(&words);
+            let engine = new_engine(module, &engine, memory.functions, &mut code, memory.scratch).expect("an engine");
+            let imports = host::imports();
+            let needed = Instance::state_words(&module);
+            assert_eq!(needed, 3);
+            for given in 0..=needed + 1 {
+                let mut state = vec![0; given];
+                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                match Instance::new(&engine, memory, &imports) {
+                    Ok(_) => assert!(given >= needed),
+                    Err(error) => {
+                        assert_eq!(error, InstantiateError::State { needed, given });
+                        says(&error);
+                    }
+                }
+            }
+            for (imports, mismatch) in [(vec![], false), (vec![wrong_signature()], true)] {
+                let mut state = [0; 8];
+                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                let error = Instance::new(&engine, memory, &imports).err().expect("no import");
+                assert_eq!(error, InstantiateError::Import { name: "h_mix", mismatch });
+                says(&error);
+            }
+            let (mut stack_sweep, mut native_sweep) = (Sweep::default(), Sweep::default());
+            let (mut stack, mut state) = (vec![0; 200], vec![0; 8]);
+            for given in 0..stack.len() {
+                let memory =
+                    InstanceMemory { stack: &mut stack[..given], state: &mut state, native_stack: need::NATIVE_STACK };
+                let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
+                // Eleven frames of a header and six slots; the host frame fits behind the outermost.
+                overflow_or_result(&mut instance, given < 11 * 7, &mut stack_sweep);
+            }
+            stack_sweep.both();
+            for given in (0..need::NATIVE_STACK).step_by(997) {
+                let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: given };
+                let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
+                let few = given < opstamp::runtime::context::NATIVE_RESERVE;
+                let found = instance.call("sum", &[Value::I64(10)]);
+                assert!(!few || found.is_err(), "{given} bytes of native stack: {found:?}");
+                count(&found, &mut native_sweep);
+            }
+            native_sweep.both();
+        }
+    });
+}
+
+fn wrong_signature() -> opstamp::HostFn<'static> {
+    opstamp::HostFn { name: "h_mix", params: &[TypeId::I64], result: TypeId::I64, run: &|_| Ok(()) }
+}
+
+fn overflow_or_result(instance: &mut Instance<'_>, overflows: bool, sweep: &mut Sweep) {
+    let found = instance.call("sum", &[Value::I64(10)]);
+    assert_eq!(overflows, found.is_err(), "{found:?}");
+    count(&found, sweep);
+}
+
+/// Counts a call that overflowed or gave the right result.
+fn count(found: &Result<Option<Value>, CallError>, sweep: &mut Sweep) {
+    match found {
+        Ok(value) => {
+            assert_eq!(*value, Some(Value::I64(RESULT)));
+            sweep.worked += 1;
+        }
+        Err(CallError::Trap(report)) => {
+            assert_eq!(report.trap, Trap::new(TrapKind::StackOverflow));
+            assert_eq!(report.func, 0);
+            assert!(matches!(report.op, 0 | 2 | 6), "{report:?}");
+            sweep.refused += 1;
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn wrong_calls_are_refused() {
+    with_stack(|| {
+        let words = assemble(MODULE);
+        for engine in engines() {
+            let mut room = Room::new();
+            let (memory, code) = room.parts();
+            let module = verified(&words);
+            let engine = new_engine(module, &engine, memory.functions, code, memory.scratch).expect("an engine");
+            let imports = host::imports();
+            let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: need::NATIVE_STACK };
+            let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
+            let one = Value::I64(1);
+            let float = Value::F64(1.5);
+            let refused = |found: Result<Option<Value>, CallError>, wanted: CallError| {
+                assert_eq!(found, Err(wanted));
+                says(&wanted);
+            };
+            refused(instance.call("none", &[]), CallError::NoFunction);
+            refused(instance.call("", &[]), CallError::NoFunction);
+            for func in [2, 3, 0x7FFF, 0xFFFF] {
+                refused(instance.call_index(func, &[one]), CallError::NoFunction);
+            }
+            refused(instance.call("sum", &[]), CallError::ArgCount { expected: 1, given: 0 });
+            refused(instance.call("sum", &[one, one]), CallError::ArgCount { expected: 1, given: 2 });
+            let many = vec![one; 70_000];
+            refused(instance.call("sum", &many), CallError::ArgCount { expected: 1, given: 70_000 });
+            refused(instance.call("sum", &[float]), CallError::ArgType { index: 0, expected: TypeId::I64 });
+            let null = Value::Cell(Cell::NULL);
+            refused(instance.call("sum", &[null]), CallError::ArgType { index: 0, expected: TypeId::I64 });
+            let misfit = CallError::ArgType { index: 1, expected: TypeId::STR };
+            for bad in [Cell::TRUE, Cell::float(1.0), Cell::int(4).expect("small")] {
+                refused(instance.call("leaf", &[float, bad.into()]), misfit);
+            }
+            refused(instance.call("leaf", &[float, one]), misfit);
+            assert_eq!(instance.call("leaf", &[float, null]), Ok(Some(Value::F64(3.0))));
+            assert_eq!(instance.call("sum", &[Value::I64(10)]), Ok(Some(Value::I64(RESULT))));
+            assert_eq!(instance.global(2), None);
+            assert_eq!(instance.global(u32::MAX), None);
+        }
+    });
 }
