@@ -50,6 +50,20 @@ struct SlotPlan {
     limit: u32,
 }
 
+impl SlotPlan {
+    /// The first use, or one at or behind the limit.
+    #[cold]
+    fn settle(&mut self, write: bool, first: u32, pending: &Pending, here: u32) {
+        if self.limit == 0 {
+            self.first = first;
+            self.limit = if write { pending.next(here) } else { NEEDS_ZERO };
+        } else {
+            // Behind a target of a branch from before the first write, or where a loop may come back from there.
+            self.limit = NEEDS_ZERO;
+        }
+    }
+}
+
 /// No word is at or behind this limit.
 const NO_LIMIT: u32 = u32::MAX;
 /// The limit of a slot that needs its initial zero.
@@ -156,22 +170,21 @@ impl<'s> Plan<'s> {
 
     /// Pass 1.
     fn find_loops(&mut self, code: &[u64]) {
+        let mut flags = Flags::NONE;
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
-            if shape.flags.has(Flags::CALLS) {
-                self.leaf = false;
+            flags = flags.and(shape.flags);
+            if shape.flags.has(Flags::BRANCHES) {
+                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
+                    if target <= at
+                        && let Some(op) = self.ops.get_mut(target)
+                    {
+                        *op = (at as u64 + 1) << 32;
+                    }
+                });
             }
-            if shape.label == NO_FIELD && shape.targets == NO_FIELD {
-                continue;
-            }
-            for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
-                if target <= at
-                    && let Some(op) = self.ops.get_mut(target)
-                {
-                    *op = (at as u64 + 1) << 32;
-                }
-            });
         }
+        self.leaf = !flags.has(Flags::CALLS);
     }
 
     /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call that comes back.
@@ -196,22 +209,26 @@ impl<'s> Plan<'s> {
         }
         let mut pending = Pending::new();
         let mut uses = Uses { weight: 1, first: 0, last: 0, frontier: 0 };
-        let (mut calls, mut depth, mut hull_end) = (0_u32, 0_u32, 0);
+        // `hull_end` is one past the last op of the hull that this op is in, 0 outside; at word `event` something changes.
+        let (mut calls, mut depth, mut hull_end, mut event) = (0_u32, 0_u32, 0_u32, NO_LIMIT);
+        // `args` words are no registers and no targets, so they pass without being told from ops.
         for (at, &word) in code.iter().enumerate() {
-            if word as u8 == Op::Args as u8 {
-                continue;
-            }
             // Functions have at most 65,536 words.
             let here = at as u32;
-            pending.reach(here);
-            if at >= hull_end {
-                (uses.first, uses.last) = (calls, calls);
+            if here >= event {
+                pending.reach(here);
+                if here >= hull_end {
+                    hull_end = 0;
+                    (uses.first, uses.last) = (calls, calls);
+                }
+                event = pending.least.min(if hull_end == 0 { NO_LIMIT } else { hull_end });
             }
             let last = self.loop_end(at);
             if last != 0 {
-                if at >= hull_end {
+                if hull_end == 0 {
                     let (end, holds_calls) = self.hull(code, at);
-                    hull_end = end;
+                    hull_end = end as u32;
+                    event = event.min(hull_end);
                     if holds_calls {
                         (uses.first, uses.last) = (IN_HULL, LAST_IN_HULL);
                     }
@@ -223,7 +240,7 @@ impl<'s> Plan<'s> {
                     *op += 1;
                 }
             }
-            uses.frontier = here.max((hull_end as u32).saturating_sub(1));
+            uses.frontier = here.max(hull_end.saturating_sub(1));
             let shape = shape(word);
             // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
             let place = |mask: u8, field: usize| {
@@ -232,7 +249,8 @@ impl<'s> Plan<'s> {
             };
             self.touch(place(shape.reads, 1), false, &uses, &pending, here);
             self.touch(place(shape.reads, 2), false, &uses, &pending, here);
-            if shape.further {
+            let write = shape.writes & 1 != 0;
+            if shape.special {
                 let words = code.get(at..).unwrap_or(&[]);
                 self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
                 if shape.args != NO_FIELD {
@@ -248,23 +266,23 @@ impl<'s> Plan<'s> {
                     }
                 }
                 self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
-            }
-            let write = shape.writes & 1 != 0;
-            self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
-            if shape.flags.has(Flags::BRANCHES) {
-                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
-                    if target > at {
-                        pending.add(target as u32);
+                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
+                if shape.flags.has(Flags::BRANCHES) {
+                    for_targets(shape, words, |target| {
+                        if target > at {
+                            pending.add(target as u32);
+                        }
+                    });
+                    event = event.min(pending.least);
+                    if let Some(op) = self.ops.get_mut(at) {
+                        let ended = *op as u32;
+                        *op &= !u64::from(u32::MAX);
+                        depth = depth.saturating_sub(ended);
+                        uses.weight = weight(depth);
                     }
-                });
-            }
-            if let Some(op) = self.ops.get_mut(at)
-                && *op as u32 != 0
-            {
-                let ended = *op as u32;
-                *op &= !u64::from(u32::MAX);
-                depth = depth.saturating_sub(ended);
-                uses.weight = weight(depth);
+                }
+            } else {
+                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
             }
         }
     }
@@ -283,13 +301,7 @@ impl<'s> Plan<'s> {
     fn touch(&mut self, slot: usize, write: bool, uses: &Uses, pending: &Pending, here: u32) {
         let Some(plan) = self.slots.get_mut(slot) else { return };
         if uses.frontier >= plan.limit {
-            if plan.limit == 0 {
-                plan.first = uses.first;
-                plan.limit = if write { pending.next(here) } else { NEEDS_ZERO };
-            } else {
-                // Behind a target of a branch from before the first write, or where a loop may come back from there.
-                plan.limit = NEEDS_ZERO;
-            }
+            plan.settle(write, uses.first, pending, here);
         }
         plan.last = uses.last;
         plan.weight = plan.weight.wrapping_add(uses.weight);

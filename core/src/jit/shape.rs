@@ -18,8 +18,8 @@ pub struct Shape {
     pub args: u8,
     /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
     pub targets: u8,
-    /// Whether it has registers beyond the first word, more than one written register, or arguments.
-    pub further: bool,
+    /// Whether it has registers beyond the first word, more than one written register, arguments, or branches.
+    pub special: bool,
     /// The op's flags.
     pub flags: Flags,
 }
@@ -30,7 +30,7 @@ const NOTHING: Shape = Shape {
     label: NO_FIELD,
     args: NO_FIELD,
     targets: NO_FIELD,
-    further: false,
+    special: false,
     flags: Flags::NONE,
 };
 
@@ -73,7 +73,8 @@ const fn build() -> [Shape; 256] {
             }
             index += 1;
         }
-        shape.further = shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1;
+        shape.special =
+            shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1 || info.flags.has(Flags::BRANCHES);
         shapes[info.op as usize] = shape;
         row += 1;
     }
