@@ -1,0 +1,48 @@
+//! Every verb of the macro assembler of this host's ISA, executed by itself with its operands in every mix of places, and
+//! compared with Rust. There is no module and no engine: only a buffer, code memory and a context.
+
+mod bench;
+mod cases;
+mod services;
+mod values;
+
+use bench::{Bench, Family, FamilyA64, FamilyX64};
+use cases::Count;
+use opstamp::masm::{Features, Isa};
+
+/// The sets of CPU features to try: none and all that this CPU has.
+fn feature_sets() -> Vec<Features> {
+    let mut sets = vec![Features::default(), opstamp_platform::features()];
+    sets.dedup();
+    sets
+}
+
+/// Runs a test with the macro assembler of this host.
+macro_rules! on_host {
+    ($test:ident) => {
+        match Isa::HOST {
+            Some(Isa::X86_64) => $test::<FamilyX64>(),
+            Some(Isa::Arm64) => $test::<FamilyA64>(),
+            None => panic!("no backend"),
+        }
+    };
+}
+
+#[test]
+fn values_agree_with_rust() {
+    fn test<F: Family>() {
+        for features in feature_sets() {
+            let mut count = Count::default();
+            let mut bench = Bench::new::<F>(features);
+            values::check_all::<F>(&mut bench, &mut count);
+            println!(
+                "values: {} verbs in {} functions, {} runs agree, {:.1} bytes a verb, {features:?}",
+                count.verbs,
+                count.functions,
+                count.runs,
+                count.bytes as f64 / count.functions as f64,
+            );
+        }
+    }
+    on_host!(test);
+}
