@@ -115,7 +115,7 @@ impl Bench {
     }
 
     pub fn emit<F: Family>(&mut self, body: &mut dyn FnMut(&mut F::Masm<'_>)) -> Code {
-        self.try_emit::<F>(16 * 1024, false, body).expect("can be emitted")
+        self.try_emit::<F>(64 * 1024, false, body).expect("can be emitted")
     }
 
     /// Makes what was emitted since [`Bench::clear`] executable.

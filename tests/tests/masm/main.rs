@@ -3,6 +3,7 @@
 
 mod bench;
 mod cases;
+mod control;
 mod services;
 mod values;
 
@@ -43,6 +44,22 @@ fn values_agree_with_rust() {
                 count.bytes as f64 / count.functions as f64,
             );
         }
+    }
+    on_host!(test);
+}
+
+#[test]
+fn control_agrees_with_rust() {
+    fn test<F: Family>() {
+        let mut count = Count::default();
+        let mut bench = Bench::new::<F>(Features::default());
+        control::calls::<F>(&mut bench, &mut count);
+        control::services::<F>(&mut bench, &mut count);
+        control::frame::<F>(&mut bench, &mut count);
+        control::memory::<F>(&mut bench, &mut count);
+        control::traps::<F>(&mut bench, &mut count);
+        control::many_cold::<F>(&mut bench);
+        println!("control: {} runs agree", count.runs);
     }
     on_host!(test);
 }
