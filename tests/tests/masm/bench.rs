@@ -5,7 +5,9 @@ use opstamp::asm::{Buf, EmitError};
 use opstamp::code::CodeRange;
 use opstamp::masm::a64::A64;
 use opstamp::masm::x64::X64;
-use opstamp::masm::{Any, Calls, FUNCTION_ALIGN, Features, Float, FloatReg, Int, IntReg, Masm, Place, PoolReg, Saved, Stubs};
+use opstamp::masm::{
+    Any, Calls, FUNCTION_ALIGN, Features, Float, FloatReg, Int, IntReg, Masm, Place, PoolReg, Saved, Stubs,
+};
 use opstamp::runtime::context::{Context, EnterFn, Services};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::Site;

@@ -6,6 +6,7 @@ use crate::bench::{
 };
 use crate::cases::{Count, Places, Verb, Want, check, int, mixes};
 use crate::services::{ANSWER, Noted, take_noted};
+use opstamp::asm::Label;
 use opstamp::masm::{
     Any, Callee, Calls, Cond, ContextWord, Float, FloatReg, Floats, Flow, Int, IntReg, Ints, Masm, PoolReg, Saved, Src,
 };
@@ -13,7 +14,6 @@ use opstamp::runtime::context::{Context, Entry, POLL};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
 use opstamp::vm3::op::Bank::{F64, I64};
-use opstamp::asm::Label;
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::Ordering;
 

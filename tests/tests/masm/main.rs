@@ -4,7 +4,9 @@
 mod bench;
 mod cases;
 mod control;
+mod far;
 mod services;
+mod state;
 mod values;
 
 use bench::{Bench, Family, FamilyA64, FamilyX64};
@@ -59,7 +61,18 @@ fn control_agrees_with_rust() {
         control::memory::<F>(&mut bench, &mut count);
         control::traps::<F>(&mut bench, &mut count);
         control::many_cold::<F>(&mut bench);
+        state::check::<F>(&mut bench);
         println!("control: {} runs agree", count.runs);
+    }
+    on_host!(test);
+}
+
+#[test]
+fn large_functions_branch_far() {
+    fn test<F: Family>() {
+        let mut bench = Bench::new::<F>(Features::default());
+        far::check::<F>(&mut bench);
+        far::many_arguments::<F>(&mut bench);
     }
     on_host!(test);
 }

@@ -12,11 +12,64 @@ use opstamp_tests::values::{FLOATS, FLOATS_FEW, INTS, INTS_FEW};
 
 /// Literals: the edges of what the instructions of either ISA can hold, and patterns.
 const LITERALS: &[i64] = &[
-    0, 1, -1, 2, -2, 3, -3, 4, 5, 7, 8, 9, 10, 15, 16, 17, -8, 31, 32, 63, 64, 65, -64, 127, 128, -128, -129, 255, 256,
-    1000, 4095, 4096, 4097, -4095, -4096, -4097, 32767, -32768, 0xFF_F000, 0x100_0000, 0x7FFF_FFFF, 0x8000_0000,
-    -0x8000_0000, -0x8000_0001, 0xFFFF_FFFF, 0x1_0000_0000, 1 << 30, 1 << 31, 1 << 62, 0x5555_5555_5555_5555,
-    0x00FF_00FF_00FF_00FF, 0x0000_FFFF_0000_0000, 0x1234_5678_9ABC_DEF0, -0x1234_5678_9ABC_DEF0, i64::MAX, i64::MIN,
-    i64::MIN + 1, -0x0004_0000_0000_0000,
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    3,
+    -3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    10,
+    15,
+    16,
+    17,
+    -8,
+    31,
+    32,
+    63,
+    64,
+    65,
+    -64,
+    127,
+    128,
+    -128,
+    -129,
+    255,
+    256,
+    1000,
+    4095,
+    4096,
+    4097,
+    -4095,
+    -4096,
+    -4097,
+    32767,
+    -32768,
+    0xFF_F000,
+    0x100_0000,
+    0x7FFF_FFFF,
+    0x8000_0000,
+    -0x8000_0000,
+    -0x8000_0001,
+    0xFFFF_FFFF,
+    0x1_0000_0000,
+    1 << 30,
+    1 << 31,
+    1 << 62,
+    0x5555_5555_5555_5555,
+    0x00FF_00FF_00FF_00FF,
+    0x0000_FFFF_0000_0000,
+    0x1234_5678_9ABC_DEF0,
+    -0x1234_5678_9ABC_DEF0,
+    i64::MAX,
+    i64::MIN,
+    i64::MIN + 1,
+    -0x0004_0000_0000_0000,
 ];
 
 const INT_OPS: [IntOp; 12] = [
@@ -34,18 +87,8 @@ const INT_OPS: [IntOp; 12] = [
     IntOp::Max,
 ];
 const DIV_OPS: [DivOp; 4] = [DivOp::Div, DivOp::Rem, DivOp::Udiv, DivOp::Urem];
-const CONDS: [Cond; 10] = [
-    Cond::Eq,
-    Cond::Ne,
-    Cond::Lt,
-    Cond::Le,
-    Cond::Gt,
-    Cond::Ge,
-    Cond::Ult,
-    Cond::Ule,
-    Cond::Ugt,
-    Cond::Uge,
-];
+const CONDS: [Cond; 10] =
+    [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge, Cond::Ult, Cond::Ule, Cond::Ugt, Cond::Uge];
 const FLOAT_CONDS: [FloatCond; 6] =
     [FloatCond::Eq, FloatCond::Ne, FloatCond::Lt, FloatCond::Le, FloatCond::Gt, FloatCond::Ge];
 
@@ -115,8 +158,20 @@ fn float_op(op: FloatOp, x: f64, y: f64) -> Want {
         FloatOp::Div => x / y,
         FloatOp::Min | FloatOp::Max if nan => f64::NAN,
         // The total order puts -0 below +0.
-        FloatOp::Min => if x.total_cmp(&y).is_lt() { x } else { y },
-        FloatOp::Max => if x.total_cmp(&y).is_gt() { x } else { y },
+        FloatOp::Min => {
+            if x.total_cmp(&y).is_lt() {
+                x
+            } else {
+                y
+            }
+        }
+        FloatOp::Max => {
+            if x.total_cmp(&y).is_gt() {
+                x
+            } else {
+                y
+            }
+        }
         FloatOp::Copysign if y.is_nan() => return Want::Float(x.abs()),
         FloatOp::Copysign => x.copysign(y),
     })
@@ -201,7 +256,9 @@ fn plain<F: Family>() -> Vec<Verb<F>> {
     ];
     for op in INT_OPS {
         let emit = move |m: &mut F::Masm<'_>, p: &[Any]| m.int(op, int(p[0]), int(p[1]), src(p[2]));
-        all.push(verb::<F>(format!("{op:?}"), &[I64, I64, I64], emit, move |v| bits(int_op(op, v[0] as i64, v[1] as i64))));
+        all.push(verb::<F>(format!("{op:?}"), &[I64, I64, I64], emit, move |v| {
+            bits(int_op(op, v[0] as i64, v[1] as i64))
+        }));
     }
     for op in DIV_OPS {
         let emit = move |m: &mut F::Masm<'_>, p: &[Any]| m.divide(op, int(p[0]), int(p[1]), src(p[2]), SITE);
@@ -232,15 +289,7 @@ fn plain<F: Family>() -> Vec<Verb<F>> {
             all.push(verb::<F>(format!("branch {cond:?}"), &[I64, I64, I64], emit, want));
         }
     }
-    for op in [
-        FloatOp::Add,
-        FloatOp::Sub,
-        FloatOp::Mul,
-        FloatOp::Div,
-        FloatOp::Min,
-        FloatOp::Max,
-        FloatOp::Copysign,
-    ] {
+    for op in [FloatOp::Add, FloatOp::Sub, FloatOp::Mul, FloatOp::Div, FloatOp::Min, FloatOp::Max, FloatOp::Copysign] {
         let emit = move |m: &mut F::Masm<'_>, p: &[Any]| m.float(op, float(p[0]), float(p[1]), float(p[2]));
         let want = move |v: &[u64]| float_op(op, f64::from_bits(v[0]), f64::from_bits(v[1]));
         all.push(verb::<F>(format!("float {op:?}"), &[F64, F64, F64], emit, want));
@@ -274,12 +323,7 @@ fn plain<F: Family>() -> Vec<Verb<F>> {
 }
 
 /// 1 if the branch is taken, else 0.
-fn branched<F: Family>(
-    m: &mut F::Masm<'_>,
-    d: Int,
-    backward: bool,
-    branch: impl Fn(&mut F::Masm<'_>, &mut Label),
-) {
+fn branched<F: Family>(m: &mut F::Masm<'_>, d: Int, backward: bool, branch: impl Fn(&mut F::Masm<'_>, &mut Label)) {
     let (mut taken, mut done, mut start) = (Label::new(), Label::new(), Label::new());
     if backward {
         m.jump(&mut start);
@@ -301,12 +345,8 @@ fn branched<F: Family>(
 
 /// Verbs with a literal.
 fn with_literal<F: Family>(y: i64) -> Vec<Verb<F>> {
-    let mut all = vec![verb::<F>(
-        format!("mov {y:#x}"),
-        &[I64],
-        move |m, p| m.mov(int(p[0]), Src::Imm(y)),
-        move |_| bits(y),
-    )];
+    let mut all =
+        vec![verb::<F>(format!("mov {y:#x}"), &[I64], move |m, p| m.mov(int(p[0]), Src::Imm(y)), move |_| bits(y))];
     for op in INT_OPS {
         let emit = move |m: &mut F::Masm<'_>, p: &[Any]| m.int(op, int(p[0]), int(p[1]), Src::Imm(y));
         all.push(verb::<F>(format!("{op:?} {y:#x}"), &[I64, I64], emit, move |v| bits(int_op(op, v[0] as i64, y))));
