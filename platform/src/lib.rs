@@ -34,3 +34,8 @@ pub fn features() -> Features {
 /// The greatest size of a code window in bytes: as far as the shortest direct branch of the two ISAs reaches
 /// (arm64 `B`, Arm ARM DDI 0487, C6.2.25).
 pub const MAX_WINDOW: usize = 128 << 20;
+
+/// The README's example, compiled and run.
+#[cfg(all(doctest, target_os = "linux", target_arch = "x86_64"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}

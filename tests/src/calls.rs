@@ -33,9 +33,9 @@ fn type_name(bank: Bank) -> &'static str {
 fn argument(pattern: usize, i: usize) -> Value {
     let number = i as i64 * 3 + 1;
     match param(pattern, i) {
-        Bank::I64 => Value::I64(if i % 2 == 0 { number } else { -number }),
+        Bank::I64 => Value::I64(if i.is_multiple_of(2) { number } else { -number }),
         Bank::F64 => Value::F64(number as f64 + 0.5),
-        Bank::Cell => Value::Cell(if i % 2 == 0 { Cell::NULL } else { Cell::TRUE }),
+        Bank::Cell => Value::Cell(if i.is_multiple_of(2) { Cell::NULL } else { Cell::TRUE }),
     }
 }
 

@@ -5,7 +5,7 @@ use opstamp::vm3::op::Op;
 use opstamp::{Cell, HostFn, Trap, TrapKind, TypeId, Value};
 
 /// The host functions of the suite, for every module of it.
-pub fn imports() -> [HostFn<'static>; 10] {
+pub fn imports() -> [HostFn<'static>; 13] {
     const I64: TypeId = TypeId::I64;
     const F64: TypeId = TypeId::F64;
     const ANY: TypeId = TypeId::ANY;
@@ -55,7 +55,7 @@ pub fn imports() -> [HostFn<'static>; 10] {
         },
         HostFn {
             name: "h_many",
-            params: &[I64, F64, ANY, I64, F64, ANY, I64, F64, STR, I64, F64, I64],
+            params: &[I64, F64, ANY, I64, F64, ANY, I64, F64, ANY, I64, F64, I64],
             result: I64,
             run: &|call| {
                 let mut sum = 0i64;
@@ -66,15 +66,10 @@ pub fn imports() -> [HostFn<'static>; 10] {
                 Ok(())
             },
         },
-        HostFn {
-            name: "h_trap",
-            params: &[I64],
-            result: I64,
-            run: &|call| match call.i64(0) {
-                0 => Ok(()),
-                number => Err(Trap::host(number as u32)),
-            },
-        },
+        HostFn { name: "h_trap", params: &[I64], result: I64, run: &|call| trap_unless_zero(call.i64(0)) },
+        HostFn { name: "h_trap_none", params: &[I64], result: NONE, run: &|call| trap_unless_zero(call.i64(0)) },
+        HostFn { name: "h_trap_f64", params: &[I64], result: F64, run: &|call| trap_unless_zero(call.i64(0)) },
+        HostFn { name: "h_trap_any", params: &[I64], result: ANY, run: &|call| trap_unless_zero(call.i64(0)) },
         HostFn {
             name: "h_back",
             params: &[I64, F64],
@@ -103,8 +98,13 @@ pub fn imports() -> [HostFn<'static>; 10] {
     ]
 }
 
+/// What the `h_trap` functions do: `host(N)` with the low 32 bits of a number that is not 0.
+fn trap_unless_zero(number: i64) -> Result<(), Trap> {
+    if number == 0 { Ok(()) } else { Err(Trap::host(number as u32)) }
+}
+
 /// Folds a value into a checksum: what `h_many` and the guests' own checksums do.
-pub(crate) fn fold(sum: i64, value: Value) -> i64 {
+pub fn fold(sum: i64, value: Value) -> i64 {
     let part = match value {
         Value::I64(value) => value,
         Value::F64(value) => value as i64,
@@ -119,9 +119,12 @@ import h_mix(i64, i64) -> i64
 import h_scale(f64, i64) -> f64
 import h_same(any) -> any
 import h_str(str, i64) -> str
-import h_many(i64, f64, any, i64, f64, any, i64, f64, str, i64, f64, i64) -> i64
+import h_many(i64, f64, any, i64, f64, any, i64, f64, any, i64, f64, i64) -> i64
 import h_trap(i64) -> i64
 import h_silent() -> any
+import h_trap_none(i64)
+import h_trap_f64(i64) -> f64
+import h_trap_any(i64) -> any
 import h_misfit(i64) -> f64
 global seen: i64 = 7
 
@@ -163,6 +166,22 @@ func silent() -> any
   local d: any
   cell.const d, true
   host d, h_silent()
+  ret d
+end
+func trap_none(x: i64)
+  host h_trap_none(x)
+  ret
+end
+func trap_f64(x: i64) -> f64
+  local d: f64
+  f64.const d, 1
+  host d, h_trap_f64(x)
+  ret d
+end
+func trap_any(x: i64) -> any
+  local d: any
+  cell.const d, true
+  host d, h_trap_any(x)
   ret d
 end
 func dropped(x: i64, y: i64) -> i64
@@ -302,6 +321,13 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
         let mismatch = Trap::new(TrapKind::TypeMismatch);
         traps(visit, Op::HostF64, ("misfit", &[Value::I64(1)]), mismatch, ("misfit", 0));
         returns(visit, Op::HostI64, "trap", &[Value::I64(0)], 0);
+        let zero = &[Value::I64(0)];
+        visit(&Case { op: Op::Host, func: "trap_none", args: zero, expect: Expect::Returns(None), globals: &[] });
+        returns(visit, Op::HostF64, "trap_f64", zero, 0.0);
+        returns(visit, Op::HostCell, "trap_any", zero, Cell::NULL);
+        traps(visit, Op::Host, ("trap_none", &[Value::I64(6)]), Trap::host(6), ("trap_none", 0));
+        traps(visit, Op::HostF64, ("trap_f64", &[Value::I64(7)]), Trap::host(7), ("trap_f64", 1));
+        traps(visit, Op::HostCell, ("trap_any", &[Value::I64(8)]), Trap::host(8), ("trap_any", 1));
         for number in [1, 2, 0x7FFF_FFFF, 0xFFFF_FFFF] {
             let expect = Expect::Traps { trap: Trap::host(number), func: "trap", op: 2 };
             let args = [Value::I64(number.into()), Value::I64(3)];

@@ -19,6 +19,7 @@ use opstamp::vm3::op::{Flags, OPS, Op};
 use opstamp::{Trap, Value};
 
 pub use func::Text;
+pub use pure::Pure;
 
 /// Bytes of source buffer that [`suite`] needs.
 pub const SOURCE_BYTES: usize = 192 * 1024;

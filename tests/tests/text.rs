@@ -13,8 +13,10 @@ mod robustness;
 #[path = "text/rows.rs"]
 mod rows;
 
+use opstamp::vm3::Module;
 use opstamp::vm3::container::Container;
 use opstamp::vm3::text::{AsmError, DISASSEMBLE_SCRATCH, OpSite, assemble, disassemble, sizes};
+use opstamp::vm3::verify::VerifyOptions;
 
 /// Assembles with exactly the memory that `sizes` states, full of ones.
 fn asm(source: &str) -> Result<(Vec<u64>, Vec<OpSite>), AsmError<'_>> {
@@ -27,10 +29,17 @@ fn asm(source: &str) -> Result<(Vec<u64>, Vec<OpSite>), AsmError<'_>> {
     Ok((out, sites))
 }
 
+/// Assembles a module that must be right, for the verifier too.
 #[track_caller]
 fn words(source: &str) -> Vec<u64> {
     match asm(source) {
-        Ok((words, _)) => words,
+        Ok((words, _)) => {
+            let mut scratch = vec![u64::MAX; Module::scratch_words(&words).unwrap()];
+            if let Err(error) = Module::verify_with(&words, &mut scratch, VerifyOptions { heap: true }) {
+                panic!("{error}\n{source}");
+            }
+            words
+        }
         Err(error) => panic!("{error}\n{source}"),
     }
 }
@@ -48,20 +57,4 @@ fn round_trip(source: &str) {
     let first = words(source);
     let again = text(&first);
     assert_eq!(words(&again), first, "the disassembly is\n{again}");
-}
-
-/// xorshift64*, for reproducible cases.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
 }

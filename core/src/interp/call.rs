@@ -64,18 +64,27 @@ impl Fields {
     }
 }
 
-/// Copies the arguments that `fields` names from the slots of `from` to the first slots of `to`.
+/// Copies the arguments that the `args` words from `args` on name from the slots of `frame` to the places from `to` up to
+/// `end`.
 ///
 /// # Safety
 ///
-/// The op has `count` more fields, which are slots of `from`; `to` has `count` slots, and the frames do not overlap.
+/// `to` is below `end`; the words have a field, which is a slot of `frame`, for each place; the places are in another frame
+/// of the VM stack.
 #[inline(always)]
-pub(super) unsafe fn copy_args(mut fields: Fields, count: u32, from: *mut u64, to: *mut u64) {
-    let mut index = 0;
-    while index < count as usize {
-        // SAFETY: by the contract.
-        unsafe { to.add(1 + index).write(slot(from, fields.next()).read()) };
-        index += 1;
+pub(super) unsafe fn copy_args(mut args: *const u64, frame: *mut u64, mut to: *mut u64, end: *mut u64) {
+    loop {
+        // SAFETY: by the contract, there is a word for every three places or fewer that are left.
+        let word = unsafe { args.read() };
+        for field in 1..4 {
+            // SAFETY: as above.
+            unsafe { to.write(slot(frame, (word >> (16 * field)) as u16).read()) };
+            to = to.wrapping_add(1);
+            if to >= end {
+                return;
+            }
+        }
+        args = args.wrapping_add(1);
     }
 }
 

@@ -19,51 +19,73 @@ use crate::vm3::op::Op;
 use call::{Fields, copy_args, init_locals, move_args, slot};
 use core::sync::atomic::Ordering;
 
-/// Field `a` of a word.
-#[inline(always)]
-const fn a(word: u64) -> u16 {
-    (word >> 16) as u16
-}
+/// An op's word where it lies. Its parts are read one by one: a load each costs less than shifts and masks.
+#[derive(Clone, Copy)]
+struct Word(*const u64);
 
-/// Field `b` of a word.
-#[inline(always)]
-const fn b(word: u64) -> u16 {
-    (word >> 32) as u16
-}
+impl Word {
+    /// The word at `pc`.
+    ///
+    /// # Safety
+    ///
+    /// `pc` is at an op of a verified function, which outlives the result.
+    #[inline(always)]
+    const unsafe fn new(pc: *const u64) -> Self {
+        Self(pc)
+    }
 
-/// Field `c` of a word.
-#[inline(always)]
-const fn c(word: u64) -> u16 {
-    (word >> 48) as u16
-}
+    /// The op.
+    #[inline(always)]
+    const fn op(self) -> Op {
+        // SAFETY: the word is an op's by the contract of `new`, and its low byte is the first, little-endian as all
+        // engines are; the verifier accepts only words whose low byte is the number of an op.
+        unsafe { self.0.cast::<Op>().read() }
+    }
 
-/// The literal in field `b`, sign-extended.
-#[inline(always)]
-const fn literal_b(word: u64) -> i64 {
-    b(word) as i16 as i64
-}
+    /// Unit `index`, below 4, of 16 bits.
+    #[inline(always)]
+    const fn unit(self, index: usize) -> u16 {
+        // SAFETY: a word has four units of 16 bits: the code and flags, then the three fields, little-endian as all
+        // engines are.
+        unsafe { self.0.cast::<u16>().add(index).read() }
+    }
 
-/// The literal in field `c`, sign-extended.
-#[inline(always)]
-const fn literal_c(word: u64) -> i64 {
-    word as i64 >> 48
-}
+    /// Field `a`.
+    #[inline(always)]
+    const fn a(self) -> u16 {
+        self.unit(1)
+    }
 
-/// The 32 bits in fields `b` and `c`.
-#[inline(always)]
-const fn wide(word: u64) -> u32 {
-    (word >> 32) as u32
-}
+    /// Field `b`.
+    #[inline(always)]
+    const fn b(self) -> u16 {
+        self.unit(2)
+    }
 
-/// The op of a code word.
-///
-/// # Safety
-///
-/// The word lies in a verified function.
-#[inline(always)]
-unsafe fn op_of(word: u64) -> Op {
-    // SAFETY: the verifier accepts only words whose low byte is the number of an op.
-    unsafe { core::mem::transmute::<u8, Op>(word as u8) }
+    /// Field `c`.
+    #[inline(always)]
+    const fn c(self) -> u16 {
+        self.unit(3)
+    }
+
+    /// The literal in field `b`, sign-extended.
+    #[inline(always)]
+    const fn literal_b(self) -> i64 {
+        self.b() as i16 as i64
+    }
+
+    /// The literal in field `c`, sign-extended.
+    #[inline(always)]
+    const fn literal_c(self) -> i64 {
+        self.c() as i16 as i64
+    }
+
+    /// The 32 bits in fields `b` and `c`.
+    #[inline(always)]
+    const fn wide(self) -> u32 {
+        // SAFETY: the upper half of the word, which is aligned to 4 bytes.
+        unsafe { self.0.cast::<u32>().add(1).read() }
+    }
 }
 
 /// Records a trap at a site, and gives the status that [`run`] ends with.
@@ -109,7 +131,8 @@ unsafe fn host_call(
     // SAFETY: `op` is an op of a verified function, so its fields, its import and the slots of its arguments exist. The
     // host's frame is inside the VM stack once its end has been compared.
     unsafe {
-        let has_result = op.read() as u8 != Op::Host as u8;
+        let word = Word::new(op);
+        let has_result = word.op() != Op::Host;
         let mut fields = Fields::new(op, usize::from(has_result));
         let index = u32::from(fields.next());
         let container = module.container();
@@ -118,10 +141,12 @@ unsafe fn host_call(
             return trap(context, Trap::new(TrapKind::StackOverflow), site);
         }
         next.write(site.0.into());
-        copy_args(fields, sig.count.into(), frame, next);
+        for index in 0..usize::from(sig.count) {
+            next.add(1 + index).write(slot(frame, fields.next()).read());
+        }
         let status = host::invoke(context, index, next, site);
         if status == 0 && has_result {
-            slot(frame, a(op.read())).write(slot(next, 0).read());
+            slot(frame, word.a()).write(slot(next, 0).read());
         }
         status
     }
@@ -195,12 +220,31 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             f64::from_bits(get!($slot))
         };
     }
-    // Goes on `n` words further.
+    // Goes on `n` words further. The empty assembly differs from op to op, so that the compiler cannot merge the ends of
+    // ops and make them jump to one another.
     macro_rules! advance {
         ($n:literal) => {
             // SAFETY: an op that is not the last of its function is followed by another; the verifier saw that none that
-            // goes on is the last.
-            pc = unsafe { pc.add($n) }
+            // goes on is the last. The assembly is a comment.
+            unsafe {
+                pc = pc.add($n);
+                #[cfg(not(miri))]
+                core::arch::asm!(concat!("/* ", line!(), " */"), options(nomem, nostack, preserves_flags));
+            }
+        };
+    }
+    // Goes on behind the `args` words of the op at `pc`.
+    macro_rules! skip {
+        () => {
+            // SAFETY: as for `advance`.
+            unsafe {
+                loop {
+                    pc = pc.add(1);
+                    if Word::new(pc).op() != Op::Args {
+                        break;
+                    }
+                }
+            }
         };
     }
     macro_rules! jump {
@@ -231,78 +275,78 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
     }
     loop {
         // SAFETY: `pc` is at an op of the function.
-        let word = unsafe { pc.read() };
+        let word = unsafe { Word::new(pc) };
         // `d, x, y` and `d, x, literal` on integers.
         macro_rules! int {
             (|$x:ident, $y:ident| $result:expr) => {{
-                let ($x, $y) = (get!(b(word)) as i64, get!(c(word)) as i64);
-                set!(a(word), ($result) as u64);
+                let ($x, $y) = (get!(word.b()) as i64, get!(word.c()) as i64);
+                set!(word.a(), ($result) as u64);
                 advance!(1);
             }};
         }
         macro_rules! int_k {
             (|$x:ident, $y:ident| $result:expr) => {{
-                let ($x, $y) = (get!(b(word)) as i64, literal_c(word));
-                set!(a(word), ($result) as u64);
+                let ($x, $y) = (get!(word.b()) as i64, word.literal_c());
+                set!(word.a(), ($result) as u64);
                 advance!(1);
             }};
         }
         macro_rules! div {
             ($y:expr, |$x:ident, $z:ident| $result:expr) => {{
-                let ($x, $z) = (get!(b(word)) as i64, $y);
+                let ($x, $z) = (get!(word.b()) as i64, $y);
                 if $z == 0 {
                     trap!(Trap::new(TrapKind::DivisionByZero));
                 }
-                set!(a(word), ($result) as u64);
+                set!(word.a(), ($result) as u64);
                 advance!(1);
             }};
         }
         macro_rules! int1 {
             (|$x:ident| $result:expr) => {{
-                let $x = get!(b(word)) as i64;
-                set!(a(word), ($result) as u64);
+                let $x = get!(word.b()) as i64;
+                set!(word.a(), ($result) as u64);
                 advance!(1);
             }};
         }
         macro_rules! float2 {
             (|$x:ident, $y:ident| $result:expr) => {{
-                let ($x, $y) = (float!(b(word)), float!(c(word)));
+                let ($x, $y) = (float!(word.b()), float!(word.c()));
                 let result: f64 = $result;
-                set!(a(word), result.to_bits());
+                set!(word.a(), result.to_bits());
                 advance!(1);
             }};
         }
         macro_rules! float1 {
             (|$x:ident| $result:expr) => {{
-                let $x = float!(b(word));
+                let $x = float!(word.b());
                 let result: f64 = $result;
-                set!(a(word), result.to_bits());
+                set!(word.a(), result.to_bits());
                 advance!(1);
             }};
         }
         macro_rules! float_compare {
             (|$x:ident, $y:ident| $result:expr) => {{
-                let ($x, $y) = (float!(b(word)), float!(c(word)));
-                set!(a(word), ($result) as u64);
+                let ($x, $y) = (float!(word.b()), float!(word.c()));
+                set!(word.a(), ($result) as u64);
                 advance!(1);
             }};
         }
         macro_rules! branch_int {
             (|$x:ident, $y:ident| $taken:expr) => {{
-                let ($x, $y) = (get!(a(word)) as i64, get!(b(word)) as i64);
-                branch!($taken, c(word));
+                let ($x, $y) = (get!(word.a()) as i64, get!(word.b()) as i64);
+                branch!($taken, word.c());
             }};
         }
         macro_rules! branch_int_k {
             (|$x:ident, $y:ident| $taken:expr) => {{
-                let ($x, $y) = (get!(a(word)) as i64, literal_b(word));
-                branch!($taken, c(word));
+                let ($x, $y) = (get!(word.a()) as i64, word.literal_b());
+                branch!($taken, word.c());
             }};
         }
         macro_rules! branch_float {
             (|$x:ident, $y:ident| $taken:expr) => {{
-                let ($x, $y) = (float!(a(word)), float!(b(word)));
-                branch!($taken, c(word));
+                let ($x, $y) = (float!(word.a()), float!(word.b()));
+                branch!($taken, word.c());
             }};
         }
         // Leaves the frame with these bits as the result.
@@ -323,17 +367,46 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                     frame = frame.byte_sub(caller.frame_bytes as usize);
                     code = caller.words as *const u64;
                     pc = code.add(usize::from(site.word()));
-                    let call = pc.read();
-                    if call as u8 != Op::Call as u8 {
-                        slot(frame, a(call)).write(value);
+                    let call = Word::new(pc);
+                    if call.op() != Op::Call {
+                        slot(frame, call.a()).write(value);
                     }
-                    loop {
-                        pc = pc.add(1);
-                        if pc.read() as u8 != Op::Args as u8 {
-                            break;
-                        }
-                    }
+                    skip!();
                 }
+            }};
+        }
+        // Enters `callee`; the first arguments are in these fields, the others in `args` words.
+        macro_rules! call {
+            ($callee:expr, [$($field:ident),*]) => {{
+                let site = site!(pc);
+                let callee = $callee;
+                // SAFETY: the call names a function of the module. Its frame starts where this one ends and is inside the
+                // VM stack once its end has been compared; the op has a field for each parameter.
+                unsafe {
+                    let entry = &*entries.add(usize::from(callee));
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    let next_end = end.byte_add(entry.frame_bytes as usize);
+                    if next_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    end.write(site.0.into());
+                    let slots = end.add(1);
+                    let mut index = 0;
+                    let count = entry.params as usize;
+                    $(if index < count {
+                        slots.add(index).write(get!(word.$field()));
+                        index += 1;
+                    })*
+                    if index < count {
+                        copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
+                    }
+                    init_locals(entry, end);
+                    frame = end;
+                    func = callee;
+                    code = entry.words as *const u64;
+                    pc = code;
+                }
+                poll!();
             }};
         }
         macro_rules! global {
@@ -345,44 +418,43 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
         macro_rules! constant {
             () => {
                 // SAFETY: the verifier saw that the pool has this constant.
-                unsafe { module.container().constant(wide(word)).unwrap_unchecked() }
+                unsafe { module.container().constant(word.wide()).unwrap_unchecked() }
             };
         }
 
-        // SAFETY: `word` is an op of a verified function.
-        match unsafe { op_of(word) } {
+        match word.op() {
             Op::Nop | Op::Deopt => advance!(1),
             Op::I64Mov | Op::F64Mov | Op::CellMov => {
-                set!(a(word), get!(b(word)));
+                set!(word.a(), get!(word.b()));
                 advance!(1);
             }
             Op::I64Const => {
-                set!(a(word), (word as i64 >> 32) as u64);
+                set!(word.a(), i64::from(word.wide() as i32) as u64);
                 advance!(1);
             }
             Op::I64ConstPool | Op::F64Const => {
-                set!(a(word), constant!());
+                set!(word.a(), constant!());
                 advance!(1);
             }
             Op::CellNull => {
-                set!(a(word), Cell::NULL.bits());
+                set!(word.a(), Cell::NULL.bits());
                 advance!(1);
             }
             Op::CellConst => {
-                let Some(cell) = cell_constant(module, wide(word)) else {
+                let Some(cell) = cell_constant(module, word.wide()) else {
                     trap!(Trap::new(TrapKind::Unreachable));
                 };
-                set!(a(word), cell);
+                set!(word.a(), cell);
                 advance!(1);
             }
 
             Op::I64Add => int!(|x, y| x.wrapping_add(y)),
             Op::I64Sub => int!(|x, y| x.wrapping_sub(y)),
             Op::I64Mul => int!(|x, y| x.wrapping_mul(y)),
-            Op::I64Div => div!(get!(c(word)) as i64, |x, y| x.wrapping_div(y)),
-            Op::I64Rem => div!(get!(c(word)) as i64, |x, y| x.wrapping_rem(y)),
-            Op::I64Udiv => div!(get!(c(word)) as i64, |x, y| x as u64 / y as u64),
-            Op::I64Urem => div!(get!(c(word)) as i64, |x, y| x as u64 % y as u64),
+            Op::I64Div => div!(get!(word.c()) as i64, |x, y| x.wrapping_div(y)),
+            Op::I64Rem => div!(get!(word.c()) as i64, |x, y| x.wrapping_rem(y)),
+            Op::I64Udiv => div!(get!(word.c()) as i64, |x, y| x as u64 / y as u64),
+            Op::I64Urem => div!(get!(word.c()) as i64, |x, y| x as u64 % y as u64),
             Op::I64And => int!(|x, y| x & y),
             Op::I64Or => int!(|x, y| x | y),
             Op::I64Xor => int!(|x, y| x ^ y),
@@ -396,10 +468,10 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::I64AddK => int_k!(|x, y| x.wrapping_add(y)),
             Op::I64SubK => int_k!(|x, y| x.wrapping_sub(y)),
             Op::I64MulK => int_k!(|x, y| x.wrapping_mul(y)),
-            Op::I64DivK => div!(literal_c(word), |x, y| x.wrapping_div(y)),
-            Op::I64RemK => div!(literal_c(word), |x, y| x.wrapping_rem(y)),
-            Op::I64UdivK => div!(literal_c(word), |x, y| x as u64 / y as u64),
-            Op::I64UremK => div!(literal_c(word), |x, y| x as u64 % y as u64),
+            Op::I64DivK => div!(word.literal_c(), |x, y| x.wrapping_div(y)),
+            Op::I64RemK => div!(word.literal_c(), |x, y| x.wrapping_rem(y)),
+            Op::I64UdivK => div!(word.literal_c(), |x, y| x as u64 / y as u64),
+            Op::I64UremK => div!(word.literal_c(), |x, y| x as u64 % y as u64),
             Op::I64AndK => int_k!(|x, y| x & y),
             Op::I64OrK => int_k!(|x, y| x | y),
             Op::I64XorK => int_k!(|x, y| x ^ y),
@@ -436,9 +508,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::I64UgeK => int_k!(|x, y| x as u64 >= y as u64),
             Op::I64Select | Op::F64Select => {
                 // SAFETY: the fourth operand lies in the word behind.
-                let other = a(unsafe { pc.add(1).read() });
-                let chosen = if get!(b(word)) != 0 { c(word) } else { other };
-                set!(a(word), get!(chosen));
+                let other = unsafe { Word::new(pc.add(1)) }.a();
+                let chosen = if get!(word.b()) != 0 { word.c() } else { other };
+                set!(word.a(), get!(chosen));
                 advance!(2);
             }
 
@@ -458,8 +530,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::F64Nearest => float1!(|x| float::nearest(x)),
             Op::F64Fma => {
                 // SAFETY: the fourth operand lies in the word behind.
-                let z = a(unsafe { pc.add(1).read() });
-                set!(a(word), float::fma(float!(b(word)), float!(c(word)), float!(z)).to_bits());
+                let z = unsafe { Word::new(pc.add(1)) }.a();
+                set!(word.a(), float::fma(float!(word.b()), float!(word.c()), float!(z)).to_bits());
                 advance!(2);
             }
             Op::F64Eq => float_compare!(|x, y| x == y),
@@ -470,23 +542,23 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::F64Ge => float_compare!(|x, y| x >= y),
 
             Op::I64ToF64 => {
-                set!(a(word), (get!(b(word)) as i64 as f64).to_bits());
+                set!(word.a(), (get!(word.b()) as i64 as f64).to_bits());
                 advance!(1);
             }
             Op::F64ToI64 => {
-                set!(a(word), float!(b(word)) as i64 as u64);
+                set!(word.a(), float!(word.b()) as i64 as u64);
                 advance!(1);
             }
             Op::F64Bits => {
-                set!(a(word), canonical(float!(b(word))));
+                set!(word.a(), canonical(float!(word.b())));
                 advance!(1);
             }
             Op::F64FromBits => {
-                set!(a(word), get!(b(word)));
+                set!(word.a(), get!(word.b()));
                 advance!(1);
             }
 
-            Op::Jump => jump!(a(word)),
+            Op::Jump => jump!(word.a()),
             Op::BrI64Eq => branch_int!(|x, y| x == y),
             Op::BrI64Ne => branch_int!(|x, y| x != y),
             Op::BrI64Lt => branch_int!(|x, y| x < y),
@@ -513,56 +585,46 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             Op::BrF64Le => branch_float!(|x, y| x <= y),
             Op::BrF64Gt => branch_float!(|x, y| x > y),
             Op::BrF64Ge => branch_float!(|x, y| x >= y),
-            Op::BrNull => branch!(get!(a(word)) == Cell::NULL.bits(), b(word)),
-            Op::BrNonnull => branch!(get!(a(word)) != Cell::NULL.bits(), b(word)),
+            Op::BrNull => branch!(get!(word.a()) == Cell::NULL.bits(), word.b()),
+            Op::BrNonnull => branch!(get!(word.a()) != Cell::NULL.bits(), word.b()),
             Op::Switch => {
-                let index = get!(a(word));
-                let target = if index < b(word).into() {
+                let index = get!(word.a());
+                let target = if index < word.b().into() {
                     let index = index as usize;
                     // SAFETY: the targets follow in `args` words, three a word, as many as `b` says.
                     unsafe { (pc.add(1 + index / 3).read() >> (16 + 16 * (index % 3))) as u16 }
                 } else {
-                    c(word)
+                    word.c()
                 };
                 jump!(target);
             }
             Op::Ret => ret!(0),
-            Op::RetI64 | Op::RetF64 | Op::RetCell => ret!(get!(a(word))),
+            Op::RetI64 | Op::RetF64 | Op::RetCell => ret!(get!(word.a())),
             Op::TrapUnreachable => trap!(Trap::new(TrapKind::Unreachable)),
-            Op::TrapUser => trap!(Trap::user(a(word))),
+            Op::TrapUser => trap!(Trap::user(word.a())),
 
-            op @ (Op::Call | Op::CallI64 | Op::CallF64 | Op::CallCell) => {
-                let site = site!(pc);
-                // SAFETY: the call names a function of the module, whose frame starts where this one ends and is inside
-                // the VM stack once its end has been compared; the op has a field for each parameter.
-                unsafe {
-                    let mut fields = Fields::new(pc, usize::from(op != Op::Call));
-                    let callee = fields.next();
-                    let entry = &*entries.add(usize::from(callee));
-                    let next = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
-                    if next as u64 + u64::from(entry.frame_bytes) > (*context).stack_end {
-                        trap!(Trap::new(TrapKind::StackOverflow));
-                    }
-                    next.write(site.0.into());
-                    copy_args(fields, entry.params, frame, next);
-                    init_locals(entry, next);
-                    frame = next;
-                    func = callee;
-                    code = entry.words as *const u64;
-                    pc = code;
-                }
-                poll!();
-            }
+            Op::Call => call!(word.a(), [b, c]),
+            Op::CallI64 | Op::CallF64 | Op::CallCell => call!(word.b(), [c]),
             Op::Tail => {
-                // SAFETY: as for a call, in this frame, which may grow; its header stays.
+                // SAFETY: as for a call, but in this frame, which may grow; its header stays.
                 unsafe {
-                    let entry = &*entries.add(usize::from(a(word)));
-                    if frame as u64 + u64::from(entry.frame_bytes) > (*context).stack_end {
+                    let entry = &*entries.add(usize::from(word.a()));
+                    let new_end = frame.byte_add(entry.frame_bytes as usize);
+                    if new_end as u64 > (*context).stack_end {
                         trap!(Trap::new(TrapKind::StackOverflow));
                     }
-                    move_args(Fields::new(pc, 1), entry.params, frame);
+                    match entry.params {
+                        0 => {}
+                        1 => set!(0, get!(word.b())),
+                        2 => {
+                            let (first, second) = (get!(word.b()), get!(word.c()));
+                            set!(0, first);
+                            set!(1, second);
+                        }
+                        count => move_args(Fields::new(pc, 1), count, frame),
+                    }
                     init_locals(entry, frame);
-                    func = a(word);
+                    func = word.a();
                     code = entry.words as *const u64;
                     pc = code;
                 }
@@ -570,52 +632,144 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             }
             Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell => {
                 let site = site!(pc);
-                // SAFETY: `pc` is at a `host` op of the function, and `next` is where its frame ends; the op is followed
-                // by another.
+                // SAFETY: `pc` is at a `host` op of the function, whose frame ends at `end`; the op is followed by another.
                 unsafe {
-                    let next = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
-                    if host_call(context, module, pc, frame, next, site) != 0 {
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    if host_call(context, module, pc, frame, end, site) != 0 {
                         return 1;
                     }
-                    loop {
-                        pc = pc.add(1);
-                        if pc.read() as u8 != Op::Args as u8 {
-                            break;
-                        }
-                    }
+                    skip!();
                 }
             }
 
             Op::TableGet => {
-                let index = usize::try_from(get!(c(word))).unwrap_or(usize::MAX);
+                let index = usize::try_from(get!(word.c())).unwrap_or(usize::MAX);
                 let container = module.container();
-                let table = container.table(b(word).into()).and_then(|table| container.table_data(&table));
+                let table = container.table(word.b().into()).and_then(|table| container.table_data(&table));
                 // SAFETY: the verifier saw the table, and that its range is inside the table data.
                 let elements = unsafe { table.unwrap_unchecked() };
                 let Some(&element) = elements.get(index) else {
                     trap!(Trap::new(TrapKind::OutOfBounds));
                 };
-                set!(a(word), element);
+                set!(word.a(), element);
                 advance!(1);
             }
             Op::GlobalGetI64 | Op::GlobalGetF64 | Op::GlobalGetCell => {
                 // SAFETY: a live word of the instance's globals.
-                set!(a(word), unsafe { global!(b(word)).read() });
+                set!(word.a(), unsafe { global!(word.b()).read() });
                 advance!(1);
             }
             Op::GlobalSetI64 | Op::GlobalSetCell => {
                 // SAFETY: a live word of the instance's globals.
-                unsafe { global!(a(word)).write(get!(b(word))) };
+                unsafe { global!(word.a()).write(get!(word.b())) };
                 advance!(1);
             }
             Op::GlobalSetF64 => {
                 // SAFETY: a live word of the instance's globals.
-                unsafe { global!(a(word)).write(canonical(float!(b(word)))) };
+                unsafe { global!(word.a()).write(canonical(float!(word.b()))) };
                 advance!(1);
             }
 
-            // The verifier admits no op that needs a heap.
-            _ => trap!(Trap::new(TrapKind::Unreachable)),
+            // The verifier admits no op that needs a heap, and no `args` word is reached as an op.
+            Op::Args
+            | Op::FnNew
+            | Op::FnCall
+            | Op::FnCallI64
+            | Op::FnCallF64
+            | Op::FnCallCell
+            | Op::ArrI64New
+            | Op::ArrI64NewK
+            | Op::ArrI64NewLen
+            | Op::ArrI64NewLenK
+            | Op::ArrI64Len
+            | Op::ArrI64Push
+            | Op::ArrI64Pop
+            | Op::ArrI64Get
+            | Op::ArrI64Set
+            | Op::ArrI64Fill
+            | Op::ArrF64New
+            | Op::ArrF64NewK
+            | Op::ArrF64NewLen
+            | Op::ArrF64NewLenK
+            | Op::ArrF64Len
+            | Op::ArrF64Push
+            | Op::ArrF64Pop
+            | Op::ArrF64Get
+            | Op::ArrF64Set
+            | Op::ArrF64Fill
+            | Op::ArrU8New
+            | Op::ArrU8NewK
+            | Op::ArrU8NewLen
+            | Op::ArrU8NewLenK
+            | Op::ArrU8Len
+            | Op::ArrU8Push
+            | Op::ArrU8Pop
+            | Op::ArrU8Get
+            | Op::ArrU8Set
+            | Op::ArrU8Fill
+            | Op::ListNew
+            | Op::ListNewK
+            | Op::ListNewLen
+            | Op::ListNewLenK
+            | Op::ListLen
+            | Op::ListPush
+            | Op::ListPop
+            | Op::ListGet
+            | Op::ListSet
+            | Op::ListFill
+            | Op::IMapNew
+            | Op::IMapNewK
+            | Op::IMapLen
+            | Op::IMapGet
+            | Op::IMapHas
+            | Op::IMapSet
+            | Op::IMapDel
+            | Op::IMapNext
+            | Op::MapNew
+            | Op::MapNewK
+            | Op::MapLen
+            | Op::MapGet
+            | Op::MapHas
+            | Op::MapSet
+            | Op::MapDel
+            | Op::MapNext
+            | Op::StrLen
+            | Op::StrByte
+            | Op::StrConcat
+            | Op::StrEq
+            | Op::StrCmp
+            | Op::StrSlice
+            | Op::StrFromI64
+            | Op::StrFromF64
+            | Op::StrToI64
+            | Op::StrToF64
+            | Op::ObjNew
+            | Op::ObjGetI64
+            | Op::ObjGetF64
+            | Op::ObjGetCell
+            | Op::ObjSetI64
+            | Op::ObjSetF64
+            | Op::ObjSetCell
+            | Op::PropGet
+            | Op::PropSet
+            | Op::BoxI64
+            | Op::BoxF64
+            | Op::BoxBool
+            | Op::UnboxI64
+            | Op::UnboxF64
+            | Op::UnboxBool
+            | Op::CellKind
+            | Op::CellCast
+            | Op::CellSame
+            | Op::DynAdd
+            | Op::DynSub
+            | Op::DynMul
+            | Op::DynDiv
+            | Op::DynRem
+            | Op::DynNeg
+            | Op::DynEq
+            | Op::DynLt
+            | Op::DynLe => trap!(Trap::new(TrapKind::Unreachable)),
         }
     }
 }

@@ -70,6 +70,25 @@ impl Listing<'_> {
     }
 }
 
+/// Plans one function for a backend: the part of compiling it that comes before emission.
+pub(super) fn plan<'m, 's, M: Masm<'m>>(
+    module: &Module<'_>,
+    index: u16,
+    scratch: &'s mut [u64],
+    max_pinned: usize,
+) -> Result<(Func, Plan<'s>), CompileError> {
+    let container = module.container();
+    let missing = CompileError::NoFunction { func: index };
+    let func = container.func(index.into()).ok_or(missing)?;
+    let code = container.code(&func).ok_or(missing)?;
+    let needed = super::function_scratch(&func);
+    let given = scratch.len();
+    let pools = (M::INT_POOL, M::FLOAT_POOL);
+    let plan =
+        Plan::new(container, &func, code, scratch, pools, max_pinned).ok_or(CompileError::Scratch { needed, given })?;
+    Ok((func, plan))
+}
+
 /// Compiles one function through a backend.
 pub(super) fn function<'m, M: Masm<'m>>(
     module: &Module<'_>,
@@ -79,16 +98,11 @@ pub(super) fn function<'m, M: Masm<'m>>(
     scratch: &mut [u64],
     max_pinned: usize,
 ) -> Result<Extent, CompileError> {
+    let (func, plan) = plan::<M>(module, index, scratch, max_pinned)?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
-    let func = container.func(index.into()).ok_or(missing)?;
     let sig = container.sig(func.sig).ok_or(missing)?;
     let code = container.code(&func).ok_or(missing)?;
-    let needed = super::function_scratch(&func);
-    let given = scratch.len();
-    let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let plan =
-        Plan::new(container, &func, code, scratch, pools, max_pinned).ok_or(CompileError::Scratch { needed, given })?;
     let failed = |error| CompileError::Emit { func: Some(index), error };
     let capacity = memory.len();
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;

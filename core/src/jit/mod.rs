@@ -154,9 +154,24 @@ fn function_once(
     }
 }
 
+/// Does only the first part of [`function`]: the scan that decides which registers are pinned. For tools that measure
+/// how the time of compiling divides; the plan is left in `scratch` and cannot be used.
+pub fn plan(
+    isa: Isa,
+    module: &Module<'_>,
+    func: u16,
+    scratch: &mut [u64],
+    max_pinned: usize,
+) -> Result<(), CompileError> {
+    match isa {
+        Isa::X86_64 => emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop),
+        Isa::Arm64 => emit::plan::<A64<'_>>(module, func, scratch, max_pinned).map(drop),
+    }
+}
+
 fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Result<Stubs, CompileError> {
     let capacity = memory.len();
-    let place = Place { offset: 0, features, stubs: Stubs::default(), func: 0, far_branches: false };
+    let place = Place::new(0, features, Stubs::default(), 0);
     let full = EmitError::Full { needed: 8, capacity };
     let buf = Buf::new(memory).ok_or(CompileError::Emit { func: None, error: full })?;
     let mut masm = M::new(buf, place);
@@ -191,7 +206,7 @@ pub(crate) fn compile_module(
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let place = Place { offset, features: options.features, stubs, func: index, far_branches: false };
+        let place = Place::new(offset, options.features, stubs, index);
         let (len, end) = with_room(code, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))

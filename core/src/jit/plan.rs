@@ -25,16 +25,21 @@ pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`].
 pub const WORDS_PER_SLOT: usize = 2;
 
-/// Greatest loop depth that counts.
-const MAX_DEPTH: u32 = 7;
+/// Greatest loop depth that counts. With at most three registers in each 16 bits of operands, a function has fewer than
+/// 2^18 uses, so no sum of weights reaches 2^32.
+const MAX_DEPTH: u32 = 4;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
 /// The plan of one slot, packed in two words so that it costs 16 bytes.
 ///
 /// Word 0: the weight in the low half, the number of calls before the first use in the high half. Word 1: flags in the
-/// low half, in the high half the word before which all uses must lie if the initial zero is to be left out.
+/// low half; in the high half the limit: a use at or behind that word needs the slot's initial zero. 0 before the first
+/// use, [`NO_LIMIT`] for parameters and once that is settled.
 struct SlotPlan;
+
+/// No word lies behind this limit.
+const NO_LIMIT: u64 = u32::MAX as u64;
 
 impl SlotPlan {
     const SEEN: u64 = 1;
@@ -43,14 +48,15 @@ impl SlotPlan {
     const PINNED: u64 = 1 << 3;
     /// The machine register's number starts at this bit.
     const REG: u32 = 8;
+    const FLAGS: u64 = u32::MAX as u64;
 }
 
 /// What was found out about a function, over scratch memory that outlives it.
 pub struct Plan<'s> {
     /// One word an op word.
     pub ops: &'s mut [u64],
-    /// Two words a slot.
-    slots: &'s mut [u64],
+    /// [`SlotPlan`]
+    slots: &'s mut [[u64; WORDS_PER_SLOT]],
     /// Whether the function calls nothing.
     pub leaf: bool,
     /// Machine registers to save for the caller.
@@ -59,45 +65,55 @@ pub struct Plan<'s> {
 
 /// The smallest targets of forward branches that the scan has not reached yet.
 struct Pending {
-    nearest: heapless::Vec<usize, 8>,
+    nearest: heapless::Vec<u32, 8>,
+    /// The least of `nearest`, or [`NO_LIMIT`].
+    least: u32,
     /// The greatest target that found no room; below it nothing is known.
-    unknown_until: usize,
+    unknown_until: u32,
 }
 
 impl Pending {
-    fn add(&mut self, target: usize) {
+    const fn new() -> Self {
+        Self { nearest: heapless::Vec::new(), least: NO_LIMIT as u32, unknown_until: 0 }
+    }
+
+    fn add(&mut self, target: u32) {
         if self.nearest.contains(&target) {
             return;
         }
         if self.nearest.push(target).is_err() {
             self.unknown_until = self.unknown_until.max(target);
+        } else {
+            self.least = self.least.min(target);
         }
     }
 
-    fn reach(&mut self, word: usize) {
-        if self.nearest.contains(&word) {
+    /// The scan is at `word`.
+    #[inline(always)]
+    fn reach(&mut self, word: u32) {
+        if word >= self.least {
             self.nearest.retain(|&target| target > word);
+            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT as u32);
         }
     }
 
-    /// The first target behind `word`, or a word that is not behind it.
-    fn next(&self, word: usize) -> usize {
-        if self.unknown_until > word {
-            return word.saturating_add(1);
-        }
-        self.nearest.iter().copied().min().unwrap_or(usize::MAX)
+    /// The first target behind `word`, or the next word if that is not known.
+    #[inline(always)]
+    fn next(&self, word: u32) -> u32 {
+        if self.unknown_until > word { word + 1 } else { self.least }
     }
 }
 
 /// Everything the third pass carries along.
 struct Uses {
-    word: usize,
     weight: u32,
+    /// Calls so far.
     calls: u32,
-    hull_calls: bool,
-    /// Whether a loop that started before here may come back from at or behind a word: the last op of any loop so far.
-    reach: usize,
-    next_target: usize,
+    /// The same, or in a hull that holds a call a number that no count of calls reaches.
+    calls_key: u32,
+    /// The furthest word that control may have come from: this one, or the last op of any loop so far.
+    frontier: u32,
+    next_target: u32,
 }
 
 impl<'s> Plan<'s> {
@@ -113,9 +129,9 @@ impl<'s> Plan<'s> {
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_words = usize::try_from(func.slot_count).ok()?.checked_mul(WORDS_PER_SLOT)?;
-        let slots = rest.get_mut(..slot_words)?;
+        let (slots, _) = rest.get_mut(..slot_words)?.as_chunks_mut::<WORDS_PER_SLOT>();
         ops.fill(0);
-        slots.fill(0);
+        slots.fill([0; WORDS_PER_SLOT]);
         let sig = container.sig(func.sig)?;
         let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
         let has_loops = plan.find_loops(code);
@@ -174,29 +190,34 @@ impl<'s> Plan<'s> {
 
     /// Pass 3.
     fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
-        for param in 0..usize::from(sig.count) {
-            if let Some(flags) = self.slots.get_mut(param * WORDS_PER_SLOT + 1) {
-                *flags = SlotPlan::SEEN;
-            }
+        for [_, state] in self.slots.iter_mut().take(sig.count.into()) {
+            *state = SlotPlan::SEEN | NO_LIMIT << 32;
         }
-        let mut pending = Pending { nearest: heapless::Vec::new(), unknown_until: 0 };
-        let mut uses = Uses { word: 0, weight: 1, calls: 0, hull_calls: false, reach: 0, next_target: usize::MAX };
-        let (mut depth, mut hull_end) = (0_u32, 0);
+        let mut pending = Pending::new();
+        let mut uses = Uses { weight: 1, calls: 0, calls_key: 0, frontier: 0, next_target: 0 };
+        let (mut depth, mut hull_end, mut reach) = (0_u32, usize::MAX, 0);
         for (at, &word) in code.iter().enumerate() {
             if word as u8 == Op::Args as u8 {
                 continue;
             }
-            pending.reach(at);
-            let last = self.loop_end(at);
+            // Functions have at most 65,536 words.
+            let here = at as u32;
+            pending.reach(here);
             if at >= hull_end {
-                uses.hull_calls = false;
+                hull_end = usize::MAX;
+                uses.calls_key = uses.calls;
             }
-            if last != 0 {
-                if at >= hull_end {
-                    uses.hull_calls = self.ops.get(at).is_some_and(|op| op & 1 != 0);
+            let marks = self.ops.get(at).copied().unwrap_or(0);
+            if marks >> 32 != 0 {
+                let last = (marks >> 32) as usize;
+                if hull_end == usize::MAX {
+                    hull_end = last;
+                    if marks & 1 != 0 {
+                        uses.calls_key = u32::MAX;
+                    }
                 }
                 hull_end = hull_end.max(last);
-                uses.reach = uses.reach.max(last);
+                reach = reach.max(last as u32);
                 depth += 1;
                 uses.weight = weight(depth);
                 // The loops that end at an op are counted in its low half, above the mark of the hull.
@@ -204,76 +225,80 @@ impl<'s> Plan<'s> {
                     *op += 2;
                 }
             }
-            uses.word = at;
-            uses.next_target = pending.next(at);
+            uses.frontier = here.max(reach);
+            uses.next_target = pending.next(here);
             let shape = shape(word);
             let words = code.get(at..).unwrap_or(&[]);
-            let mut fields = shape.reads;
-            while fields != 0 {
-                let index = fields.trailing_zeros() as usize;
-                fields &= fields - 1;
-                self.touch(field_of(words, index), &uses, false);
-            }
+            self.touch_fields::<false>(shape.reads, word, words, &uses);
             if shape.args != NO_FIELD {
                 for index in 0..argument_count(container, words, shape) {
                     let slot = field_of(words, usize::from(shape.args) + usize::from(index));
-                    self.touch(slot, &uses, false);
+                    self.touch::<false>(slot, &uses);
                 }
             }
             if shape.flags.has(Flags::CALLS) {
                 uses.calls += 1;
+                if uses.calls_key != u32::MAX {
+                    uses.calls_key = uses.calls;
+                }
             }
-            let mut fields = shape.writes;
-            while fields != 0 {
-                let index = fields.trailing_zeros() as usize;
-                fields &= fields - 1;
-                self.touch(field_of(words, index), &uses, true);
-            }
+            self.touch_fields::<true>(shape.writes, word, words, &uses);
             if shape.flags.has(Flags::BRANCHES) {
                 for_targets(shape, words, |target| {
                     if target > at {
-                        pending.add(target);
+                        pending.add(target as u32);
                     }
                 });
             }
-            if let Some(op) = self.ops.get_mut(at) {
+            if let Some(op) = self.ops.get_mut(at)
+                && *op as u32 != 0
+            {
                 let ended = (*op as u32) >> 1;
-                *op &= 0xFFFF_FFFF_0000_0000;
-                if ended != 0 {
-                    depth = depth.saturating_sub(ended);
-                    uses.weight = weight(depth);
-                }
+                *op &= !u64::from(u32::MAX);
+                depth = depth.saturating_sub(ended);
+                uses.weight = weight(depth);
             }
+        }
+    }
+
+    /// The uses of the registers in the fields that `mask` names.
+    #[inline(always)]
+    fn touch_fields<const WRITE: bool>(&mut self, mask: u8, word: u64, words: &[u64], uses: &Uses) {
+        if mask & 1 != 0 {
+            self.touch::<WRITE>((word >> 16) as u16, uses);
+        }
+        if mask & 2 != 0 {
+            self.touch::<WRITE>((word >> 32) as u16, uses);
+        }
+        if mask & 4 != 0 {
+            self.touch::<WRITE>((word >> 48) as u16, uses);
+        }
+        let mut rest = mask & !7;
+        while rest != 0 {
+            self.touch::<WRITE>(field_of(words, rest.trailing_zeros() as usize), uses);
+            rest &= rest - 1;
         }
     }
 
     /// One use of a slot.
     #[inline(always)]
-    fn touch(&mut self, slot: u16, uses: &Uses, write: bool) {
-        let start = usize::from(slot) * WORDS_PER_SLOT;
-        let Some([count, state]) = self.slots.get_mut(start..).and_then(|words| words.first_chunk_mut::<2>()) else {
-            return;
-        };
-        if *state & SlotPlan::SEEN == 0 {
-            *state |= SlotPlan::SEEN;
-            *count = u64::from(uses.calls) << 32;
-            if write {
-                *state |= (uses.next_target.min(u32::MAX as usize) as u64) << 32;
+    fn touch<const WRITE: bool>(&mut self, slot: u16, uses: &Uses) {
+        let Some([count, state]) = self.slots.get_mut(usize::from(slot)) else { return };
+        if u64::from(uses.frontier) >= *state >> 32 {
+            if *state & SlotPlan::SEEN == 0 {
+                *count = u64::from(uses.calls) << 32;
+                *state = SlotPlan::SEEN | u64::from(uses.next_target) << 32;
+                if !WRITE {
+                    *state = SlotPlan::SEEN | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
+                }
             } else {
-                *state |= SlotPlan::NEEDS_ZERO;
-            }
-        } else {
-            // Behind a target of a branch from before the first write, or where a loop may come back from there.
-            let limit = (*state >> 32) as usize;
-            if limit != 0 && (uses.word >= limit || uses.reach >= limit) {
-                *state |= SlotPlan::NEEDS_ZERO;
+                // Behind a target of a branch from before the first write, or where a loop may come back from there.
+                *state = *state & SlotPlan::FLAGS | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
             }
         }
-        if uses.hull_calls || (*count >> 32) as u32 != uses.calls {
-            *state |= SlotPlan::CROSSES;
-        }
-        let total = (*count as u32).saturating_add(uses.weight);
-        *count = *count & 0xFFFF_FFFF_0000_0000 | u64::from(total);
+        let crosses = (*count >> 32) as u32 != uses.calls_key;
+        *state |= u64::from(crosses) * SlotPlan::CROSSES;
+        *count += u64::from(uses.weight);
     }
 
     fn pin(
@@ -284,10 +309,10 @@ impl<'s> Plan<'s> {
         pools: (&[PoolReg], &[PoolReg]),
         max_pinned: usize,
     ) {
-        let mut ints = Candidates::default();
-        let mut floats = Candidates::default();
-        for (slot, words) in (0_u16..=u16::MAX).zip(self.slots.chunks_exact_mut(WORDS_PER_SLOT)) {
-            let Some([count, state]) = words.first_chunk_mut::<2>() else { continue };
+        let mut ints = Candidates::new(pools.0);
+        let mut floats = Candidates::new(pools.1);
+        let types = container.slots(func).unwrap_or(&[]);
+        for (slot, ([count, state], ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
             let weight = *count as u32;
             if weight == 0 {
                 continue;
@@ -297,9 +322,9 @@ impl<'s> Plan<'s> {
                 *state |= SlotPlan::CROSSES;
             }
             let crosses = *state & SlotPlan::CROSSES != 0;
-            match container.slot(func, slot) {
-                Some(TypeId::I64) => ints.offer(crosses, Candidate { slot, weight }),
-                Some(TypeId::F64) => floats.offer(crosses, Candidate { slot, weight }),
+            match *ty {
+                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight }),
+                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight }),
                 _ => {}
             }
         }
@@ -311,7 +336,8 @@ impl<'s> Plan<'s> {
     fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], sig: &Sig, max_pinned: usize) -> u32 {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;
-        let (mut crossing, mut others) = (candidates.crossing.iter().peekable(), candidates.others.iter().peekable());
+        let (mut crossing, mut others) =
+            (candidates.crossing.list.iter().peekable(), candidates.others.list.iter().peekable());
         for _ in 0..max_pinned {
             let from_crossing = match (crossing.peek(), others.peek()) {
                 (Some(a), Some(b)) => a.weight >= b.weight,
@@ -332,7 +358,7 @@ impl<'s> Plan<'s> {
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
-            if let Some(state) = self.slots.get_mut(usize::from(candidate.slot) * WORDS_PER_SLOT + 1) {
+            if let Some([_, state]) = self.slots.get_mut(usize::from(candidate.slot)) {
                 *state |= SlotPlan::PINNED | u64::from(reg.number) << SlotPlan::REG;
             }
         }
@@ -347,7 +373,7 @@ impl<'s> Plan<'s> {
 
     #[inline(always)]
     fn state(&self, slot: u16) -> u64 {
-        self.slots.get(usize::from(slot) * WORDS_PER_SLOT + 1).copied().unwrap_or(0)
+        self.slots.get(usize::from(slot)).map_or(0, |[_, state]| *state)
     }
 
     /// Where an i64 or cell register is.
@@ -379,7 +405,7 @@ impl<'s> Plan<'s> {
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
     pub fn scratch(&mut self, slot: u16) -> Option<&mut u64> {
-        self.slots.get_mut(usize::from(slot) * WORDS_PER_SLOT)
+        self.slots.get_mut(usize::from(slot)).map(|[count, _]| count)
     }
 
     /// Whether an i64 or f64 local must be set to zero at entry.
@@ -398,22 +424,32 @@ struct Candidate {
 }
 
 /// The heaviest registers of a bank, heaviest first, no more than a pool could take.
-#[derive(Default)]
 struct Candidates {
-    crossing: heapless::Vec<Candidate, POOL>,
-    others: heapless::Vec<Candidate, POOL>,
+    crossing: Heaviest,
+    others: Heaviest,
+}
+
+struct Heaviest {
+    list: heapless::Vec<Candidate, POOL>,
+    limit: usize,
 }
 
 impl Candidates {
+    fn new(pool: &[PoolReg]) -> Self {
+        let callee_saved = pool.iter().filter(|reg| reg.callee_saved).count();
+        let heaviest = |limit: usize| Heaviest { list: heapless::Vec::new(), limit: limit.min(POOL) };
+        Self { crossing: heaviest(callee_saved), others: heaviest(pool.len()) }
+    }
+
     fn offer(&mut self, crosses: bool, candidate: Candidate) {
-        let list = if crosses { &mut self.crossing } else { &mut self.others };
-        let place = list.iter().position(|other| other.weight < candidate.weight).unwrap_or(list.len());
-        if list.is_full() {
-            if place >= list.len() {
+        let Heaviest { list, limit } = if crosses { &mut self.crossing } else { &mut self.others };
+        if list.len() >= *limit {
+            if list.last().is_none_or(|last| last.weight >= candidate.weight) {
                 return;
             }
             list.pop();
         }
+        let place = list.iter().position(|other| other.weight < candidate.weight).unwrap_or(list.len());
         // There is room, and the place is at most the length.
         let _ = list.insert(place, candidate);
     }

@@ -275,6 +275,13 @@ pub struct Place {
     pub far_branches: bool,
 }
 
+impl Place {
+    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in.
+    pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
+        Self { offset, features, stubs, func, far_branches: false }
+    }
+}
+
 /// The rare half of a verb.
 #[derive(Clone, Copy, Debug)]
 pub struct Cold {

@@ -81,6 +81,24 @@ pub struct Entry {
     pub result: u32,
 }
 
+impl Entry {
+    /// The entry of no function.
+    pub const fn new() -> Self {
+        Self {
+            code: AtomicU64::new(0),
+            start: 0,
+            len: 0,
+            words: 0,
+            word_count: 0,
+            frame_bytes: 0,
+            params: 0,
+            zeros: 0,
+            nulls: 0,
+            result: 0,
+        }
+    }
+}
+
 /// The functions of the host side that stubs call, by the platform's C convention (System V on x86-64, AAPCS64 on arm64).
 /// Each returns 0 to go on; any other value unwinds to the entry from the host with the trap in the context.
 #[repr(C)]

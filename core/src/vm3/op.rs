@@ -459,14 +459,23 @@ ops! {
 /// The code of the first row: the rows' codes follow it without a gap.
 const FIRST: u8 = Op::Nop as u8;
 
+/// The ops by code.
+static BY_CODE: [Option<Op>; 256] = {
+    let mut ops = [None; 256];
+    ops[Op::Args as usize] = Some(Op::Args);
+    let mut row = 0;
+    while row < OPS.len() {
+        ops[OPS[row].op as usize] = Some(OPS[row].op);
+        row += 1;
+    }
+    ops
+};
+
 impl Op {
     /// The op of a `code` byte. `None` for 0 and for codes beyond the table.
-    #[inline]
+    #[inline(always)]
     pub fn from_code(code: u8) -> Option<Op> {
-        if code == Op::Args as u8 {
-            return Some(Op::Args);
-        }
-        OPS.get(usize::from(code.checked_sub(FIRST)?)).map(|row| row.op)
+        BY_CODE[usize::from(code)]
     }
 
     /// Its row; `None` for [`Op::Args`], which is no op.

@@ -19,9 +19,11 @@ pub fn engines() -> Vec<EngineUnderTest> {
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
         let in_frame = Options { max_pinned: 0, ..all };
+        let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
         engines.push(EngineUnderTest { name: "machine code", options: Some(all) });
         engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame) });
+        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few) });
         engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain) });
     }
     engines
@@ -29,6 +31,11 @@ pub fn engines() -> Vec<EngineUnderTest> {
 
 /// Whether the compiler knows this host's machine.
 fn machine_code_available() -> bool {
+    static AVAILABLE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *AVAILABLE.get_or_init(compiles)
+}
+
+fn compiles() -> bool {
     let mut room = Room::new();
     let memory = room.memory();
     let words = opstamp::vm3::text::assemble("func f()\n  ret\nend\n", memory.words, memory.scratch, &mut |_| {});
@@ -59,6 +66,15 @@ impl Room {
             functions: (0..need::FUNCTIONS).map(|_| Entry::default()).collect(),
             code: HostCode::new(need::CODE).expect("code memory"),
         }
+    }
+
+    /// Memory that also suffices for this source.
+    pub fn for_source(source: &str) -> Self {
+        let mut room = Self::new();
+        let sizes = opstamp::vm3::text::sizes(source);
+        room.words.resize(sizes.out_words.max(need::WORDS), 0);
+        room.scratch.resize(sizes.scratch_words.max(need::SCRATCH), 0);
+        room
     }
 
     pub fn memory(&mut self) -> Memory<'_> {

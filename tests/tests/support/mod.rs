@@ -6,6 +6,7 @@ use opstamp::vm3::container::{
     CellConst, Func, Global, HEADER_WORDS, Import, SECTIONS, Section, Sig, Str, Table, encode_header,
 };
 use opstamp::vm3::op::{Op, word};
+use opstamp::vm3::text;
 use opstamp::{CallError, Engine, HostFn, Instance, InstanceMemory, Module, Trap, TrapKind, TrapReport, TypeId, Value};
 use std::collections::HashMap;
 
@@ -216,4 +217,13 @@ pub fn trap(kind: TrapKind, func: u16, op: u32) -> Result<Option<Value>, CallErr
 /// What a call gives that returns an integer.
 pub fn int(value: i64) -> Result<Option<Value>, CallError> {
     Ok(Some(Value::I64(value)))
+}
+
+/// The container of a source.
+pub fn assemble(source: &str) -> Vec<u64> {
+    let sizes = text::sizes(source);
+    let (mut out, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(source, &mut out, &mut scratch, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    out.truncate(used);
+    out
 }

@@ -1,7 +1,7 @@
 //! The `;!` lines.
 
-use opstamp::vm3::op::TrapKind;
-use opstamp::vm3::text::{Expectation, Literal, Outcome, Trap, With, expectations};
+use opstamp::runtime::trap::TrapKind;
+use opstamp::vm3::text::{Expectation, Literal, Outcome, Trapped, With, expectations};
 
 fn read(source: &str) -> Vec<Result<Expectation<'_>, String>> {
     expectations(source).map(|item| item.map_err(|error| error.to_string())).collect()
@@ -45,7 +45,7 @@ ret ;! nor(this)
             (16, "with", 1, With { fuel: Some(0), ..usual }),
         ]
     );
-    let trap = |kind, payload, func, op| Outcome::Trap(Trap { kind, payload, func, op });
+    let trap = |kind, payload, func, op| Outcome::Trap(Trapped { kind, payload, func, op });
     let outcomes: Vec<_> = all.iter().map(|e| e.outcome).collect();
     assert_eq!(
         outcomes[..5],

@@ -1,6 +1,6 @@
 //! Literals against Rust's own parsing, and the text of floats and strings.
 
-use super::Random;
+use fastrand::Rng;
 use opstamp::vm3::text::{FloatText, Literal, LiteralErrorKind, StrText, parse_literal};
 
 fn bytes(literal: &str) -> Vec<u8> {
@@ -58,9 +58,9 @@ fn ints() {
     {
         assert_eq!(parse_literal(text).unwrap_err().kind, LiteralErrorKind::IntRange, "{text}");
     }
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     for _ in 0..10_000 {
-        let value = random.next() as i64 >> random.below(64);
+        let value = random.u64(..) as i64 >> random.usize(..64);
         assert_eq!(parse_literal(&value.to_string()), Ok(Literal::Int(value)));
         assert_eq!(parse_literal(&format!("{value:#x}")), Ok(Literal::Int(value)));
     }
@@ -88,16 +88,16 @@ fn floats() {
     for (text, bits) in cases {
         assert_eq!(float(text), bits, "{text}");
     }
-    let mut random = Random(2);
+    let mut random = Rng::with_seed(2);
     for _ in 0..20_000 {
-        let value = f64::from_bits(random.next());
+        let value = f64::from_bits(random.u64(..));
         if value.is_nan() {
             continue;
         }
         assert_eq!(float(&FloatText(value).to_string()), value.to_bits());
-        let digits = format!("{}.{}e{}", random.next() >> random.below(60), random.next(), random.below(280));
+        let digits = format!("{}.{}e{}", random.u64(..) >> random.usize(..60), random.u64(..), random.usize(..280));
         assert_eq!(float(&digits), digits.parse::<f64>().unwrap().to_bits(), "{digits}");
-        let digits = format!("-{}e-{}", random.next(), random.below(340));
+        let digits = format!("-{}e-{}", random.u64(..), random.usize(..340));
         assert_eq!(float(&digits), digits.parse::<f64>().unwrap().to_bits(), "{digits}");
     }
     for text in ["1e309", "-1e309", "1.7976931348623159e308", "1e99999999999999999999"] {
@@ -169,13 +169,13 @@ fn strings() {
     assert_eq!(bytes(r#""\n\r\t\0\\\"""#), [10, 13, 9, 0, 92, 34]);
     assert_eq!(bytes(r#""\x00\x7f\xff\xC3\xa9""#), [0, 0x7f, 0xff, 0xc3, 0xa9]);
     assert_eq!(bytes(r#""\u{0}\u{e9}\u{20AC}\u{01F600}é€""#), "\0é€😀é€".as_bytes());
-    let mut random = Random(3);
+    let mut random = Rng::with_seed(3);
     for _ in 0..5_000 {
-        let content: Vec<u8> = (0..random.below(40))
-            .flat_map(|_| match random.below(3) {
-                0 => vec![random.next() as u8],
-                1 => vec![random.next() as u8 & 0x7f],
-                _ => char::from_u32(random.below(0x11_0000) as u32).unwrap_or('"').to_string().into_bytes(),
+        let content: Vec<u8> = (0..random.usize(..40))
+            .flat_map(|_| match random.usize(..3) {
+                0 => vec![random.u64(..) as u8],
+                1 => vec![random.u64(..) as u8 & 0x7f],
+                _ => char::from_u32(random.usize(..0x11_0000) as u32).unwrap_or('"').to_string().into_bytes(),
             })
             .collect();
         let text = StrText(&content).to_string();

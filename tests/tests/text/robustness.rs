@@ -1,7 +1,8 @@
 //! Broken sources and containers: nothing panics, and errors point into the source.
 
 use super::modules::{EXAMPLE, ODD};
-use super::{Random, asm, text, words};
+use super::{asm, text, words};
+use fastrand::Rng;
 use opstamp::vm3::container::{Container, HEADER_WORDS};
 use opstamp::vm3::text::{DISASSEMBLE_SCRATCH, disassemble, expectations, parse_literal, write_op};
 
@@ -90,19 +91,19 @@ fn mutated_sources() {
         "\r",
         "\u{feff}",
     ];
-    let mut random = Random(4);
+    let mut random = Rng::with_seed(4);
     let mut accepted = 0;
     for round in 0..6_000 {
         let mut source = [EXAMPLE, ODD][round % 2].to_string() + EXPECT;
-        for _ in 0..=random.below(3) {
-            let at = random.below(source.len());
+        for _ in 0..=random.usize(..3) {
+            let at = random.usize(..=source.len());
             let Some(at) = (at..=source.len()).find(|&at| source.is_char_boundary(at)) else { continue };
             let end =
-                (at..=source.len()).filter(|&end| source.is_char_boundary(end)).nth(random.below(6)).unwrap_or(at);
-            match random.below(3) {
+                (at..=source.len()).filter(|&end| source.is_char_boundary(end)).nth(random.usize(..6)).unwrap_or(at);
+            match random.usize(..3) {
                 0 => source.replace_range(at..end, ""),
-                1 => source.insert_str(at, PIECES[random.below(PIECES.len())]),
-                _ => source.replace_range(at..end, PIECES[random.below(PIECES.len())]),
+                1 => source.insert_str(at, PIECES[random.usize(..PIECES.len())]),
+                _ => source.replace_range(at..end, PIECES[random.usize(..PIECES.len())]),
             }
         }
         accepted += usize::from(check(&source));
@@ -113,10 +114,10 @@ fn mutated_sources() {
 
 #[test]
 fn mutated_literals() {
-    let mut random = Random(5);
+    let mut random = Rng::with_seed(5);
     for _ in 0..50_000 {
-        let text: String = (0..random.below(10))
-            .map(|_| ['"', '\\', 'x', 'u', '{', '}', '0', '1', 'e', '.', '-', 'é'][random.below(12)])
+        let text: String = (0..random.usize(..10))
+            .map(|_| ['"', '\\', 'x', 'u', '{', '}', '0', '1', 'e', '.', '-', 'é'][random.usize(..12)])
             .collect();
         if let Err(error) = parse_literal(&text) {
             assert!(error.offset <= text.len() && text.is_char_boundary(error.offset), "{text}: {error}");
@@ -126,17 +127,17 @@ fn mutated_literals() {
 
 #[test]
 fn mutated_containers() {
-    let mut random = Random(6);
+    let mut random = Rng::with_seed(6);
     let mut scratch = vec![0; DISASSEMBLE_SCRATCH];
     for round in 0..4_000 {
         let mut words = words([EXAMPLE, ODD][round % 2]);
-        for _ in 0..=random.below(4) {
-            let at = HEADER_WORDS + random.below(words.len() - HEADER_WORDS);
-            let shift = 8 * random.below(8);
-            words[at] = match random.below(3) {
-                0 => words[at] ^ 1 << random.below(64),
-                1 => words[at] & !(0xFF << shift) | (random.next() & 0xFF) << shift,
-                _ => random.next(),
+        for _ in 0..=random.usize(..4) {
+            let at = HEADER_WORDS + random.usize(..(words.len() - HEADER_WORDS));
+            let shift = 8 * random.usize(..8);
+            words[at] = match random.usize(..3) {
+                0 => words[at] ^ 1 << random.usize(..64),
+                1 => words[at] & !(0xFF << shift) | (random.u64(..) & 0xFF) << shift,
+                _ => random.u64(..),
             };
         }
         let container = Container::read(&words).unwrap();

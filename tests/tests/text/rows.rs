@@ -10,8 +10,8 @@ const I64: [(&str, u16); 4] = [("p", 0), ("i1", 3), ("i2", 4), ("i3", 5)];
 const F64: [(&str, u16); 3] = [("q", 1), ("f1", 6), ("f2", 7)];
 const ANY: [(&str, u16); 2] = [("r", 2), ("any1", 20)];
 
-/// Indices that follow from the order of declaration: field `x` is field 0, and so on; strings are numbered by first use,
-/// so `S` is string 0, `x` 1, `y` 2.
+/// Indices that follow from the order of declaration: field `x` is field 0, and so on; strings are numbered by first
+/// use, so `S` is string 0, `x` 1, `y` 2.
 const HEAD: &str = "
 shape S { x: i64, y: f64, z: any, next: obj S }
 table t0 = [1]
@@ -111,7 +111,7 @@ fn case(row: &OpInfo, variant: usize) -> (String, String, Vec<u64>) {
                 0 => sample("(0)", [0]),
                 _ => sample("(65535)", [0xFFFF]),
             },
-            Operand::Label if variant % 2 == 0 => sample("top", [0]),
+            Operand::Label if variant.is_multiple_of(2) => sample("top", [0]),
             // Behind the op, which takes one word if it has a label.
             Operand::Label => sample("behind", [2]),
             Operand::Func if row.op == Op::FnNew => call("ci", 1, "i2", &[4]),
@@ -176,7 +176,8 @@ fn case(row: &OpInfo, variant: usize) -> (String, String, Vec<u64>) {
         _ => "",
     };
     let source = format!(
-        "{HEAD}\nfunc t(p: i64, q: f64, r: any){returns}\n{LOCALS}\ntop:\n  nop\n  {line}\nbehind:\n  trap unreachable\nend\n"
+        "{HEAD}\nfunc t(p: i64, q: f64, r: any){returns}\n{LOCALS}\ntop:\n  nop\n  {line}\nbehind:\n  trap \
+         unreachable\nend\n"
     );
     (source, line, expected)
 }
@@ -200,7 +201,8 @@ fn every_row_gives_its_words() {
     }
 }
 
-/// A few words written out in full, so that the packing above is checked too. Codes are the rows' positions: `nop` is 2.
+/// A few words written out in full, so that the packing above is checked too. Codes are the rows' positions: `nop` is
+/// 2.
 #[test]
 fn some_words_in_full() {
     let source = "
@@ -279,7 +281,7 @@ fn one_op_as_text() {
         text
     };
     assert_eq!(line(FUNC, 0), "nop");
-    assert_eq!(line(FUNC, 1), "br.i64.lt i3, 32767, L2");
+    assert_eq!(line(FUNC, 1), "br.i64.lt i1, 32767, L2");
     assert_eq!(line(FUNC, 2), "trap unreachable");
     assert_eq!(line(1, 0), "ret i0");
     assert_eq!(line(FUNC, 3), "?");
@@ -315,19 +317,19 @@ global s: str = "a\tb\x01\xffé;"
 global n: i64 = -3
 import print(i64)
 
-func late(i0: i64, c1: str) -> i64
-  local i2: i64
-  local f3: f64
-  local c4: obj P
+func late(i0: i64, c0: str) -> i64
+  local i1: i64
+  local f0: f64
+  local c1: obj P
 L0:
   switch i0, [L0, L3], L0
-  obj.new c4
-  prop.set c1, "x", c1
+  obj.new c1
+  prop.set c0, "x", c0
 L3:
-  i64.const i2, 4294967296
-  f64.const f3, 1.0
-  call late(i2, c1)
-  tail late(i0, c1)
+  i64.const i1, 4294967296
+  f64.const f0, 1.0
+  call late(i1, c0)
+  tail late(i0, c0)
 end
 "#;
     assert_eq!(text(&words(&source)), expected);

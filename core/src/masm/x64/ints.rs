@@ -223,7 +223,7 @@ impl X64<'_> {
             1 if op.remainder() => self.mov(d, Src::Imm(0)),
             1 => self.mov(d, Src::At(x)),
             -1 if op.signed() => self.divide_by_minus_one(d, x, op.remainder()),
-            _ if by < 2 || by > 1 << 30 || by & (by - 1) != 0 => return false,
+            _ if !(2..=1 << 30).contains(&by) || by & (by - 1) != 0 => return false,
             _ => {
                 let bits = by.trailing_zeros() as u8;
                 let mask = (by - 1) as i32;

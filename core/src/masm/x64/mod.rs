@@ -233,8 +233,8 @@ impl<'m> Masm<'m> for X64<'m> {
 
     #[inline]
     fn relieve_cold(&mut self) {
-        // No template has more than two rare halves.
-        if self.cold.len() + 2 > COLD_CAPACITY {
+        // No template has more than two rare halves; the head of a loop has one before that of its op.
+        if self.cold.len() + 3 > COLD_CAPACITY {
             let mut over = Label::new();
             self.asm.jmp(&mut over);
             self.emit_cold();
@@ -244,7 +244,7 @@ impl<'m> Masm<'m> for X64<'m> {
 
     fn finish(mut self) -> Result<usize, EmitError> {
         let end = self.asm.buf.pos();
-        while self.asm.buf.pos() % FUNCTION_ALIGN != 0 {
+        while !self.asm.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             self.asm.int3();
         }
         // Every put stores 8 bytes; this one leaves int3 behind the padding where zeros would be left.

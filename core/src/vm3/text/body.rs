@@ -1,13 +1,15 @@
 //! The bodies of functions: locals, labels and ops.
 
 use super::OpSite;
-use super::assemble::{Assembler, Kind, Result, Symbol, bank_bit, float_bits};
+use super::assemble::{Assembler, Result, float_bits};
+use super::check::type_text;
 use super::error::{ErrorKind, Found, Wants, error_at};
 use super::lexer::{Cursor, RESERVED, Tok, Token};
 use super::literal::Literal;
 use super::rows::{Form, Part, closest, closest_second, has_second, parts};
-use crate::vm3::container::{Func, Sig};
-use crate::vm3::op::{Access, Bank, CellClass, Op, OpInfo, Operand};
+use super::symbols::{Kind, Symbol};
+use crate::vm3::container::Func;
+use crate::vm3::op::{Bank, Op, OpInfo, Operand};
 use crate::vm3::types::{Composite, TypeId};
 
 /// What an index of a slot or of a word can name.
@@ -20,10 +22,10 @@ const MAX_OPERANDS: usize = 6;
 #[derive(Clone, Copy, Default)]
 pub(super) struct Frame<'a> {
     index: u16,
-    name: &'a str,
-    sig: u32,
+    pub name: &'a str,
+    pub sig: u32,
     /// Where the source of its parameter list starts.
-    sig_at: u32,
+    pub sig_at: u32,
     params: usize,
     /// The number of locals in each bank.
     locals: [u32; 3],
@@ -33,18 +35,18 @@ pub(super) struct Frame<'a> {
 
 /// An operand as it stands in the source.
 #[derive(Clone, Copy)]
-struct Given<'a> {
-    form: Form,
-    token: Token<'a>,
+pub(super) struct Given<'a> {
+    pub form: Form,
+    pub token: Token<'a>,
     /// The token's text, if it is a name.
-    name: &'a str,
+    pub name: &'a str,
     /// The names of its list: first place in `args`, and number.
-    list: (usize, usize),
+    pub list: (usize, usize),
 }
 
 /// What an operand names.
 #[derive(Clone, Copy)]
-enum Meaning<'a> {
+pub(super) enum Meaning<'a> {
     /// Nothing that matters before it is encoded.
     Plain,
     Literal(Literal<'a>),
@@ -53,11 +55,11 @@ enum Meaning<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Reg {
-    slot: u16,
-    ty: TypeId,
+pub(super) struct Reg {
+    pub slot: u16,
+    pub ty: TypeId,
     /// Where its type stands.
-    type_at: u32,
+    pub type_at: u32,
 }
 
 const NO_OPERAND: Given<'static> =
@@ -90,7 +92,7 @@ impl<'a> Assembler<'a, '_> {
         let rank = count.map_or(0, |count| core::mem::replace(count, count.wrapping_add(1)));
         let index = self.regs.push(u64::from(ty.0) | u64::from(rank) << 16)? as u32;
         let type_at = type_at as u32;
-        let symbol = Symbol { kind: Kind::Reg, owner, index, name_at: 0, name_len: 0, line: 0, aux: 0, type_at };
+        let symbol = Symbol { type_at, ..Symbol::new(Kind::Reg, owner, index) };
         self.declare(token, name, symbol)
     }
 
@@ -136,14 +138,16 @@ impl<'a> Assembler<'a, '_> {
                 break token;
             }
             if RESERVED.contains(&word) {
-                return Err(self.error(token, ErrorKind::Reserved { name: word, expected: "an op or label" }));
+                return Err(self.error(
+                    token,
+                    ErrorKind::Reserved { name: word, expected: "an op, a label's name, `local` or `end`" },
+                ));
             }
             self.cursor.take();
             if self.cursor.take_if(Tok::Punct(':')) {
                 let index = (self.code.len() - self.frame.code) as u32;
                 let owner = self.frame.index;
-                let kind = Kind::Label;
-                let symbol = Symbol { kind, owner, index, name_at: 0, name_len: 0, line: 0, aux: 0, type_at: 0 };
+                let symbol = Symbol::new(Kind::Label, owner, index);
                 self.declare(token, word, symbol)?;
                 label = Some((word, token));
                 continue;
@@ -222,7 +226,7 @@ impl<'a> Assembler<'a, '_> {
         Ok(first)
     }
 
-    fn register(&self, name: &'a str, at: usize) -> Result<'a, Reg> {
+    pub fn register(&self, name: &'a str, at: usize) -> Result<'a, Reg> {
         let Some(symbol) = self.lookup(Kind::Reg, self.frame.index, name) else {
             let hint = "a parameter or a name from a `local` line";
             return Err(error_at(self.source, at, ErrorKind::Undefined { what: "register", name, hint }));
@@ -256,7 +260,7 @@ impl<'a> Assembler<'a, '_> {
     }
 
     /// A name of a list, and where it stands.
-    fn list_name(&self, place: usize) -> (&'a str, usize) {
+    pub fn list_name(&self, place: usize) -> (&'a str, usize) {
         let word = self.args.get(place).unwrap_or(0);
         let at = word as u32 as usize;
         (self.source.get(at..at + (word >> 32) as usize).unwrap_or(""), at)
@@ -444,8 +448,8 @@ impl<'a> Assembler<'a, '_> {
             },
             Operand::Field(_) => {
                 let Some((object, Meaning::Reg(reg))) = before else { return Ok(Meaning::Plain) };
-                let ty = type_text(self.source, reg.type_at);
                 let Some(Composite::Obj(shape)) = self.composite(reg.ty) else {
+                    let ty = type_text(self.source, reg.type_at);
                     let expected = "a type `obj NAME`";
                     return Err(
                         self.error(object.token, ErrorKind::Class { mnemonic, name: object.name, ty, expected })
@@ -453,7 +457,10 @@ impl<'a> Assembler<'a, '_> {
                 };
                 match self.lookup(Kind::Field, shape as u16, name) {
                     Some(symbol) => Meaning::Symbol(symbol),
-                    None => return Err(self.error(token, ErrorKind::NoField { field: name, ty })),
+                    None => {
+                        let ty = type_text(self.source, reg.type_at);
+                        return Err(self.error(token, ErrorKind::NoField { field: name, ty }));
+                    }
                 }
             }
             Operand::Imm16
@@ -496,196 +503,6 @@ impl<'a> Assembler<'a, '_> {
         };
         let (name, ty) = (operand.name, type_text(self.source, type_at));
         Err(self.error(operand.token, ErrorKind::Bank { mnemonic, what, name, ty, wants: Wants(wants) }))
-    }
-
-    /// Checks the types of cells, the registers of calls, and results.
-    fn check_types(
-        &self,
-        row: &'static OpInfo,
-        token: Token<'a>,
-        operands: &[Given<'a>],
-        meanings: &[Meaning<'a>],
-    ) -> Result<'a, ()> {
-        let each = || parts(row).zip(operands).zip(meanings).map(|((part, operand), meaning)| (part, operand, meaning));
-        let mnemonic = row.mnemonic;
-        // The first register, and the last one: destination and source of the ops whose types are related.
-        let mut regs = each().filter_map(|(_, operand, meaning)| match meaning {
-            Meaning::Reg(reg) => Some((operand, *reg)),
-            _ => None,
-        });
-        let first = regs.next();
-        let last = regs.last().or(first);
-        let fits = |(given, reg): (&Given<'a>, Reg), holds: bool, place, type_at| {
-            if holds {
-                return Ok(());
-            }
-            let (what, name, ty) = ("register", given.name, type_text(self.source, reg.type_at));
-            let expected = type_text(self.source, type_at);
-            Err(self.error(given.token, ErrorKind::Type { what, name, ty, place, expected }))
-        };
-        for (part, operand, meaning) in each() {
-            match (part, meaning) {
-                (Part::Operand(Operand::Reg(access, Bank::Cell, class)), Meaning::Reg(reg)) => {
-                    if let Some(expected) = self.class_misfit(access, class, reg.ty) {
-                        let (name, ty) = (operand.name, type_text(self.source, reg.type_at));
-                        return Err(self.error(operand.token, ErrorKind::Class { mnemonic, name, ty, expected }));
-                    }
-                }
-                (Part::Operand(Operand::Global(Bank::Cell) | Operand::Field(Bank::Cell)), Meaning::Symbol(symbol)) => {
-                    let held = TypeId(symbol.aux as u16);
-                    match (parts(row).next(), first, last) {
-                        (Some(Part::Operand(Operand::Reg(Access::Write, ..))), Some(dest), _) => {
-                            fits(dest, held.fits(dest.1.ty), "for the value that is read", symbol.type_at)?;
-                        }
-                        (_, _, Some(source)) => {
-                            fits(source, source.1.ty.fits(held), "for the value that is stored", symbol.type_at)?;
-                        }
-                        _ => {}
-                    }
-                }
-                (Part::Operand(Operand::Func | Operand::Import), Meaning::Symbol(symbol)) => {
-                    self.check_call(row, operands, first, operand, symbol.aux, symbol.type_at)?;
-                }
-                (Part::Operand(Operand::Closure), Meaning::Reg(reg)) => {
-                    if let Some(Composite::Fn(sig)) = self.composite(reg.ty) {
-                        self.check_call(row, operands, first, operand, sig, reg.type_at)?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        let class = |(given, reg): (&Given<'a>, Reg), expected| {
-            let (name, ty) = (given.name, type_text(self.source, reg.type_at));
-            Err(self.error(given.token, ErrorKind::Class { mnemonic, name, ty, expected }))
-        };
-        match (row.op, first, last) {
-            (Op::CellMov, Some(dest), Some(source)) => {
-                fits(source, source.1.ty.fits(dest.1.ty), "to be moved there", dest.1.type_at)
-            }
-            (Op::CellConst, Some(dest), _) => match meanings.get(1) {
-                Some(Meaning::Literal(Literal::Str(_))) if matches!(dest.1.ty, TypeId::STR | TypeId::ANY) => Ok(()),
-                Some(Meaning::Literal(Literal::Str(_))) => class(dest, "str or any for a string"),
-                _ if dest.1.ty == TypeId::ANY => Ok(()),
-                _ => class(dest, "any for this literal"),
-            },
-            (Op::ObjNew, Some(dest), _) => match self.composite(dest.1.ty) {
-                Some(Composite::Obj(_)) => Ok(()),
-                _ => class(dest, "a type `obj NAME`"),
-            },
-            (Op::Ret | Op::RetI64 | Op::RetF64 | Op::RetCell, value, _) => {
-                let result = self.sig(self.frame.sig).result;
-                let name = self.frame.name;
-                match value {
-                    None if result == TypeId::NONE => Ok(()),
-                    None => {
-                        let result = result_text(self.source, self.frame.sig_at);
-                        Err(self.error(token, ErrorKind::RetMissing { name, result }))
-                    }
-                    Some((given, _)) if result == TypeId::NONE => {
-                        Err(self.error(given.token, ErrorKind::RetValue { name }))
-                    }
-                    Some((_, reg)) if reg.ty.fits(result) => Ok(()),
-                    Some((given, reg)) => {
-                        let (what, name, ty) = ("register", given.name, type_text(self.source, reg.type_at));
-                        let expected = result_text(self.source, self.frame.sig_at);
-                        let place = "as the function's result";
-                        Err(self.error(given.token, ErrorKind::Type { what, name, ty, place, expected }))
-                    }
-                }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What a cell register's type should have been, if it is not what the op wants.
-    fn class_misfit(&self, access: Access, class: CellClass, ty: TypeId) -> Option<&'static str> {
-        let (wanted, read, written) = match class {
-            CellClass::AsDeclared => return None,
-            CellClass::Any if access == Access::Read => return None,
-            CellClass::Any => (TypeId::ANY, "any", "any"),
-            CellClass::Str => (TypeId::STR, "str", "str or any"),
-            CellClass::ArrI64 => (TypeId::ARR_I64, "arr.i64", "arr.i64 or any"),
-            CellClass::ArrF64 => (TypeId::ARR_F64, "arr.f64", "arr.f64 or any"),
-            CellClass::ArrU8 => (TypeId::ARR_U8, "arr.u8", "arr.u8 or any"),
-            CellClass::List => (TypeId::LIST, "list", "list or any"),
-            CellClass::IMap => (TypeId::IMAP, "imap", "imap or any"),
-            CellClass::Map => (TypeId::MAP, "map", "map or any"),
-            CellClass::Obj => {
-                return if matches!(self.composite(ty), Some(Composite::Obj(_))) {
-                    None
-                } else {
-                    Some("a type `obj NAME`")
-                };
-            }
-        };
-        match access {
-            Access::Read => (ty != wanted).then_some(read),
-            Access::Write => (ty != wanted && ty != TypeId::ANY).then_some(written),
-            Access::ReadWrite => (ty != wanted).then_some(read),
-        }
-    }
-
-    /// Checks the arguments and the result of a call. `dest` is the first register of the op, `callee` what is called.
-    fn check_call(
-        &self,
-        row: &'static OpInfo,
-        operands: &[Given<'a>],
-        dest: Option<(&Given<'a>, Reg)>,
-        callee: &Given<'a>,
-        sig_index: u32,
-        sig_at: u32,
-    ) -> Result<'a, ()> {
-        let name = callee.name;
-        let sig = self.sig(sig_index);
-        let (start, found) = callee.list;
-        let takes = usize::from(sig.count);
-        let binds = row.op == Op::FnNew;
-        if found > takes || (found < takes && !binds) {
-            return Err(self.error(callee.token, ErrorKind::ArgCount { name, takes, at_most: binds, found }));
-        }
-        for number in 0..found {
-            let (arg, at) = self.list_name(start + number);
-            let reg = self.register(arg, at)?;
-            if !reg.ty.fits(self.param(&sig, number)) {
-                let (ty, expected) = (type_text(self.source, reg.type_at), param_text(self.source, sig_at, number));
-                let kind = ErrorKind::ArgType { number: number + 1, callee: name, name: arg, ty, expected };
-                return Err(error_at(self.source, at, kind));
-            }
-        }
-        if row.op == Op::Tail {
-            let wanted = self.sig(self.frame.sig).result;
-            if sig.result != wanted {
-                let (result, wanted) = (result_text(self.source, sig_at), result_text(self.source, self.frame.sig_at));
-                let kind = ErrorKind::TailResult { name, result, caller: self.frame.name, wanted };
-                return Err(self.error(callee.token, kind));
-            }
-            return Ok(());
-        }
-        let (Some((given, reg)), 2) = (dest, operands.len()) else { return Ok(()) };
-        let ty = type_text(self.source, reg.type_at);
-        if binds {
-            let fits = match self.composite(reg.ty) {
-                Some(Composite::Fn(left)) => self.is_rest(&self.sig(left), &sig, found),
-                _ => false,
-            };
-            if !fits {
-                let kind = ErrorKind::ClosureType { name: given.name, ty, callee: name, bound: found };
-                return Err(self.error(given.token, kind));
-            }
-        } else if sig.result == TypeId::NONE {
-            return Err(self.error(callee.token, ErrorKind::NoResult { mnemonic: row.mnemonic, name }));
-        } else if !sig.result.fits(reg.ty) {
-            let result = result_text(self.source, sig_at);
-            return Err(self.error(given.token, ErrorKind::ResultType { name, result, dest: given.name, ty }));
-        }
-        Ok(())
-    }
-
-    /// Whether `left` is what remains of `whole` when its first `bound` parameters are bound.
-    fn is_rest(&self, left: &Sig, whole: &Sig, bound: usize) -> bool {
-        left.result == whole.result
-            && usize::from(left.count) + bound == usize::from(whole.count)
-            && (0..usize::from(left.count)).all(|number| self.param(left, number) == self.param(whole, number + bound))
     }
 
     /// Writes the op's words.
@@ -834,84 +651,11 @@ struct Fields {
 /// Whether the bank of what an operand names, or the size of an INT, fits a row's part.
 fn bank_fits(part: Part, meaning: &Meaning<'_>) -> bool {
     match (part, meaning) {
-        (Part::Operand(Operand::Reg(_, bank, _)), Meaning::Reg(reg)) => bank_bit(reg.ty.bank()) == bank_bit(bank),
+        (Part::Operand(Operand::Reg(_, bank, _)), Meaning::Reg(reg)) => reg.ty.bank() == bank,
         (Part::Operand(Operand::Global(bank) | Operand::Field(bank)), Meaning::Symbol(symbol)) => {
             TypeId(symbol.aux as u16).bank() == bank
         }
         (Part::Operand(Operand::Imm32), Meaning::Literal(Literal::Int(value))) => i32::try_from(*value).is_ok(),
         _ => true,
     }
-}
-
-/// The type that stands at a place of the source. No recursion: what is inside parentheses is skipped by counting them.
-fn type_text(source: &str, at: u32) -> &str {
-    let mut cursor = Cursor::new(source, at as usize, 0);
-    let start = at as usize;
-    let end = loop {
-        let token = cursor.take();
-        let Tok::Name(name) = token.tok else { return "" };
-        let mut end = token.at + name.len();
-        if name == "obj"
-            && let Tok::Name(shape) = cursor.peek().tok
-        {
-            end = cursor.peek().at + shape.len();
-        }
-        if name == "fn" {
-            end = skip_parentheses(&mut cursor);
-            if cursor.take_if(Tok::Arrow) {
-                continue;
-            }
-        }
-        break end;
-    };
-    source.get(start..end).unwrap_or("")
-}
-
-/// Takes what parentheses hold, from the opening one on, and gives the place behind the closing one.
-fn skip_parentheses(cursor: &mut Cursor<'_>) -> usize {
-    let mut depth = 0_u32;
-    loop {
-        let token = cursor.take();
-        match token.tok {
-            Tok::Punct('(') => depth += 1,
-            Tok::Punct(')') => depth = depth.saturating_sub(1),
-            Tok::End => return token.at,
-            _ => {}
-        }
-        if depth == 0 {
-            return token.at + 1;
-        }
-    }
-}
-
-/// The result's type in a signature at a place of the source, which is a parameter list or a function type.
-fn result_text(source: &str, at: u32) -> &str {
-    let mut cursor = Cursor::new(source, at as usize, 0);
-    cursor.take_if(Tok::Name("fn"));
-    skip_parentheses(&mut cursor);
-    if cursor.take_if(Tok::Arrow) { type_text(source, cursor.peek().at as u32) } else { "no result" }
-}
-
-/// The type of parameter `number` in such a signature.
-fn param_text(source: &str, at: u32, number: usize) -> &str {
-    let mut cursor = Cursor::new(source, at as usize, 0);
-    cursor.take_if(Tok::Name("fn"));
-    cursor.take();
-    let mut depth = 0_u32;
-    let mut left = number;
-    while left > 0 {
-        match cursor.take().tok {
-            Tok::Punct('(') => depth += 1,
-            Tok::Punct(')') => depth = depth.saturating_sub(1),
-            Tok::Punct(',') if depth == 0 => left -= 1,
-            Tok::End => return "",
-            _ => {}
-        }
-    }
-    let mut named = cursor;
-    named.take();
-    if named.take_if(Tok::Punct(':')) {
-        cursor = named;
-    }
-    type_text(source, cursor.peek().at as u32)
 }

@@ -1,6 +1,6 @@
 //! The disassembler: a container's text, which assembles to the same container if the assembler made it.
 
-use super::assemble::MAX_TYPE_DEPTH;
+use super::assemble::MAX_TYPE_PARTS;
 use super::lexer::is_name;
 use super::literal::{FloatText, StrText};
 use crate::vm3::container::{CellConst, Container, Func, Section, op_index};
@@ -14,16 +14,17 @@ pub const DISASSEMBLE_SCRATCH: usize = 3 * SET_WORDS;
 /// Words of a set of the word indices of a function.
 const SET_WORDS: usize = (1 << 16) / 64;
 
-/// Parts that the text of one type may have. A container that no assembler made can describe types whose text would be
+/// What the text of one type may take: a unit for each parameter and each composite type, so that whatever the
+/// assembler accepts is written. A container that no assembler made can describe types whose text would be
 /// exponentially long; theirs is cut short with `...`.
-const TYPE_BUDGET: u32 = 1 << 18;
+const TYPE_BUDGET: u32 = 2 * MAX_TYPE_PARTS + 1;
 
 /// Writes a whole module as text.
 ///
-/// Registers are named by bank and slot (`i0`, `f1`, `c2`), labels by the index of the op that they name (`L7`), because a
-/// container keeps no names of them. What a container does not back (an index out of range, a code that is no op) is
-/// written as `?` and a name that the text form cannot hold as a string: such text does not assemble. Takes time linear
-/// in the text. `scratch` has at least [`DISASSEMBLE_SCRATCH`] words.
+/// Registers are named by bank and number in the bank (`i0`, `f0`, `c2`), labels by the index of the op that they name (`L7`),
+/// because a container keeps no names of them. What a container does not back (an index out of range, a code that is no
+/// op) is written as `?` and a name that the text form cannot hold as a string: such text does not assemble. Takes time
+/// linear in the text. `scratch` has at least [`DISASSEMBLE_SCRATCH`] words.
 ///
 /// # Errors
 ///
@@ -41,8 +42,8 @@ pub fn disassemble(container: &Container<'_>, out: &mut dyn Write, scratch: &mut
     Ok(())
 }
 
-/// Writes one op as text, as [`disassemble`] does: without indentation and newline. `word` is the index of its first word
-/// in the function. Takes time linear in the function where the op names labels.
+/// Writes one op as text, as [`disassemble`] does: without indentation and newline. `word` is the index of its first
+/// word in the function. Takes time linear in the function where the op names labels.
 ///
 /// # Errors
 ///
@@ -54,19 +55,33 @@ pub fn write_op(container: &Container<'_>, func: u32, word: u32, out: &mut dyn W
     op(container, &func, code.get(word as usize..).unwrap_or(&[]), out, &label)
 }
 
-/// Writes the name of a register as [`disassemble`] does.
+/// Writes the name of a register as [`disassemble`] does: a letter for its bank, and its number in the bank, which counts
+/// parameters first.
+///
+/// Linear in the number of the function's parameters.
 ///
 /// # Errors
 ///
 /// Those of `out`.
 pub fn write_register(container: &Container<'_>, func: &Func, slot: u16, out: &mut dyn Write) -> fmt::Result {
-    let bank = match container.slot(func, slot).map(TypeId::bank) {
-        Some(Bank::I64) => 'i',
-        Some(Bank::F64) => 'f',
-        Some(Bank::Cell) => 'c',
-        None => '?',
-    };
-    write!(out, "{bank}{slot}")
+    let place = usize::from(slot);
+    let slots = container.slots(func).unwrap_or(&[]);
+    let Some(bank) = slots.get(place).map(|ty| ty.bank()) else { return write!(out, "?{slot}") };
+    let params = usize::from(container.sig(func.sig).map_or(0, |sig| sig.count)).min(slots.len());
+    let earlier = slots.iter().take(params.min(place)).filter(|ty| ty.bank() == bank).count();
+    // Locals are grouped by bank, so their numbers follow from where their group starts.
+    let locals = slots.get(params..).unwrap_or(&[]);
+    let group = params + locals.partition_point(|ty| letter(ty.bank()).1 < letter(bank).1);
+    write!(out, "{}{}", letter(bank).0, earlier + place.saturating_sub(group))
+}
+
+/// The letter of a bank in generated names, and its place in the order of locals.
+const fn letter(bank: Bank) -> (char, u8) {
+    match bank {
+        Bank::I64 => ('i', 0),
+        Bank::F64 => ('f', 1),
+        Bank::Cell => ('c', 2),
+    }
 }
 
 fn name(container: &Container<'_>, string: Option<u32>, out: &mut dyn Write) -> fmt::Result {
@@ -93,7 +108,7 @@ fn type_part(container: &Container<'_>, ty: TypeId, out: &mut dyn Write, depth: 
     if let Some(simple) = ty.simple_name() {
         return out.write_str(simple);
     }
-    if *budget == 0 || depth > MAX_TYPE_DEPTH {
+    if *budget == 0 || depth > u32::from(Composite::DEPTH) {
         return out.write_str("...");
     }
     *budget -= 1;
@@ -121,7 +136,12 @@ fn signature(
 ) -> fmt::Result {
     let Some(sig) = container.sig(sig) else { return out.write_str("(?)") };
     out.write_char('(')?;
+    let mut numbers = [0_u32; 3];
     for number in 0..sig.count {
+        // The parameters of functions and imports are types of their own.
+        if depth == 0 {
+            *budget = TYPE_BUDGET;
+        }
         if *budget == 0 {
             out.write_str("...")?;
             break;
@@ -132,12 +152,11 @@ fn signature(
         }
         let ty = container.param(&sig, number).unwrap_or(TypeId::NONE);
         if named {
-            let bank = match ty.bank() {
-                Bank::I64 => 'i',
-                Bank::F64 => 'f',
-                Bank::Cell => 'c',
-            };
-            write!(out, "{bank}{number}: ")?;
+            let (letter, order) = letter(ty.bank());
+            if let Some(count) = numbers.get_mut(usize::from(order)) {
+                write!(out, "{letter}{count}: ")?;
+                *count += 1;
+            }
         }
         type_part(container, ty, out, depth, budget)?;
     }

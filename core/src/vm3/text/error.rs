@@ -112,7 +112,7 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// A set of operand forms, by number in [`Wants::NAMES`].
+/// The operands that an op takes at some place, as a set of forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants(pub(super) u32);
 
@@ -181,7 +181,7 @@ impl fmt::Display for ErrorKind<'_> {
             Self::Literal(fault) => fault.fmt(f),
             Self::Unfit { text, expected } => write!(f, "`{text}` does not fit here, expected {expected}"),
             Self::Reserved { name, expected } => {
-                write!(f, "`{name}` is a reserved word, expected {expected} with another name")
+                write!(f, "`{name}` is a reserved word, expected {expected}")
             }
             Self::Duplicate { what, name, line } => {
                 write!(f, "{what} `{name}` is declared in line {line} already, expected a new name")
@@ -201,7 +201,7 @@ impl fmt::Display for ErrorKind<'_> {
             Self::LabelAtEnd { name } => write!(f, "label `{name}` names no op, expected an op between it and `end`"),
             Self::LateLocal => write!(f, "`local` stands behind an op or label, expected it before the first of them"),
             Self::TooDeep { limit } => {
-                write!(f, "function types are nested deeper than {limit}, expected at most that")
+                write!(f, "this `fn` stands inside {limit} others, expected at most {limit} in each other")
             }
             Self::TooMany { what, limit } => write!(f, "too many {what}, expected at most {limit}"),
             Self::UnknownOp { name, second, closest } => {
@@ -232,9 +232,9 @@ impl fmt::Display for ErrorKind<'_> {
                 write!(f, "{what} `{name}` is {ty}, expected {expected} {place}")
             }
             Self::ArgCount { name, takes, at_most, found } => {
-                let plural = if takes == 1 { "" } else { "s" };
+                let plural = if found == 1 { "" } else { "s" };
                 let most = if at_most { "at most " } else { "" };
-                write!(f, "`{name}` has {found} here, expected {most}{takes} argument{plural}")
+                write!(f, "`{name}` has {found} argument{plural} here, expected {most}{takes}")
             }
             Self::ArgType { number, callee, name, ty, expected } => {
                 write!(f, "register `{name}` is {ty}, expected {expected} as argument {number} of `{callee}`")
@@ -252,7 +252,7 @@ impl fmt::Display for ErrorKind<'_> {
                 write!(f, "`ret` has a value, expected `ret` alone because `{name}` has no result")
             }
             Self::TailResult { name, result, caller, wanted } => {
-                write!(f, "the result of `{name}` is {result}, expected {wanted} as that of `{caller}`, which it ends")
+                write!(f, "`{name}` gives {result}, expected a function that gives {wanted} as `{caller}` does")
             }
             Self::ClosureType { name, ty, callee, bound } => write!(
                 f,
@@ -270,13 +270,13 @@ pub(super) fn column(source: &str, at: usize) -> u32 {
     let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
     let line = before.get(start..).unwrap_or(&[]);
     // Bytes 0b10xx_xxxx continue a character.
-    line.iter().filter(|&&byte| byte & 0xC0 != 0x80).count() as u32 + 1
+    line.iter().filter(|&&byte| byte & 0xC0 != 0x80).count().wrapping_add(1) as u32
 }
 
 /// The line, from 1, of byte `at` of a source.
 pub(super) fn line(source: &str, at: usize) -> u32 {
     let before = source.as_bytes().get(..at).unwrap_or(source.as_bytes());
-    before.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1
+    before.iter().filter(|&&byte| byte == b'\n').count().wrapping_add(1) as u32
 }
 
 /// An error at byte `at` of a source.

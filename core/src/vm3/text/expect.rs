@@ -1,9 +1,10 @@
 //! Expectations: the `;!` lines of a source, which say what calls of its functions give.
 
+use super::assemble::unexpected;
 use super::error::{AsmError, ErrorKind, column};
 use super::lexer::{Cursor, Tok, Token, is_name};
 use super::literal::{Literal, parse_literal};
-use crate::vm3::op::TrapKind;
+use crate::runtime::trap::TrapKind;
 
 /// An expectation: a call on a fresh instance, and its outcome.
 #[derive(Clone, Debug)]
@@ -61,19 +62,19 @@ pub enum Outcome<'a> {
     /// It gives a cell that prints as `<kind>`.
     Kind(&'a str),
     /// It traps.
-    Trap(Trap<'a>),
+    Trap(Trapped<'a>),
 }
 
-/// The trap that a call must end with.
+/// The trap that a call must end with, and where it must strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trap<'a> {
+pub struct Trapped<'a> {
     /// Its kind.
     pub kind: TrapKind,
     /// The number of `user(N)`, below 65,536, and of `host(N)`, else 0.
     pub payload: u32,
-    /// The function that trapped.
+    /// The function that traps.
     pub func: &'a str,
-    /// The index of the op that trapped.
+    /// The index of the op that traps.
     pub op: u32,
 }
 
@@ -97,23 +98,8 @@ impl Default for With {
 /// The names of the kinds of cells that print as `<kind>`.
 pub const PRINTED_KINDS: [&str; 8] = ["list", "map", "imap", "arr.i64", "arr.f64", "arr.u8", "obj", "fn"];
 
-/// The traps with their names in the text form. `user` and `host` have a number in parentheses behind them.
-pub const TRAP_NAMES: [(&str, TrapKind); 11] = [
-    ("unreachable", TrapKind::Unreachable),
-    ("user", TrapKind::User),
-    ("division_by_zero", TrapKind::DivisionByZero),
-    ("out_of_bounds", TrapKind::OutOfBounds),
-    ("null_reference", TrapKind::NullReference),
-    ("type_mismatch", TrapKind::TypeMismatch),
-    ("stack_overflow", TrapKind::StackOverflow),
-    ("out_of_memory", TrapKind::OutOfMemory),
-    ("interrupted", TrapKind::Interrupted),
-    ("out_of_fuel", TrapKind::OutOfFuel),
-    ("host", TrapKind::Host),
-];
-
-/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else about
-/// the source need not be right. Behind the first error come no more.
+/// The expectations of a source, in order. A line is one if `;!` are its first characters but blanks; anything else
+/// about the source need not be right. Behind the first error come no more.
 pub fn expectations(source: &str) -> Expectations<'_> {
     Expectations { source, at: 0, line: 1, with: None, failed: false }
 }
@@ -204,7 +190,7 @@ impl<'a> Reader<'a> {
 
     fn expected<T>(&self, expected: &'static str) -> Result<T, AsmError<'a>> {
         let token = self.cursor.peek();
-        Err(self.error(token, ErrorKind::Expected { expected, found: token.into() }))
+        Err(self.error(token, unexpected(token, expected)))
     }
 
     fn punct(&mut self, c: char, expected: &'static str) -> Result<(), AsmError<'a>> {
@@ -304,14 +290,14 @@ impl<'a> Reader<'a> {
         Ok(outcome)
     }
 
-    fn trap(&mut self) -> Result<Trap<'a>, AsmError<'a>> {
+    fn trap(&mut self) -> Result<Trapped<'a>, AsmError<'a>> {
         const KIND: &str = "the name of a trap: unreachable, user(N), division_by_zero, out_of_bounds, null_reference, \
                             type_mismatch, stack_overflow, out_of_memory, interrupted, out_of_fuel or host(N)";
         let Tok::Name(name) = self.cursor.peek().tok else { return self.expected(KIND) };
-        let Some(&(_, kind)) = TRAP_NAMES.iter().find(|&&(text, _)| text == name) else { return self.expected(KIND) };
+        let Some(kind) = TrapKind::from_name(name) else { return self.expected(KIND) };
         self.cursor.take();
         let mut payload = 0;
-        if matches!(kind, TrapKind::User | TrapKind::Host) {
+        if kind.has_payload() {
             self.punct('(', "`(` and the trap's number")?;
             payload = match kind {
                 TrapKind::User => self.number::<u16>("a number from 0 to 65535")?.into(),
@@ -328,7 +314,7 @@ impl<'a> Reader<'a> {
         }
         let op = self.number("the index of the op that traps")?;
         self.end("the end of the line behind the trap")?;
-        Ok(Trap { kind, payload, func, op })
+        Ok(Trapped { kind, payload, func, op })
     }
 
     fn with(&mut self) -> Result<With, AsmError<'a>> {

@@ -186,7 +186,8 @@ impl fmt::Display for LiteralError<'_> {
             BadHex => write!(f, "`\\x` is incomplete, expected two hexadecimal digits, as \\x7f"),
             BadUnicode => write!(
                 f,
-                "`\\u` is incomplete, expected a Unicode scalar value of 1 to 6 hexadecimal digits in braces, as \\u{{e9}}"
+                "`\\u` is incomplete, expected a Unicode scalar value of 1 to 6 hexadecimal digits in braces, as \
+                 \\u{{e9}}"
             ),
         }
     }

@@ -4,7 +4,7 @@
 //! without a branch for each operand. What that table cannot say or does not accept goes through the operands one by one,
 //! which alone decides what is refused, and why.
 
-use super::error::{Expected, Fault, OpReason, Spot};
+use super::error::{Expected, Fault, OpReason, RecordReason, Spot};
 use super::records::{literal_type, needs_heap};
 use super::{Composite, TypeId, VerifyOptions};
 use crate::vm3::container::{Container, Section, Shape, Sig, op_index};
@@ -75,29 +75,36 @@ const fn row(op: Op, operands: &[Operand], flags: Flags) -> Row {
         return row;
     }
     let mut index = 0;
+    let mut field = 0;
     while index < operands.len() {
-        let shift = 16 + 16 * index as u32;
-        let place = if index < 3 { 0xFFFF << shift } else { 0 };
+        let wide = matches!(operands[index], Operand::Imm32);
+        let end = if wide { field + 2 } else { field + 1 };
+        if end > 3 {
+            return row;
+        }
+        let shift = 16 + 16 * field;
+        let place = if wide { 0xFFFF_FFFF << shift } else { 0xFFFF << shift };
         let simple = match operands[index] {
             Operand::Reg(access, bank, class) => match only_type(access, bank, class) {
                 Some(ty) => {
                     row.regs |= place;
-                    row.types |= (ty.0 as u64) << (shift & 63);
+                    row.types |= (ty.0 as u64) << shift;
                     true
                 }
                 None => false,
             },
-            Operand::Imm16 | Operand::U16 => true,
+            Operand::Imm16 | Operand::U16 | Operand::Imm32 => true,
             Operand::Label => {
                 row.label = shift as u8;
                 true
             }
             _ => false,
         };
-        if !simple || place == 0 {
+        if !simple {
             return row;
         }
         row.zero &= !place;
+        field = end;
         index += 1;
     }
     row.complete = true;
@@ -117,12 +124,11 @@ static ROWS: [Row; 256] = {
 /// Checks the code of every function. The records have been checked.
 pub(super) fn check(container: &Container<'_>, options: VerifyOptions) -> Result<(), Fault> {
     (0..container.count(Section::Funcs)).try_for_each(|index| {
-        let Some(func) = container.func(index) else { return Ok(()) };
-        let (Some(code), Some(slots), Some(sig)) =
-            (container.code(&func), container.slots(&func), container.sig(func.sig))
-        else {
-            return Ok(());
-        };
+        let missing = Fault::Record { section: Section::Funcs, index, reason: RecordReason::Overflow };
+        let func = container.func(index).ok_or(missing)?;
+        let code = container.code(&func).ok_or(missing)?;
+        let slots = container.slots(&func).ok_or(missing)?;
+        let sig = container.sig(func.sig).ok_or(missing)?;
         let checker = Checker { container, options, code, slots, result: sig.result };
         checker.all().map_err(|(word, reason)| fault(index, code, word, reason))
     })
@@ -332,18 +338,17 @@ impl Checker<'_, '_> {
                 fields.next_u32(spot)?;
             }
             Operand::PoolI64 | Operand::PoolF64 => {
-                self.index(spot, Section::Consts, fields.next_u32(spot)?)?;
+                let index = fields.next_u32(spot)?;
+                self.found(spot, Section::Consts, index, self.container.constant(index))?;
             }
             Operand::CellConst => {
                 let index = fields.next_u32(spot)?;
-                self.index(spot, Section::CellConsts, index)?;
-                if let Some(constant) = self.container.cell_const(index) {
-                    if !self.options.heap && needs_heap(self.container, constant) {
-                        return Err(OpReason::NoHeap);
-                    }
-                    let thing = Named::Record(Section::CellConsts, index);
-                    known.value = Some(Value { spot, thing, ty: literal_type(constant) });
+                let constant = self.found(spot, Section::CellConsts, index, self.container.cell_const(index))?;
+                if !self.options.heap && needs_heap(self.container, constant) {
+                    return Err(OpReason::NoHeap);
                 }
+                let thing = Named::Record(Section::CellConsts, index);
+                known.value = Some(Value { spot, thing, ty: literal_type(constant) });
             }
             Operand::Label => self.target(spot, fields.next(spot)?)?,
             Operand::Targets => {
@@ -354,15 +359,15 @@ impl Checker<'_, '_> {
                     self.target(spot, fields.next(spot)?)?;
                 }
             }
-            Operand::Func | Operand::Import => {
+            Operand::Func => {
                 let index = u32::from(fields.next(spot)?);
-                let section = if operand == Operand::Func { Section::Funcs } else { Section::Imports };
-                self.index(spot, section, index)?;
-                let sig = match section {
-                    Section::Funcs => self.container.func(index).map(|func| func.sig),
-                    _ => self.container.import(index).map(|import| import.sig),
-                };
-                self.callee(op, spot, Named::Record(section, index), sig, known)?;
+                let func = self.found(spot, Section::Funcs, index, self.container.func(index))?;
+                self.callee(op, spot, Named::Record(Section::Funcs, index), func.sig, known)?;
+            }
+            Operand::Import => {
+                let index = u32::from(fields.next(spot)?);
+                let import = self.found(spot, Section::Imports, index, self.container.import(index))?;
+                self.callee(op, spot, Named::Record(Section::Imports, index), import.sig, known)?;
             }
             Operand::Closure => {
                 let reg = fields.next(spot)?;
@@ -370,17 +375,18 @@ impl Checker<'_, '_> {
                 let Some(Composite::Fn(sig)) = self.container.composite(value.ty) else {
                     return Err(value.not(Expected::Closure));
                 };
-                self.callee(op, spot, Named::Record(Section::Types, reg.into()), Some(sig), known)?;
+                self.callee(op, spot, Named::Record(Section::Types, reg.into()), sig, known)?;
             }
-            Operand::Args => self.args(op, fields, known)?,
-            Operand::Table => self.index(spot, Section::Tables, fields.next(spot)?.into())?,
+            Operand::Args => self.args(op, fields, spot, known)?,
+            Operand::Table => {
+                let index = fields.next(spot)?.into();
+                self.found(spot, Section::Tables, index, self.container.table(index))?;
+            }
             Operand::Global(bank) => {
                 let index = fields.next(spot)?.into();
-                self.index(spot, Section::Globals, index)?;
-                if let Some(global) = self.container.global(index) {
-                    let value = Value { spot, thing: Named::Record(Section::Globals, index), ty: global.ty };
-                    storage(value, bank, known)?;
-                }
+                let global = self.found(spot, Section::Globals, index, self.container.global(index))?;
+                let value = Value { spot, thing: Named::Record(Section::Globals, index), ty: global.ty };
+                storage(value, bank, known)?;
             }
             Operand::Field(bank) => {
                 let index = u32::from(fields.next(spot)?);
@@ -392,7 +398,10 @@ impl Checker<'_, '_> {
                 let thing = Named::Record(Section::Fields, first.saturating_add(index));
                 storage(Value { spot, thing, ty: field.ty }, bank, known)?;
             }
-            Operand::Name => self.index(spot, Section::Strings, fields.next(spot)?.into())?,
+            Operand::Name => {
+                let index = fields.next(spot)?.into();
+                self.found(spot, Section::Strings, index, self.container.string_record(index))?;
+            }
         }
         Ok(())
     }
@@ -456,9 +465,10 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    fn index(&self, spot: Spot, section: Section, index: u32) -> Result<(), OpReason> {
+    /// A record that an operand names, if it was found.
+    fn found<T>(&self, spot: Spot, section: Section, index: u32, record: Option<T>) -> Result<T, OpReason> {
         let count = self.container.count(section);
-        if index < count { Ok(()) } else { Err(OpReason::Index { spot, section, index, count }) }
+        record.ok_or(OpReason::Index { spot, section, index, count })
     }
 
     fn target(&self, spot: Spot, word: u16) -> Result<(), OpReason> {
@@ -474,8 +484,8 @@ impl Checker<'_, '_> {
     }
 
     /// Notes what is called, and checks what depends on its signature but for the arguments.
-    fn callee(&self, op: Op, spot: Spot, thing: Named, sig: Option<u32>, known: &mut Known) -> Result<(), OpReason> {
-        let Some(sig) = sig.and_then(|sig| self.container.sig(sig)) else { return Ok(()) };
+    fn callee(&self, op: Op, spot: Spot, thing: Named, sig: u32, known: &mut Known) -> Result<(), OpReason> {
+        let sig = self.found(spot, Section::Sigs, sig, self.container.sig(sig))?;
         let result = Value { spot, thing, ty: sig.result };
         known.callee = Some(Callee { result, sig });
         match op {
@@ -489,11 +499,12 @@ impl Checker<'_, '_> {
     }
 
     /// Checks the registers that are passed to a callee.
-    fn args(&self, op: Op, fields: &mut Fields<'_>, known: &mut Known) -> Result<(), OpReason> {
-        let Some(callee) = known.callee else { return Ok(()) };
-        let mut params = self.container.params(&callee.sig).unwrap_or(&[]);
+    fn args(&self, op: Op, fields: &mut Fields<'_>, spot: Spot, known: &Known) -> Result<(), OpReason> {
+        let missing = OpReason::Missing { spot };
+        let callee = known.callee.ok_or(missing)?;
+        let mut params = self.container.params(&callee.sig).ok_or(missing)?;
         if op == Op::FnNew {
-            params = self.bound(params, callee, known)?;
+            params = self.bound(params, callee, known.written.ok_or(missing)?)?;
         }
         for (number, &param) in (1..).zip(params) {
             let spot = Spot::Argument(number);
@@ -507,8 +518,7 @@ impl Checker<'_, '_> {
 
     /// The parameters that `fn.new` binds: those that its destination's closure type does not have. The rest, and the
     /// result, are to be the same.
-    fn bound<'p>(&self, params: &'p [TypeId], callee: Callee, known: &Known) -> Result<&'p [TypeId], OpReason> {
-        let Some(written) = known.written else { return Ok(&[]) };
+    fn bound<'p>(&self, params: &'p [TypeId], callee: Callee, written: Value) -> Result<&'p [TypeId], OpReason> {
         let Some(Composite::Fn(sig)) = self.container.composite(written.ty) else {
             return Err(written.not(Expected::Closure));
         };

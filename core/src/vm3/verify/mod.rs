@@ -12,6 +12,7 @@
 
 mod code;
 mod error;
+mod message;
 mod names;
 mod records;
 

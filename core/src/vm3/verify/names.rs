@@ -32,17 +32,17 @@ fn difference(x: &[u8], y: &[u8]) -> Option<u64> {
     }
 }
 
-/// Words of scratch that [`first_duplicate`] needs for each string.
+/// Words of scratch that [`check_unequal`] needs for each string.
 pub(super) const TREE_WORDS: usize = 2;
 
-/// The first string that equals an earlier one.
+/// Checks that no two strings are equal; gives the first that equals an earlier one.
 ///
 /// The strings go into a crit-bit tree (Bernstein's variant of PATRICIA, Morrison, JACM 15(4), 1968): an inner node
 /// names the first place where the strings on its two sides differ. Node `i` is made when string `i` goes in, and the
 /// string stays below it, so any node knows a string below it without a walk. Places grow along a path and the walk
 /// stops where they pass the end of the string, so a string of n bytes takes at most 9 (n + 1) steps, whatever the other
 /// strings are: the whole is linear in the bytes, with no hash that an attacker could make collide.
-pub(super) fn first_duplicate(container: &Container<'_>, scratch: &mut [u64]) -> Option<u32> {
+pub(super) fn check_unequal(container: &Container<'_>, scratch: &mut [u64]) -> Result<(), u32> {
     let (nodes, _) = scratch.as_chunks_mut::<TREE_WORDS>();
     let node = |nodes: &[[u64; TREE_WORDS]], reference: u32| -> Option<[u64; TREE_WORDS]> {
         if reference & NODE == 0 { None } else { nodes.get((reference & !NODE) as usize).copied() }
@@ -50,7 +50,7 @@ pub(super) fn first_duplicate(container: &Container<'_>, scratch: &mut [u64]) ->
     let side = |kids: u64, right: bool| if right { (kids >> 32) as u32 } else { kids as u32 };
     let mut root = 0;
     for index in 1..container.count(Section::Strings) {
-        let bytes = container.bytes(index)?;
+        let bytes = container.bytes(index).ok_or(index)?;
         let end = (bytes.len() as u64) << 4;
         let mut at = root;
         while let Some([place, kids]) = node(nodes, at)
@@ -58,7 +58,8 @@ pub(super) fn first_duplicate(container: &Container<'_>, scratch: &mut [u64]) ->
         {
             at = side(kids, bit(bytes, place));
         }
-        let Some(place) = difference(bytes, container.bytes(at & !NODE)?) else { return Some(index) };
+        let other = container.bytes(at & !NODE).ok_or(index)?;
+        let place = difference(bytes, other).ok_or(index)?;
         let mut above = None;
         at = root;
         while let Some([other, kids]) = node(nodes, at)
@@ -70,17 +71,17 @@ pub(super) fn first_duplicate(container: &Container<'_>, scratch: &mut [u64]) ->
         }
         let join = |left: u32, right: u32| u64::from(left) | u64::from(right) << 32;
         let kids = if bit(bytes, place) { join(at, index) } else { join(index, at) };
-        *nodes.get_mut(index as usize)? = [place, kids];
+        *nodes.get_mut(index as usize).ok_or(index)? = [place, kids];
         match above {
             None => root = index | NODE,
             Some((parent, right)) => {
-                let [_, kids] = nodes.get_mut(parent as usize)?;
+                let [_, kids] = nodes.get_mut(parent as usize).ok_or(index)?;
                 let other = side(*kids, !right);
                 *kids = if right { join(other, index | NODE) } else { join(index | NODE, other) };
             }
         }
     }
-    None
+    Ok(())
 }
 
 /// Which strings are names, and which are taken in the namespace at hand: two bit sets over the strings. A string is

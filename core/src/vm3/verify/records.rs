@@ -1,9 +1,9 @@
 //! What the verifier proves about every section but the code.
 
 use super::error::{Fault, RecordReason, Thing};
-use super::names::{Names, first_duplicate};
+use super::names::{Names, check_unequal};
 use super::{TypeId, VerifyOptions};
-use crate::vm3::container::{CellConst, Container, ContainerError, HEADER_WORDS, Section};
+use crate::vm3::container::{CellConst, Container, ContainerError, HEADER_WORDS, Section, Sig};
 use crate::vm3::op::Bank;
 use crate::vm3::types::Composite;
 
@@ -88,6 +88,11 @@ impl Records<'_, '_> {
         if index < count { Ok(()) } else { Err(RecordReason::Index { section, index, count }) }
     }
 
+    /// The parameters of a signature. [`Records::lists`] has checked that they are there.
+    fn params(&self, sig: &Sig) -> Result<&[TypeId], RecordReason> {
+        self.container.params(sig).ok_or(RecordReason::Overflow)
+    }
+
     /// Checks that a type is known and, if composite, comes before entry `before` of the type section.
     fn known(&self, ty: TypeId, before: u32) -> Result<(), RecordReason> {
         let known = match ty.composite() {
@@ -120,10 +125,11 @@ impl Records<'_, '_> {
         })?;
         self.covered(Section::Bytes, Section::Strings, next)?;
         self.padding(Section::Bytes, 8)?;
-        match first_duplicate(self.container, scratch) {
-            None => Ok(()),
-            Some(index) => Err(Fault::Record { section: Section::Strings, index, reason: RecordReason::Equal }),
-        }
+        check_unequal(self.container, scratch).map_err(|index| Fault::Record {
+            section: Section::Strings,
+            index,
+            reason: RecordReason::Equal,
+        })
     }
 
     /// Checks that signatures and functions own the type lists together, each in their order: the next to own the place
@@ -157,7 +163,7 @@ impl Records<'_, '_> {
         let types = self.container.count(Section::Types);
         self.each(Section::Sigs, |index| {
             let sig = self.container.sig(index).ok_or(RecordReason::Reserved)?;
-            let params = self.container.params(&sig).unwrap_or(&[]);
+            let params = self.params(&sig)?;
             params.iter().try_for_each(|&ty| self.known(ty, types))?;
             if sig.result == TypeId::NONE { Ok(()) } else { self.known(sig.result, types) }
         })
@@ -179,7 +185,7 @@ impl Records<'_, '_> {
                     if sig.count > Composite::PARAMS {
                         return Err(RecordReason::ClosureParams { count: sig.count });
                     }
-                    let params = self.container.params(&sig).unwrap_or(&[]);
+                    let params = self.params(&sig)?;
                     let mut inner = 0;
                     for &ty in params.iter().chain([&sig.result]) {
                         if let Some(other) = ty.composite() {
@@ -219,7 +225,7 @@ impl Records<'_, '_> {
         self.covered(Section::Fields, Section::Shapes, next)?;
         names.clear();
         for index in 0..self.container.count(Section::Shapes) {
-            let Some(shape) = self.container.shape(index) else { continue };
+            let Some(shape) = self.container.shape(index) else { break };
             let range = shape.fields..shape.fields.saturating_add(shape.count);
             for index in range.clone() {
                 self.field(index, names).map_err(|reason| Fault::Record { section: Section::Fields, index, reason })?;
@@ -306,7 +312,7 @@ impl Records<'_, '_> {
             let count = self.container.count(Section::Code);
             let range = RecordReason::Range { section: Section::Code, end: next, count };
             self.container.code(&func).ok_or(range)?;
-            self.slots(self.container.slots(&func).unwrap_or(&[]), self.container.params(&sig).unwrap_or(&[]))
+            self.slots(self.container.slots(&func).ok_or(RecordReason::Overflow)?, self.params(&sig)?)
         })?;
         self.covered(Section::Code, Section::Funcs, next)
     }

@@ -1,6 +1,7 @@
 //! Files that hold a module: as text, or as a container.
 
 use crate::Failure;
+use crate::session::function_name;
 use opstamp::Module;
 use opstamp::vm3::container::{ContainerError, MAGIC};
 use opstamp::vm3::text;
@@ -70,6 +71,20 @@ impl Source {
     pub fn verify<'w>(&self, words: &'w [u64]) -> Result<Module<'w>, Failure> {
         let scratch = Module::scratch_words(words).map_err(|error| self.wrong(error))?;
         Module::verify(words, &mut vec![0; scratch]).map_err(|error| self.wrong(error))
+    }
+
+    /// The function of that name; the error names some that there are.
+    pub fn function(&self, module: &Module<'_>, name: &str) -> Result<u16, Failure> {
+        const SHOWN: u16 = 8;
+        module.func_index(name).ok_or_else(|| {
+            let count = module.func_count();
+            let all = (0..SHOWN).take_while(|&func| u32::from(func) < count);
+            let mut names: Vec<_> = all.map(|func| function_name(module, func)).collect();
+            if count > SHOWN.into() {
+                names.push("...");
+            }
+            self.wrong(format_args!("there is no function `{name}`, the module has: {}", names.join(", ")))
+        })
     }
 
     /// An error in this file.

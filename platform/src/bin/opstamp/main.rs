@@ -7,10 +7,14 @@
 #![cfg_attr(unix, no_main)]
 
 mod asm;
+mod check;
+mod code;
+mod dis;
 mod input;
 mod output;
 mod run;
 mod session;
+mod test;
 mod value;
 
 use lexopt::{Arg, Parser};
@@ -23,6 +27,8 @@ pub enum Failure {
     Trap(String),
     /// Bad input or usage, or the system refused: what to say behind `error: `.
     Error(String),
+    /// Expectations failed, and that has been said.
+    Mismatch,
 }
 
 impl Failure {
@@ -51,7 +57,7 @@ pub struct Command {
     pub run: fn(&Command, Parser) -> Result<(), Failure>,
 }
 
-const COMMANDS: &[Command] = &[run::COMMAND, asm::COMMAND];
+const COMMANDS: &[Command] = &[run::COMMAND, asm::COMMAND, dis::COMMAND, check::COMMAND, code::COMMAND, test::COMMAND];
 
 impl Command {
     /// Bad usage of this subcommand.
@@ -100,6 +106,7 @@ fn command(arguments: Vec<OsString>) -> u8 {
     let (failure, code) = match dispatch(arguments) {
         Ok(()) => return 0,
         Err(Failure::Trap(what)) => (format!("trap: {what}\n"), 1),
+        Err(Failure::Mismatch) => return 1,
         Err(Failure::Error(what)) => (format!("error: {what}\n"), 2),
     };
     output::to_stderr(&failure);

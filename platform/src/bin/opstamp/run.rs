@@ -83,7 +83,7 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     let source = Source::read(&request.file)?;
     let words = source.container(&mut |_| ())?;
     let module = source.verify(&words)?;
-    let func = find(&source, &module, &request.func)?;
+    let func = source.function(&module, &request.func)?;
     let values = arguments(&module, func, &request)?;
     let call = |engine: &Engine<'_>| call(&source, engine, func, &values);
     let kind = request.engine.unwrap_or(Kind::Jit);
@@ -99,21 +99,6 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     .map_err(|error| source.wrong(error))?
 }
 
-fn find(source: &Source, module: &Module<'_>, name: &str) -> Result<u16, Failure> {
-    module.func_index(name).ok_or_else(|| {
-        const SHOWN: u16 = 8;
-        let count = module.func_count();
-        let mut names: Vec<_> = (0..SHOWN)
-            .take_while(|&func| u32::from(func) < count)
-            .map(|func| session::function_name(module, func))
-            .collect();
-        if count > SHOWN.into() {
-            names.push("...");
-        }
-        source.wrong(format_args!("there is no function `{name}`, the module has: {}", names.join(", ")))
-    })
-}
-
 fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Value>, Failure> {
     let types = module.func_sig(func.into()).and_then(|sig| module.params(&sig)).unwrap_or(&[]);
     if types.len() != request.words.len() {
@@ -123,7 +108,7 @@ fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Va
     }
     let convert = |((number, word), &ty): ((usize, &OsString), _)| {
         value::from_word(word.as_encoded_bytes(), ty)
-            .map_err(|what| Failure::Error(format!("argument {number}: `{}` {what}", word.display())))
+            .map_err(|what| Failure::Error(format!("argument {number}: {what}")))
     };
     (1..).zip(&request.words).zip(types).map(convert).collect()
 }

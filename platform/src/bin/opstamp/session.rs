@@ -9,7 +9,7 @@ use opstamp::{
     CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Trap,
     TrapReport, TypeId, Value,
 };
-use opstamp_platform::{HostCode, native_stack};
+use opstamp_platform::{HostCode, features, native_stack};
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
 const WINDOW: usize = 64 << 20;
@@ -48,7 +48,7 @@ pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<
         Kind::Jit => {
             let mut code = HostCode::new(WINDOW).map_err(CompileError::Code)?;
             let mut scratch = vec![0; jit::scratch_words(&module)];
-            let options = Options::default();
+            let options = Options { features: features(), ..Options::default() };
             let engine = Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options)?;
             Ok(body(&engine))
         }

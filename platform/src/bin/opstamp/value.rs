@@ -9,14 +9,15 @@ use opstamp::{Cell, TypeId, Value};
 /// else a literal of vm3. The error says what would have been right.
 pub fn from_word(word: &[u8], ty: TypeId) -> Result<Value, String> {
     if ty == TypeId::STR {
-        return string(word);
+        return string(word).map_err(|what| format!("it {what}"));
     }
-    let text = std::str::from_utf8(word).map_err(|_| "is not UTF-8, expected a literal".to_owned())?;
+    let text = std::str::from_utf8(word).map_err(|_| "it is not UTF-8, expected a literal".to_owned())?;
     let literal = parse_literal(text).map_err(|error| error.to_string())?;
-    from_literal(literal, ty)
+    from_literal(literal, ty).map_err(|what| format!("`{text}` {what}"))
 }
 
-/// The value of a literal where `ty` is declared. An INT may stand for an f64, as in `f64.const`.
+/// The value of a literal where `ty` is declared. An INT may stand for an f64, as in `f64.const`. The error is what to say
+/// behind the literal.
 pub fn from_literal(literal: Literal<'_>, ty: TypeId) -> Result<Value, String> {
     match (literal, ty.bank()) {
         (Literal::Int(value), Bank::I64) => Ok(value.into()),
@@ -30,7 +31,7 @@ pub fn from_literal(literal: Literal<'_>, ty: TypeId) -> Result<Value, String> {
         (Literal::Float(value), Bank::Cell) if ty == TypeId::ANY => Ok(Cell::float(value).into()),
         (Literal::Int(value), Bank::Cell) if ty == TypeId::ANY => Cell::int(value)
             .map(Value::from)
-            .ok_or_else(|| format!("{value} as a cell needs a heap: it exceeds 48 bits")),
+            .ok_or_else(|| "as a cell needs a heap; expected at most 48 bits".to_owned()),
         (Literal::Int(_) | Literal::Float(_) | Literal::Bool(_) | Literal::Null | Literal::Str(_), _) => {
             Err(format!("does not fit its type, expected {}", wanted(ty)))
         }
@@ -49,9 +50,9 @@ fn wanted(ty: TypeId) -> &'static str {
 }
 
 fn string(bytes: &[u8]) -> Result<Value, String> {
-    Cell::str(bytes)
-        .map(Value::from)
-        .ok_or_else(|| format!("a string of {} bytes needs a heap, expected at most {SHORT_STR} bytes", bytes.len()))
+    Cell::str(bytes).map(Value::from).ok_or_else(|| {
+        format!("is a string of {} bytes, which needs a heap; expected at most {SHORT_STR} bytes", bytes.len())
+    })
 }
 
 /// The bytes that a value prints as.

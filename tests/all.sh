@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Passes every test of opstamp. Installs the tools that it lacks if it runs as root; else it says which lines install
+# them and which parts it left out. With CI set, a part that was left out is a failure.
+#
+#   bash tests/all.sh            everything
+#   bash tests/all.sh NAME...    only these parts
+#
+# OPSTAMP_DIFF_PROGRAMS=N sets the number of programs of the differential test, OPSTAMP_SEED the seed of all random tests.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+. tests/setup.sh
+
+passed=0
+failed=0
+report=""
+
+# part NAME TITLE COMMAND...: runs one part. Status 77 means that a tool is missing.
+part() {
+    local name=$1 title=$2 status start
+    shift 2
+    if [ "${#chosen[@]}" != 0 ] && [[ " ${chosen[*]} " != *" $name "* ]]; then
+        return
+    fi
+    printf '\n== %s: %s\n' "$name" "$title"
+    start=$SECONDS
+    "$@"
+    status=$?
+    if [ "$status" = 0 ]; then
+        passed=$((passed + 1))
+        report+="ok       $name ($((SECONDS - start)) s)"$'\n'
+    elif [ "$status" = 77 ]; then
+        skipped+=" $name"
+        report+="SKIPPED  $name: a tool is missing, see above"$'\n'
+    else
+        failed=$((failed + 1))
+        report+="FAILED   $name (status $status)"$'\n'
+    fi
+}
+
+programs() {
+    cargo build --release --quiet --package opstamp-platform || return 1
+    target/release/opstamp test tests/programs || return 1
+    local expected found
+    expected=$(sed -n 's/^;! main() = //p' tests/programs/mandelbrot.vm3 | head -n 1)
+    found=$(target/release/opstamp run tests/programs/mandelbrot.vm3) || return 1
+    if [ "$found" != "$expected" ]; then
+        echo "mandelbrot printed '$found', expected '$expected'"
+        return 1
+    fi
+    found=$(target/release/opstamp run tests/programs/print_host.vm3) || return 1
+    diff <(printf '%s\n' "$found") tests/programs/print_host.stdout
+}
+
+expectations() {
+    need python3 python3 || return 77
+    python3 tests/programs/expect.py
+}
+
+rustdoc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+}
+
+hosted() {
+    need llvm-mc llvm || return 77
+    cargo test --workspace --quiet -- --show-output
+}
+
+# The library crates for a bare target: with rustup's own standard library where it is installed, else with Debian's
+# compiler and its sources.
+bare() {
+    local target=$1
+    if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
+        cargo build --package opstamp --package opstamp-qemu --target "$target"
+        return
+    fi
+    need_file /usr/bin/rustc rustc-web || return 77
+    need_file /usr/lib/rustlib/src/rust/library/core/src/lib.rs rust-web-src || return 77
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=target/bare \
+        cargo build -Zbuild-std=core --package opstamp --package opstamp-qemu --target "$target"
+}
+
+chosen=("$@")
+need_build_tools || exit 2
+part format "formatting" cargo fmt --all --check
+part clippy "lints, warnings denied" cargo clippy --workspace --all-targets --quiet -- -D warnings
+part docs "documentation, warnings denied" rustdoc
+part bare-x86-64 "core and its bare embedding build for x86_64-unknown-none" bare x86_64-unknown-none
+part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bare aarch64-unknown-none
+part expectations "the programs' expected values, worked out again in Python" expectations
+part programs "the command, over tests/programs" programs
+part hosted "unit, suite, differential, hostile-input and encoder tests" hosted
+
+printf '\n%s' "$report"
+missing=$(wc -w <<<"$skipped")
+if [ "$missing" != 0 ]; then
+    printf '\nLEFT OUT:%s. The lines that begin with MISSING say what to install.\n' "$skipped"
+fi
+printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$missing"
+[ "$failed" = 0 ] || exit 1
+if [ "$missing" != 0 ] && [ -n "${CI:-}" ]; then
+    echo "In CI nothing may be left out."
+    exit 1
+fi

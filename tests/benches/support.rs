@@ -1,0 +1,134 @@
+//! What the benchmarks share: modules from text, time, statistics, options.
+//!
+//! The harness is its own because engines are compared with each other, and a shared machine drifts by more than they
+//! differ: in every round each competitor runs once, and a ratio is the median of the rounds' ratios. Criterion and
+//! divan finish one benchmark before they start the next, and state no ratios with their spread.
+
+use opstamp::vm3::text;
+use rustix::time::{ClockId, clock_gettime};
+use std::path::{Path, PathBuf};
+
+/// Processor time of this thread in nanoseconds, so that what others run meanwhile does not count.
+pub fn now() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The nanoseconds that `work` takes, and what it gives.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = now();
+    let result = work();
+    ((now() - start).max(1) as f64, result)
+}
+
+/// The middle half of some numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    pub low: f64,
+    pub median: f64,
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of at least one number: the quartiles by linear interpolation.
+    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |part: f64| {
+            let place = part * (sorted.len() - 1) as f64;
+            let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            below + (above - below) * place.fract()
+        };
+        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+    }
+}
+
+impl serde::Serialize for Spread {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Spread", 3)?;
+        fields.serialize_field("low", &self.low)?;
+        fields.serialize_field("median", &self.median)?;
+        fields.serialize_field("high", &self.high)?;
+        fields.end()
+    }
+}
+
+/// The geometric mean; `None` of nothing.
+pub fn geometric_mean(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let logs: Vec<f64> = numbers.into_iter().map(f64::ln).collect();
+    (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
+}
+
+/// The folder of the shared programs.
+pub fn programs_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
+}
+
+/// Assembles a module; the words of its container.
+pub fn assemble(name: &str, source: &str) -> Vec<u64> {
+    let sizes = text::sizes(source);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(source, &mut words, &mut scratch, &mut |_| {})
+        .unwrap_or_else(|error| panic!("{name} does not assemble: {error}"));
+    words.truncate(used);
+    words
+}
+
+/// Options that every benchmark takes.
+#[derive(Debug)]
+pub struct Options {
+    /// Only what has this in its name.
+    pub filter: Option<String>,
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// Where to write the numbers as JSON.
+    pub json: Option<PathBuf>,
+    /// Whether Cargo runs this as a benchmark. As a test, everything runs once and nothing is measured for long.
+    pub measure: bool,
+    /// Print the machine code instead of measuring.
+    pub listing: bool,
+    /// Leave the interpreter out.
+    pub no_interpreter: bool,
+}
+
+impl Options {
+    /// Reads the command line, or says what is wrong with it and ends the process.
+    pub fn read(rounds: usize) -> Self {
+        Self::parse(rounds).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            std::process::exit(2);
+        })
+    }
+
+    fn parse(rounds: usize) -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options =
+            Self { filter: None, rounds, json: None, measure: false, listing: false, no_interpreter: false };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("filter") => options.filter = Some(parser.value()?.string()?),
+                Long("rounds") => options.rounds = parser.value()?.parse::<usize>()?.max(1),
+                Long("json") => options.json = Some(parser.value()?.into()),
+                Long("listing") => options.listing = true,
+                Long("no-interpreter") => options.no_interpreter = true,
+                Long("bench") => options.measure = true,
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether something of that name is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+    }
+
+    /// Writes the numbers where `--json` says.
+    pub fn write_json(&self, value: &serde_json::Value) {
+        let Some(path) = &self.json else { return };
+        let text = serde_json::to_string_pretty(value).expect("values of plain types");
+        std::fs::write(path, text + "\n").unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    }
+}

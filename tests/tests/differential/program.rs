@@ -1,0 +1,437 @@
+//! Programs: statements as the generator makes them, the ops they are lowered to, and their text.
+
+use opstamp::vm3::op::{Bank, Op, Operand};
+use opstamp::{Cell, TypeId};
+use opstamp_tests::{Pure, host};
+use std::fmt::Write;
+
+/// Globals, by bank.
+pub const GLOBALS: [Bank; 7] = [Bank::I64, Bank::I64, Bank::I64, Bank::F64, Bank::F64, Bank::Cell, Bank::Cell];
+
+/// The host functions that programs import.
+pub const IMPORTS: [&str; 11] = [
+    "h_none",
+    "h_mix",
+    "h_scale",
+    "h_same",
+    "h_many",
+    "h_silent",
+    "h_trap",
+    "h_trap_none",
+    "h_trap_f64",
+    "h_trap_any",
+    "h_back",
+];
+/// The place of `h_back` in [`IMPORTS`]; it calls the function [`BACK`].
+pub const H_BACK: usize = 10;
+/// The function that `h_back` calls, if there is one.
+pub const BACK: &str = "back";
+
+/// Cell constants, as they are written.
+pub const CELLS: [&str; 9] = ["true", "false", "0", "-140737488355328", "1.5", "nan", "\"\"", "\"abcde\"", "\"\\0\""];
+
+/// The value of a constant of [`CELLS`].
+pub fn cell(index: usize) -> Cell {
+    let text = |bytes| Cell::str(bytes).expect("short");
+    let int = |value| Cell::int(value).expect("of 48 bits");
+    [
+        Cell::TRUE,
+        Cell::FALSE,
+        int(0),
+        int(-(1 << 47)),
+        Cell::float(1.5),
+        Cell::float(f64::NAN),
+        text(b""),
+        text(b"abcde"),
+        text(b"\0"),
+    ][index]
+}
+
+/// The parameter types and the result of a host function, as its [`opstamp::HostFn`] states them.
+pub fn import(index: usize) -> (Vec<Bank>, Option<Bank>) {
+    let imports = host::imports();
+    let found = imports.iter().find(|known| known.name == IMPORTS[index]).expect("a host function of the suite");
+    let result = (found.result != TypeId::NONE).then(|| found.result.bank());
+    (found.params.iter().map(|ty| ty.bank()).collect(), result)
+}
+
+/// An op. Registers are slots, targets and positions are op indices.
+#[derive(Clone, Debug)]
+pub enum Ins {
+    Pure { index: usize, dest: u16, sources: [u16; 3], literal: u64 },
+    Branch { index: usize, sources: [u16; 3], literal: u64, target: usize },
+    BrNull { nonnull: bool, source: u16, target: usize },
+    Jump { target: usize },
+    Switch { source: u16, targets: Vec<usize>, default: usize },
+    Nop,
+    Deopt,
+    CellMov { dest: u16, source: u16 },
+    CellNull { dest: u16 },
+    CellConst { dest: u16, value: usize },
+    Table { dest: u16, table: usize, source: u16 },
+    GlobalGet { dest: u16, global: usize },
+    GlobalSet { global: usize, source: u16 },
+    Call { dest: Option<u16>, func: usize, args: Vec<u16> },
+    Tail { func: usize, args: Vec<u16> },
+    Host { dest: Option<u16>, import: usize, args: Vec<u16> },
+    Ret { source: Option<u16> },
+    Unreachable,
+    User { number: u16 },
+}
+
+/// A statement.
+#[derive(Clone, Debug)]
+pub enum Stmt {
+    Do(Ins),
+    /// The counter runs from `trips` down to 0, or up from 0 with the test at the head.
+    Loop {
+        counter: u16,
+        trips: i16,
+        up: bool,
+        body: Vec<Stmt>,
+    },
+    /// The branch, whose target is filled in, goes to `then`.
+    If {
+        branch: Ins,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+    },
+    /// `targets` are places in `arms`, as is `default`.
+    Switch {
+        source: u16,
+        targets: Vec<usize>,
+        default: usize,
+        arms: Vec<Vec<Stmt>>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Func {
+    pub name: String,
+    /// The banks of all slots: the parameters, then the locals by bank.
+    pub slots: Vec<Bank>,
+    pub params: usize,
+    pub result: Option<Bank>,
+    pub body: Vec<Stmt>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub funcs: Vec<Func>,
+    pub tables: Vec<Vec<i64>>,
+    /// Initial globals, as bits; a cell global starts as null or as a constant of [`CELLS`].
+    pub globals: Vec<u64>,
+    pub stack_words: usize,
+    /// Arguments of the calls of the first function, as bits.
+    pub calls: Vec<Vec<u64>>,
+}
+
+/// A function's ops with their loop depths.
+pub struct Lowered {
+    pub code: Vec<Ins>,
+    pub depths: Vec<u32>,
+}
+
+impl Func {
+    /// The function's ops. Every function ends with a `ret`.
+    pub fn lower(&self) -> Lowered {
+        let mut lowered = Lowered { code: Vec::new(), depths: Vec::new() };
+        lowered.block(&self.body, 0);
+        let of_bank = |bank| self.slots.iter().position(|&slot| slot == bank).map(|slot| slot as u16);
+        lowered.push(Ins::Ret { source: self.result.and_then(of_bank) }, 0);
+        lowered
+    }
+}
+
+impl Lowered {
+    fn push(&mut self, ins: Ins, depth: u32) -> usize {
+        self.code.push(ins);
+        self.depths.push(depth);
+        self.code.len() - 1
+    }
+
+    fn block(&mut self, block: &[Stmt], depth: u32) {
+        for stmt in block {
+            match stmt {
+                Stmt::Do(ins) => {
+                    self.push(ins.clone(), depth);
+                }
+                Stmt::Loop { counter, trips, up, body } => self.lower_loop(*counter, *trips, *up, body, depth),
+                Stmt::If { branch, then, otherwise } => {
+                    let at = self.push(branch.clone(), depth);
+                    self.block(otherwise, depth);
+                    let jump = self.push(Ins::Jump { target: 0 }, depth);
+                    self.aim(at, self.code.len());
+                    self.block(then, depth);
+                    self.aim(jump, self.code.len());
+                }
+                Stmt::Switch { source, targets, default, arms } => {
+                    let at = self.push(Ins::Nop, depth);
+                    let mut starts = Vec::new();
+                    let mut jumps = Vec::new();
+                    for arm in arms {
+                        starts.push(self.code.len());
+                        self.block(arm, depth);
+                        jumps.push(self.push(Ins::Jump { target: 0 }, depth));
+                    }
+                    jumps.into_iter().for_each(|jump| self.aim(jump, self.code.len()));
+                    let targets = targets.iter().map(|&arm| starts[arm]).collect();
+                    self.code[at] = Ins::Switch { source: *source, targets, default: starts[*default] };
+                }
+            }
+        }
+    }
+
+    fn lower_loop(&mut self, counter: u16, trips: i16, up: bool, body: &[Stmt], depth: u32) {
+        let constant = |mnemonic: &str, literal: Operand| {
+            pures().iter().position(|pure| pure.mnemonic == mnemonic && pure.literal == Some(literal)).expect("an op")
+        };
+        let literal = |value: i64| value as u64;
+        let set = |value: i64| Ins::Pure {
+            index: constant("i64.const", Operand::Imm32),
+            dest: counter,
+            sources: [0; 3],
+            literal: literal(value),
+        };
+        let step = |mnemonic: &str| Ins::Pure {
+            index: constant(mnemonic, Operand::Imm16),
+            dest: counter,
+            sources: [counter, 0, 0],
+            literal: 1,
+        };
+        let branch = |mnemonic: &str, value: i64, target: usize| Ins::Branch {
+            index: constant(mnemonic, Operand::Imm16),
+            sources: [counter, 0, 0],
+            literal: literal(value),
+            target,
+        };
+        if up {
+            self.push(set(0), depth);
+            let head = self.push(branch("br.i64.ge", trips.into(), 0), depth + 1);
+            self.block(body, depth + 1);
+            self.push(step("i64.add"), depth + 1);
+            self.push(Ins::Jump { target: head }, depth + 1);
+            self.aim(head, self.code.len());
+        } else {
+            self.push(set(trips.into()), depth);
+            let head = self.code.len();
+            self.block(body, depth + 1);
+            self.push(step("i64.sub"), depth + 1);
+            self.push(branch("br.i64.gt", 0, head), depth + 1);
+        }
+    }
+
+    fn aim(&mut self, at: usize, place: usize) {
+        match &mut self.code[at] {
+            Ins::Branch { target, .. } | Ins::BrNull { target, .. } | Ins::Jump { target } => *target = place,
+            other => unreachable!("{other:?} has no target"),
+        }
+    }
+}
+
+/// The computing ops and branches of the op table.
+pub fn pures() -> &'static [Pure] {
+    static PURES: std::sync::OnceLock<Vec<Pure>> = std::sync::OnceLock::new();
+    PURES.get_or_init(|| Pure::all().collect())
+}
+
+fn by_bank(bank: Option<Bank>, ops: [Op; 4]) -> Op {
+    match bank {
+        None => ops[0],
+        Some(Bank::I64) => ops[1],
+        Some(Bank::F64) => ops[2],
+        Some(Bank::Cell) => ops[3],
+    }
+}
+
+impl Ins {
+    /// The row that the assembler must choose for it, in `func`.
+    pub fn op(&self, func: &Func) -> Op {
+        let bank = |dest: &Option<u16>| dest.map(|slot| func.slots[usize::from(slot)]);
+        match self {
+            Self::Pure { index, .. } | Self::Branch { index, .. } => pures()[*index].op,
+            Self::BrNull { nonnull: false, .. } => Op::BrNull,
+            Self::BrNull { nonnull: true, .. } => Op::BrNonnull,
+            Self::Jump { .. } => Op::Jump,
+            Self::Switch { .. } => Op::Switch,
+            Self::Nop => Op::Nop,
+            Self::Deopt => Op::Deopt,
+            Self::CellMov { .. } => Op::CellMov,
+            Self::CellNull { .. } => Op::CellNull,
+            Self::CellConst { .. } => Op::CellConst,
+            Self::Table { .. } => Op::TableGet,
+            Self::GlobalGet { global, .. } => {
+                by_bank(Some(GLOBALS[*global]), [Op::Nop, Op::GlobalGetI64, Op::GlobalGetF64, Op::GlobalGetCell])
+            }
+            Self::GlobalSet { global, .. } => {
+                by_bank(Some(GLOBALS[*global]), [Op::Nop, Op::GlobalSetI64, Op::GlobalSetF64, Op::GlobalSetCell])
+            }
+            Self::Call { dest, .. } => by_bank(bank(dest), [Op::Call, Op::CallI64, Op::CallF64, Op::CallCell]),
+            Self::Tail { .. } => Op::Tail,
+            Self::Host { dest, .. } => by_bank(bank(dest), [Op::Host, Op::HostI64, Op::HostF64, Op::HostCell]),
+            Self::Ret { source } => by_bank(bank(source), [Op::Ret, Op::RetI64, Op::RetF64, Op::RetCell]),
+            Self::Unreachable => Op::TrapUnreachable,
+            Self::User { .. } => Op::TrapUser,
+        }
+    }
+
+    /// The registers that it names, with the place of the operand in its row.
+    pub fn registers(&self) -> Vec<(usize, u16)> {
+        match self {
+            Self::Pure { index, dest, sources, .. } => {
+                let count = pures()[*index].source_count();
+                std::iter::once((0, *dest)).chain((1..).zip(sources.iter().copied().take(count))).collect()
+            }
+            Self::Branch { index, sources, .. } => {
+                (0..).zip(sources.iter().copied().take(pures()[*index].source_count())).collect()
+            }
+            Self::BrNull { source, .. } | Self::Switch { source, .. } => vec![(0, *source)],
+            Self::Jump { .. } | Self::Nop | Self::Deopt | Self::Unreachable | Self::User { .. } => vec![],
+            Self::CellMov { dest, source } => vec![(0, *dest), (1, *source)],
+            Self::CellNull { dest } | Self::CellConst { dest, .. } | Self::GlobalGet { dest, .. } => vec![(0, *dest)],
+            Self::Table { dest, source, .. } => vec![(0, *dest), (2, *source)],
+            Self::GlobalSet { source, .. } => vec![(1, *source)],
+            Self::Call { dest, args, .. } | Self::Host { dest, args, .. } => {
+                let args_place = if dest.is_some() { 2 } else { 1 };
+                dest.iter().map(|&dest| (0, dest)).chain(args.iter().map(|&arg| (args_place, arg))).collect()
+            }
+            Self::Tail { args, .. } => args.iter().map(|&arg| (1, arg)).collect(),
+            Self::Ret { source } => source.iter().map(|&source| (0, source)).collect(),
+        }
+    }
+
+    fn targets(&self) -> Vec<usize> {
+        match self {
+            Self::Branch { target, .. } | Self::BrNull { target, .. } | Self::Jump { target } => vec![*target],
+            Self::Switch { targets, default, .. } => targets.iter().copied().chain([*default]).collect(),
+            _ => vec![],
+        }
+    }
+}
+
+fn type_name(bank: Bank) -> &'static str {
+    match bank {
+        Bank::I64 => "i64",
+        Bank::F64 => "f64",
+        Bank::Cell => "any",
+    }
+}
+
+fn float(bits: u64) -> String {
+    let value = f64::from_bits(bits);
+    if value.is_nan() { "nan".into() } else { format!("{value:?}") }
+}
+
+fn list(registers: &[u16]) -> String {
+    registers.iter().map(|slot| format!("r{slot}")).collect::<Vec<_>>().join(", ")
+}
+
+impl Program {
+    /// The program in vm3's text form.
+    pub fn text(&self, lowered: &[Lowered]) -> String {
+        let mut text = String::new();
+        for (index, (&bank, &bits)) in GLOBALS.iter().zip(&self.globals).enumerate() {
+            let initial = match bank {
+                Bank::I64 => (bits as i64).to_string(),
+                Bank::F64 => float(bits),
+                Bank::Cell if bits == Cell::NULL.bits() => String::new(),
+                Bank::Cell => {
+                    let constant = (0..CELLS.len()).find(|&at| cell(at).bits() == bits).expect("a constant");
+                    CELLS[constant].into()
+                }
+            };
+            let equals = if initial.is_empty() { "" } else { " = " };
+            let _ = writeln!(text, "global g{index}: {}{equals}{initial}", type_name(bank));
+        }
+        for (index, table) in self.tables.iter().enumerate() {
+            let _ = writeln!(text, "table t{index} = {table:?}");
+        }
+        for (index, name) in IMPORTS.iter().enumerate() {
+            let (params, result) = import(index);
+            let params: Vec<_> = params.into_iter().map(type_name).collect();
+            let result = result.map_or(String::new(), |bank| format!(" -> {}", type_name(bank)));
+            let _ = writeln!(text, "import {name}({}){result}", params.join(", "));
+        }
+        for (func, lowered) in self.funcs.iter().zip(lowered) {
+            self.write_func(&mut text, func, lowered);
+        }
+        text
+    }
+
+    fn write_func(&self, text: &mut String, func: &Func, lowered: &Lowered) {
+        let typed = |slots: std::ops::Range<usize>| {
+            let named = slots.map(|slot| format!("r{slot}: {}", type_name(func.slots[slot])));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        let result = func.result.map_or(String::new(), |bank| format!(" -> {}", type_name(bank)));
+        let _ = writeln!(text, "func {}({}){result}", func.name, typed(0..func.params));
+        if func.params < func.slots.len() {
+            let _ = writeln!(text, "  local {}", typed(func.params..func.slots.len()));
+        }
+        let targets: std::collections::BTreeSet<usize> = lowered.code.iter().flat_map(Ins::targets).collect();
+        for (place, ins) in lowered.code.iter().enumerate() {
+            if targets.contains(&place) {
+                let _ = writeln!(text, "L{place}:");
+            }
+            let _ = write!(text, "  ");
+            self.write_ins(text, ins);
+            text.push('\n');
+        }
+        text.push_str("end\n");
+    }
+
+    fn write_ins(&self, text: &mut String, ins: &Ins) {
+        let to = |dest: &Option<u16>| dest.map_or(String::new(), |dest| format!("r{dest}, "));
+        let _ = match ins {
+            Ins::Pure { index, dest, sources, literal } => {
+                let pure = &pures()[*index];
+                write_pure(text, pure, std::iter::once(dest).chain(&sources[..pure.source_count()]), *literal)
+            }
+            Ins::Branch { index, sources, literal, target } => {
+                let pure = &pures()[*index];
+                let _ = write_pure(text, pure, &sources[..pure.source_count()], *literal);
+                write!(text, ", L{target}")
+            }
+            Ins::BrNull { nonnull, source, target } => {
+                write!(text, "br.{} r{source}, L{target}", if *nonnull { "nonnull" } else { "null" })
+            }
+            Ins::Jump { target } => write!(text, "jump L{target}"),
+            Ins::Switch { source, targets, default } => {
+                let targets: Vec<_> = targets.iter().map(|target| format!("L{target}")).collect();
+                write!(text, "switch r{source}, [{}], L{default}", targets.join(", "))
+            }
+            Ins::Nop => write!(text, "nop"),
+            Ins::Deopt => write!(text, "deopt"),
+            Ins::CellMov { dest, source } => write!(text, "cell.mov r{dest}, r{source}"),
+            Ins::CellNull { dest } => write!(text, "cell.null r{dest}"),
+            Ins::CellConst { dest, value } => write!(text, "cell.const r{dest}, {}", CELLS[*value]),
+            Ins::Table { dest, table, source } => write!(text, "table.get r{dest}, t{table}, r{source}"),
+            Ins::GlobalGet { dest, global } => write!(text, "global.get r{dest}, g{global}"),
+            Ins::GlobalSet { global, source } => write!(text, "global.set g{global}, r{source}"),
+            Ins::Call { dest, func, args } => {
+                write!(text, "call {}{}({})", to(dest), self.funcs[*func].name, list(args))
+            }
+            Ins::Tail { func, args } => write!(text, "tail {}({})", self.funcs[*func].name, list(args)),
+            Ins::Host { dest, import, args } => write!(text, "host {}{}({})", to(dest), IMPORTS[*import], list(args)),
+            Ins::Ret { source: None } => write!(text, "ret"),
+            Ins::Ret { source: Some(source) } => write!(text, "ret r{source}"),
+            Ins::Unreachable => write!(text, "trap unreachable"),
+            Ins::User { number } => write!(text, "trap user({number})"),
+        };
+    }
+}
+
+fn write_pure<'r>(
+    text: &mut String,
+    pure: &Pure,
+    registers: impl IntoIterator<Item = &'r u16>,
+    literal: u64,
+) -> std::fmt::Result {
+    let mut operands: Vec<_> = registers.into_iter().map(|slot| format!("r{slot}")).collect();
+    match pure.literal {
+        None => {}
+        Some(Operand::PoolF64) => operands.push(float(literal)),
+        Some(_) => operands.push((literal as i64).to_string()),
+    }
+    write!(text, "{} {}", pure.mnemonic, operands.join(", "))
+}
