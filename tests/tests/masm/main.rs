@@ -76,3 +76,19 @@ fn large_functions_branch_far() {
     }
     on_host!(test);
 }
+
+/// The page for porters names every verb, and nothing else.
+#[test]
+fn porting_page_is_complete() {
+    const TRAITS: &str = include_str!("../../../core/src/masm/mod.rs");
+    const PAGE: &str = include_str!("../../../core/src/masm/PORTING.md");
+    for name in ["Masm", "Ints", "Floats", "Flow", "Calls"] {
+        let body = TRAITS.split(&format!("\npub trait {name}")).nth(1).expect("the trait");
+        let body = body.split("\n}\n").next().expect("its body");
+        let verbs = body.split("    fn ").skip(1).map(|rest| rest.split(['(', '<']).next().expect("a name"));
+        let table = PAGE.split(&format!("| `{name}` | look out for |")).nth(1).expect("the trait's table");
+        let rows = table.split("\n\n").next().expect("its rows").lines().skip(2);
+        let named = rows.map(|row| row.split('`').nth(1).expect("a verb"));
+        assert_eq!(named.collect::<Vec<_>>(), verbs.collect::<Vec<_>>(), "{name}");
+    }
+}
