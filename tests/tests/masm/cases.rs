@@ -25,10 +25,13 @@ pub struct Verb<F: Family> {
     pub name: String,
     /// The bank of each operand.
     pub banks: &'static [Bank],
-    pub emit: Box<dyn Fn(&mut F::Masm<'_>, &[Any])>,
+    pub emit: Emit<F>,
     /// The result of the sources.
-    pub want: Box<dyn Fn(&[u64]) -> Want>,
+    pub want: Box<Expected>,
 }
+
+type Emit<F> = Box<dyn Fn(&mut <F as Family>::Masm<'_>, &[Any])>;
+type Expected = dyn Fn(&[u64]) -> Want;
 
 /// Which kinds of places operands take.
 #[derive(Clone, Copy, PartialEq)]
@@ -189,7 +192,7 @@ pub fn check<F: Family>(bench: &mut Bench, verb: &Verb<F>, places: Places, tuple
                     failed(&format!("operand {index}"), found);
                 }
             }
-            for index in 0..pool.len() {
+            for (index, reg) in pool.iter().enumerate() {
                 let wanted = match in_pool.iter().position(|&operand| operand == Some(index)) {
                     Some(operand) if mix[operand] == mix[0] => d,
                     Some(operand) => values[operand],
@@ -197,7 +200,7 @@ pub fn check<F: Family>(bench: &mut Bench, verb: &Verb<F>, places: Places, tuple
                 };
                 let found = bench.slot(u32::from(CANARY_OUT) + index as u32);
                 if found != wanted {
-                    failed(&format!("{:?}", pool[index]), found);
+                    failed(&format!("{reg:?}"), found);
                 }
             }
         }
