@@ -1,6 +1,12 @@
 //! opstamp: a template JIT that turns vm3 bytecode into machine code, one op at a time, in memory that its host supplies.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
+#[cfg(target_endian = "big")]
+compile_error!("opstamp reads op words as they lie in a container, which is little-endian");
+
 pub mod asm;
 pub mod code;
 pub mod interp;

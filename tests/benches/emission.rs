@@ -1,6 +1,8 @@
 //! What loading code costs: verifying, planning and emitting a large generated module and all of `tests/programs`.
 //!
-//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE]`
+//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE] [--sizes]`
+//!
+//! `--sizes` prints only how much machine code there is.
 //!
 //! The phases, each of which goes over every module of a corpus:
 //! - *verify*: `Module::verify`.
@@ -51,7 +53,7 @@ impl Loaded {
 }
 
 /// Counts of ops and bytes.
-#[derive(Clone, Copy, Default, serde::Serialize)]
+#[derive(Clone, Copy, Default)]
 struct Size {
     functions: usize,
     ops: usize,
@@ -64,6 +66,15 @@ impl Size {
         self.stub_bytes + self.function_bytes
     }
 
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "functions": self.functions,
+            "ops": self.ops,
+            "stub_bytes": self.stub_bytes,
+            "function_bytes": self.function_bytes,
+        })
+    }
+
     fn add(&mut self, other: &Self) {
         self.functions += other.functions;
         self.ops += other.ops;
@@ -73,7 +84,7 @@ impl Size {
 }
 
 fn main() {
-    let options = Options::read(15);
+    let options = Options::read(15, &["sizes"]);
     let mut json = serde_json::Map::new();
     if options.wants("generated") {
         let ops = if options.measure { GENERATED_OPS } else { GENERATED_OPS / 100 };
@@ -196,6 +207,9 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
     let mut total = Size::default();
     sizes.iter().for_each(|size| total.add(size));
     print_sizes(name, corpus, &sizes, &total);
+    if options.has("sizes") {
+        return json!({ "size": total.json() });
+    }
     let bytes = total.bytes();
 
     type Phase<'p, 'c> = (&'static str, &'p dyn Fn(&mut Bench<'c>));
@@ -214,7 +228,7 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
         if options.measure { (SAMPLE / time).ceil() as u32 } else { 1 }
     });
     let mut times = phases.map(|_| Vec::new());
-    for _ in 0..if options.measure { options.rounds } else { 1 } {
+    for _ in 0..options.rounds {
         for (((_, phase), times), &repeats) in phases.iter().zip(&mut times).zip(&repeats) {
             let (time, ()) = timed(|| (0..repeats).for_each(|_| phase(&mut bench)));
             times.push(time / f64::from(repeats));
@@ -235,9 +249,9 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
     let mut json = serde_json::Map::new();
     for (name, times) in rows {
         let per_op = Spread::of(times.iter().map(|time| time / total.ops as f64));
-        let by_memcpy = Spread::of(times.iter().zip(&memcpy).map(|(time, memcpy)| time / memcpy));
+        let by_memcpy = Spread::of_ratios(times, &memcpy);
         let bytes_per_ns = Spread::of(times.iter().map(|time| bytes as f64 / time));
-        let quartiles = format!("{:.2}-{:.2}", per_op.low, per_op.high);
+        let quartiles = per_op.quartiles();
         println!(
             "{name:<19} {:>8.2} {quartiles:>17} {:>10.1} {:>10.0} {:>9.2}",
             per_op.median,
@@ -245,11 +259,11 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
             1e3 * bytes_per_ns.median,
             by_memcpy.median
         );
-        let row = json!({ "ns_per_op": per_op, "code_bytes_per_ns": bytes_per_ns, "times_memcpy": by_memcpy });
+        let row = json!({ "ns_per_op": per_op.json(), "code_bytes_per_ns": bytes_per_ns.json(), "times_memcpy": by_memcpy.json() });
         json.insert(name.into(), row);
     }
     println!();
-    json!({ "size": total, "phases": json })
+    json!({ "size": total.json(), "phases": json })
 }
 
 fn print_sizes(name: &str, corpus: &[Loaded], sizes: &[Size], total: &Size) {

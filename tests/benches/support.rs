@@ -41,23 +41,21 @@ impl Spread {
         };
         Self { low: at(0.25), median: at(0.5), high: at(0.75) }
     }
-}
 
-impl serde::Serialize for Spread {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut fields = serializer.serialize_struct("Spread", 3)?;
-        fields.serialize_field("low", &self.low)?;
-        fields.serialize_field("median", &self.median)?;
-        fields.serialize_field("high", &self.high)?;
-        fields.end()
+    /// Of the quotients of pairs of numbers that were measured in the same round.
+    pub fn of_ratios(numbers: &[f64], others: &[f64]) -> Self {
+        Self::of(numbers.iter().zip(others).map(|(number, other)| number / other))
     }
-}
 
-/// The geometric mean; `None` of nothing.
-pub fn geometric_mean(numbers: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let logs: Vec<f64> = numbers.into_iter().map(f64::ln).collect();
-    (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
+    /// The quartiles, for a table.
+    pub fn quartiles(&self) -> String {
+        format!("{:.3}-{:.3}", self.low, self.high)
+    }
+
+    /// For a file.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "lower_quartile": self.low, "median": self.median, "upper_quartile": self.high })
+    }
 }
 
 /// The folder of the shared programs.
@@ -75,49 +73,57 @@ pub fn assemble(name: &str, source: &str) -> Vec<u64> {
     words
 }
 
-/// Options that every benchmark takes.
+/// The command line of a benchmark.
 #[derive(Debug)]
 pub struct Options {
     /// Only what has this in its name.
-    pub filter: Option<String>,
+    filter: Option<String>,
     /// How often everything is measured.
     pub rounds: usize,
     /// Where to write the numbers as JSON.
-    pub json: Option<PathBuf>,
-    /// Whether Cargo runs this as a benchmark. As a test, everything runs once and nothing is measured for long.
+    json: Option<PathBuf>,
+    /// Whether Cargo runs this as a benchmark. As a test, everything runs once, with little work.
     pub measure: bool,
-    /// Print the machine code instead of measuring.
-    pub listing: bool,
-    /// Leave the interpreter out.
-    pub no_interpreter: bool,
+    /// The flags of this benchmark that were given.
+    given: Vec<&'static str>,
 }
 
 impl Options {
-    /// Reads the command line, or says what is wrong with it and ends the process.
-    pub fn read(rounds: usize) -> Self {
-        Self::parse(rounds).unwrap_or_else(|error| {
-            eprintln!("error: {error}");
+    /// Reads the command line, or says what is wrong with it and ends the process. `flags` are this benchmark's own.
+    pub fn read(rounds: usize, flags: &[&'static str]) -> Self {
+        Self::parse(rounds, flags).unwrap_or_else(|error| {
+            let flags: String = flags.iter().map(|flag| format!(" --{flag}")).collect();
+            eprintln!("error: {error}; the options are: --filter NAME --rounds N --json FILE{flags}");
             std::process::exit(2);
         })
     }
 
-    fn parse(rounds: usize) -> Result<Self, lexopt::Error> {
+    fn parse(rounds: usize, flags: &[&'static str]) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options =
-            Self { filter: None, rounds, json: None, measure: false, listing: false, no_interpreter: false };
+        let mut options = Self { filter: None, rounds, json: None, measure: false, given: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("filter") => options.filter = Some(parser.value()?.string()?),
                 Long("rounds") => options.rounds = parser.value()?.parse::<usize>()?.max(1),
                 Long("json") => options.json = Some(parser.value()?.into()),
-                Long("listing") => options.listing = true,
-                Long("no-interpreter") => options.no_interpreter = true,
                 Long("bench") => options.measure = true,
+                Long(name) => match flags.iter().find(|&&flag| flag == name) {
+                    Some(flag) => options.given.push(flag),
+                    None => return Err(arg.unexpected()),
+                },
                 _ => return Err(arg.unexpected()),
             }
         }
+        if !options.measure {
+            options.rounds = 1;
+        }
         Ok(options)
+    }
+
+    /// Whether one of this benchmark's own flags was given.
+    pub fn has(&self, flag: &str) -> bool {
+        self.given.contains(&flag)
     }
 
     /// Whether something of that name is asked for.

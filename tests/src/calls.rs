@@ -94,6 +94,7 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
     entry_fits(maker);
     host_overflow(maker);
     tail_overflow(maker);
+    tail_by_one(maker);
 }
 
 /// One list of parameters: called from the host, from a guest with constants, with its own parameters in other places, and
@@ -698,6 +699,32 @@ fn tail_overflow(maker: &mut Maker<'_>) {
                 let expect = Expect::Traps { trap: OVERFLOW, func, op };
                 let args = &[Value::I64(10)];
                 visit(&Case { op: Op::Tail, func: "small", args, expect, globals: &[Value::I64(reached)] });
+            },
+        );
+    }
+}
+
+/// A tail call to a function whose frame is larger by a single word, with and without that word, and back.
+fn tail_by_one(maker: &mut Maker<'_>) {
+    for stack in 2..5 {
+        let name = Name::new(format_args!("tails by a word in {stack} words of stack"));
+        let text = "func one(x: i64) -> i64\n  i64.add x, x, 1\n  tail two(x, x)\nend\n\
+            func two(x: i64, y: i64) -> i64\n  i64.add x, x, y\n  br.i64.gt x, 100, done\n  tail one(x)\ndone:\n  ret x\nend\n";
+        maker.group(
+            name.as_str(),
+            Some(stack),
+            |source| source.put(format_args!("{text}")),
+            |(), visit| {
+                let args = &[Value::I64(5)];
+                if stack < 3 {
+                    traps(visit, Op::Tail, ("one", args), OVERFLOW, ("one", 1));
+                } else {
+                    let mut x = 5;
+                    while x <= 100 {
+                        x = 2 * (x + 1);
+                    }
+                    returns(visit, Op::Tail, "one", args, x);
+                }
             },
         );
     }

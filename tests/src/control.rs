@@ -259,6 +259,7 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
     deopts(maker);
     deopt_all_live(maker);
     zeroed(maker);
+    unwritten(maker);
 }
 
 fn small(maker: &mut Maker<'_>) {
@@ -537,6 +538,115 @@ fn deopt_all_live(maker: &mut Maker<'_>) {
             }
         },
     );
+}
+
+/// Locals that are read on one path without having been written, behind a write on another. `path` gives 0 for an even x and
+/// else 7; `later` reads in a loop what its body writes further down; `above` jumps back to a read that stands above the
+/// write.
+const UNWRITTEN: &str = "
+func path(x: i64) -> i64
+  local a: i64, b: f64, c: any, r: i64
+  i64.and r, x, 1
+  br.i64.eq r, 0, even
+  i64.const a, 3
+  f64.const b, 4.0
+  cell.const c, true
+even:
+  f64.to_i64 r, b
+  i64.add r, r, a
+  br.null c, done
+  br.i64.eq a, 0, bad
+done:
+  ret r
+bad:
+  trap user(9)
+end
+func later(n: i64) -> i64
+  local i: i64, s: i64, x: f64, y: f64
+again:
+  i64.mul s, s, 3
+  i64.add s, s, i
+  f64.add y, y, x
+  br.i64.ge i, n, done
+  i64.add i, i, 1
+  i64.to_f64 x, i
+  jump again
+done:
+  f64.to_i64 i, y
+  i64.xor s, s, i
+  ret s
+end
+func above(x: i64) -> i64
+  local a: i64, b: f64, t: i64
+  jump start
+read:
+  f64.to_i64 t, b
+  i64.add t, t, a
+  ret t
+write:
+  i64.const a, 20
+  f64.const b, 2.0
+  jump read
+start:
+  br.i64.eq x, 0, read
+  jump write
+end
+func switched(x: i64) -> i64
+  local a: i64, b: f64, t: i64
+  switch x, [one, two, both], none
+one:
+  i64.const a, 5
+  jump none
+two:
+  f64.const b, 6.0
+  jump none
+both:
+  i64.const a, 5
+  f64.const b, 6.0
+none:
+  f64.to_i64 t, b
+  i64.mul t, t, 10
+  i64.add t, t, a
+  ret t
+end
+func same_op(x: i64) -> i64
+  local a: i64, b: f64, c: f64
+  i64.sub a, a, x
+  f64.sub b, b, c
+  f64.bits x, b
+  i64.add a, a, x
+  ret a
+end
+func dest_of_call(x: i64) -> i64
+  local a: i64, b: i64
+  br.i64.eq x, 0, skip
+  call a, same_op(x)
+skip:
+  call b, same_op(a)
+  i64.sub a, a, b
+  ret a
+end
+";
+
+fn unwritten(maker: &mut Maker<'_>) {
+    maker.fixed("unwritten locals", UNWRITTEN, |visit| {
+        for _ in 0..2 {
+            for x in 0..8i64 {
+                let args = &[Value::I64(x)];
+                returns(visit, Op::RetI64, "path", args, if x % 2 == 0 { 0 } else { 7 });
+                let (mut s, mut y) = (0i64, 0);
+                for i in 0..=x {
+                    s = s * 3 + i;
+                    y += i;
+                }
+                returns(visit, Op::F64Add, "later", args, s ^ y);
+                returns(visit, Op::Jump, "above", args, if x == 0 { 0 } else { 22 });
+                returns(visit, Op::Switch, "switched", args, [5, 60, 65].get(x as usize).copied().unwrap_or(0));
+                returns(visit, Op::I64Sub, "same_op", args, -x);
+                returns(visit, Op::CallI64, "dest_of_call", args, -2 * x);
+            }
+        }
+    });
 }
 
 /// Locals start as zero and null, whatever an earlier call left on the stack.

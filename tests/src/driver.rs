@@ -43,6 +43,9 @@ pub struct Memory<'m> {
     pub native_stack: usize,
 }
 
+/// What the VM stack is filled with before a module runs: no valid cell, and no number that a program expects.
+pub const GARBAGE: u64 = 0xFFF7_DEAD_BEEF_5EED;
+
 /// How to run a group.
 pub enum Runner<'r> {
     /// By the interpreter.
@@ -136,6 +139,7 @@ pub fn run(
         None => &mut *memory.stack,
         Some(words) => &mut memory.stack[..words],
     };
+    stack.fill(GARBAGE);
     let instance_memory = InstanceMemory { stack, state: &mut *memory.state, native_stack: memory.native_stack };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     let mut passed = 0;

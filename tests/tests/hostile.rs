@@ -16,7 +16,7 @@ use opstamp::{
     Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::HostCode;
-use opstamp_tests::driver::need;
+use opstamp_tests::driver::{GARBAGE, need};
 use opstamp_tests::{SOURCE_BYTES, host, suite};
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -100,6 +100,7 @@ fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Wa
     };
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
+    memory.stack.fill(GARBAGE);
     let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let container = *module.container();

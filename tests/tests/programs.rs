@@ -91,7 +91,6 @@ fn run(
         _ => false,
     };
     let wrong = (!right).then(|| format!("found {found:?}"));
-    drop(instance);
     Ok((wrong, printed.into_inner()))
 }
 

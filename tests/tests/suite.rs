@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Room, engines, runner, with_stack};
+use common::{Room, alarmed, engines, runner, with_stack};
 use opstamp_tests::oracle::{canonical, oracle};
 use opstamp_tests::values::{FLOATS, INTS};
 use opstamp_tests::{Coverage, SOURCE_BYTES, driver, suite};
@@ -14,35 +14,38 @@ const SHOWN: u32 = 20;
 
 #[test]
 fn every_engine_passes() {
-    with_stack(|| {
-        for engine in engines() {
-            let started = Instant::now();
-            let mut room = Room::new();
-            let mut source = vec![0; SOURCE_BYTES];
-            let (mut groups, mut passed, mut failed) = (0, 0, 0);
-            let mut longest = 0;
-            let mut coverage = Coverage::new();
-            suite(&mut source, &mut |group| {
-                let (mut memory, code) = room.parts();
-                longest = longest.max(group.text.len());
-                groups += 1;
-                passed += driver::run(group, &mut memory, runner(&engine, code), &mut coverage, &mut |failure| {
-                    failed += 1;
-                    if failed <= SHOWN {
-                        println!("{}: {}: {failure}", engine.name, group.name);
-                    }
-                });
+    alarmed(|alarm| with_stack(|| run_all(alarm)));
+}
+
+fn run_all(alarm: &common::Alarm) {
+    for engine in engines() {
+        let started = Instant::now();
+        let mut room = Room::new();
+        let mut source = vec![0; SOURCE_BYTES];
+        let (mut groups, mut passed, mut failed) = (0, 0, 0);
+        let mut longest = 0;
+        let mut coverage = Coverage::new();
+        suite(&mut source, &mut |group| {
+            alarm.at(format_args!("{}: {}", engine.name, group.name));
+            let (mut memory, code) = room.parts();
+            longest = longest.max(group.text.len());
+            groups += 1;
+            passed += driver::run(group, &mut memory, runner(&engine, code), &mut coverage, &mut |failure| {
+                failed += 1;
+                if failed <= SHOWN {
+                    println!("{}: {}: {failure}", engine.name, group.name);
+                }
             });
-            println!(
-                "suite: {passed} cases passed on {} ({groups} modules of at most {longest} bytes, {:?})",
-                engine.name,
-                started.elapsed()
-            );
-            assert_eq!(failed, 0, "cases failed on {}", engine.name);
-            let missing: Vec<_> = coverage.missing().collect();
-            assert!(missing.is_empty(), "ops without a case: {missing:?}");
-        }
-    });
+        });
+        println!(
+            "suite: {passed} cases passed on {} ({groups} modules of at most {longest} bytes, {:?})",
+            engine.name,
+            started.elapsed()
+        );
+        assert_eq!(failed, 0, "cases failed on {}", engine.name);
+        let missing: Vec<_> = coverage.missing().collect();
+        assert!(missing.is_empty(), "ops without a case: {missing:?}");
+    }
 }
 
 /// The float functions of the oracle that it has from a library, against the host's own.

@@ -65,6 +65,8 @@ pub struct Buf<'m> {
     /// Greatest offset at which an 8-byte store stays inside.
     last: usize,
     pos: usize,
+    /// All is well while `pos` is below this: `last + 1`, and 0 once an error is recorded.
+    limit: usize,
     error: Option<EmitError>,
     _memory: PhantomData<&'m mut [u8]>,
 }
@@ -76,7 +78,7 @@ impl<'m> Buf<'m> {
     /// [`Buf::capacity`] is 8 less than `memory.len()`, and never more than 8 less than 2 GiB.
     pub fn new(memory: &'m mut [u8]) -> Option<Self> {
         let last = memory.len().checked_sub(SLACK)?.min(MAX_CAPACITY);
-        Some(Self { start: memory.as_mut_ptr(), last, pos: 0, error: None, _memory: PhantomData })
+        Some(Self { start: memory.as_mut_ptr(), last, pos: 0, limit: last + 1, error: None, _memory: PhantomData })
     }
 
     /// Bytes of code that the buffer can hold.
@@ -140,13 +142,14 @@ impl<'m> Buf<'m> {
     pub fn fail(&mut self, error: EmitError) {
         if self.error.is_none() {
             self.error = Some(error);
+            self.limit = 0;
         }
     }
 
     /// Whether everything so far fits and could be encoded. The compiler asks once a template.
     #[inline(always)]
     pub fn check(&self) -> Result<(), EmitError> {
-        if self.pos <= self.last && self.error.is_none() { Ok(()) } else { Err(self.failure()) }
+        if self.pos < self.limit { Ok(()) } else { Err(self.failure()) }
     }
 
     #[cold]

@@ -68,11 +68,14 @@ impl fmt::Display for CodeError {
 
 impl core::error::Error for CodeError {}
 
+/// The most bytes of a window that the engine uses, so that every direct branch in it reaches (arm64 `B`: Arm ARM DDI 0487,
+/// C6.2.25) and every offset fits in 32 bits.
+pub const MAX_WINDOW: usize = 128 << 20;
+
 /// Memory for machine code, supplied by the host: one window that the engine writes through one permission and runs
 /// through another.
 ///
-/// The window is at most 128 MiB, so that every direct branch inside it reaches (arm64 `B`: Arm ARM DDI 0487, C6.2.25).
-/// All offsets count in bytes from its start. The engine opens a range, writes it, and publishes it before it runs it.
+/// Of a window beyond [`MAX_WINDOW`] the engine uses that many bytes. All offsets count in bytes from its start. The engine opens a range, writes it, and publishes it before it runs it.
 ///
 /// # Safety
 ///

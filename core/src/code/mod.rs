@@ -2,4 +2,4 @@
 
 mod memory;
 
-pub use memory::{CodeError, CodeMemory, CodeRange};
+pub use memory::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};

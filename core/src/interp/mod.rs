@@ -97,7 +97,7 @@ impl Word {
 #[inline(never)]
 unsafe fn trap(context: *mut Context, trap: Trap, site: Site) -> u64 {
     // SAFETY: by the contract; no reference to the context is alive while the guest runs.
-    unsafe { (*context).set_trap(trap, site) };
+    unsafe { Context::set_trap(context, trap, site) };
     1
 }
 
@@ -109,8 +109,8 @@ unsafe fn trap(context: *mut Context, trap: Trap, site: Site) -> u64 {
 #[cold]
 #[inline(never)]
 unsafe fn poll(context: *mut Context, site: Site) -> u64 {
-    // SAFETY: by the contract; no reference to the context is alive while the guest runs.
-    services::poll(unsafe { &mut *context }, site)
+    // SAFETY: by the contract.
+    unsafe { services::poll(context, site) }
 }
 
 /// Calls the import that the `host` op at `op` names: 0 to go on, 1 with the trap in the context.
@@ -385,7 +385,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 unsafe {
                     let entry = &*entries.add(usize::from(callee));
                     let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
-                    let next_end = end.byte_add(entry.frame_bytes as usize);
+                    let next_end = end.wrapping_byte_add(entry.frame_bytes as usize);
                     if next_end as u64 > (*context).stack_end {
                         trap!(Trap::new(TrapKind::StackOverflow));
                     }
@@ -609,7 +609,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 // SAFETY: as for a call, but in this frame, which may grow; its header stays.
                 unsafe {
                     let entry = &*entries.add(usize::from(word.a()));
-                    let new_end = frame.byte_add(entry.frame_bytes as usize);
+                    let new_end = frame.wrapping_byte_add(entry.frame_bytes as usize);
                     if new_end as u64 > (*context).stack_end {
                         trap!(Trap::new(TrapKind::StackOverflow));
                     }

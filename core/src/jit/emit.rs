@@ -267,13 +267,11 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         })
     }
 
-    /// Stores all pinned registers to their slots.
+    /// Stores all pinned registers to their slots. Takes time by their number, not by that of the slots, because every
+    /// `deopt` of the function comes here.
     pub(super) fn store_pinned(&mut self) {
-        let slot_count = self.func.slot_count;
-        for slot in (0..=u16::MAX).take_while(|&slot| u32::from(slot) < slot_count) {
-            if self.plan.is_pinned(slot)
-                && let Some(place) = self.slot(slot)
-            {
+        for slot in self.plan.pinned.clone() {
+            if let Some(place) = self.slot(slot) {
                 self.masm.store(slot_offset(slot), place);
             }
         }

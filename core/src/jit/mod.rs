@@ -15,7 +15,7 @@ mod shape;
 mod templates;
 
 use crate::asm::{Buf, EmitError};
-use crate::code::{CodeError, CodeMemory, CodeRange};
+use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
 use crate::masm::a64::A64;
 use crate::masm::x64::X64;
 use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
@@ -104,7 +104,8 @@ pub fn scratch_words(module: &Module<'_>) -> usize {
 
 fn function_scratch(func: &Func) -> usize {
     let words = (func.code_len as usize).saturating_mul(plan::WORDS_PER_OP);
-    words.saturating_add((func.slot_count as usize).saturating_mul(plan::WORDS_PER_SLOT))
+    let slots = (func.slot_count as usize).saturating_add(plan::SPARE_SLOTS);
+    words.saturating_add(slots.saturating_mul(plan::WORDS_PER_SLOT))
 }
 
 /// Emits the shared stubs for an ISA to the start of `memory`, which stands for the start of a code window. No byte of
@@ -215,7 +216,7 @@ pub(crate) fn compile_module(
         entry.len = len as u32;
         offset = offset.saturating_add(end);
     }
-    code.publish(CodeRange { start: 0, end: offset.min(code.size()) })?;
+    code.publish(CodeRange { start: 0, end: offset.min(code.size().min(MAX_WINDOW)) })?;
     code.sync_cores()?;
     for entry in functions.iter() {
         entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
@@ -230,7 +231,7 @@ fn with_room<T>(
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
 ) -> Result<T, CompileError> {
-    let size = code.size();
+    let size = code.size().min(MAX_WINDOW);
     let mut room = room;
     loop {
         let end = offset.saturating_add(room).min(size);

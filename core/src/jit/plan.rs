@@ -1,13 +1,14 @@
 //! The scan before emission: where loops are, how much each register is used, and which registers are pinned.
 //!
-//! Three passes over the words, all linear:
+//! Two passes over the words, both linear:
 //! 1. **Loops.** A branch back from op `s` to op `t` makes `t` a loop head; the loop is `t..=s` for the last such `s`.
-//!    Overlapping loops form a hull.
-//! 2. **Calls in hulls**, only in functions that have both.
-//! 3. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
-//!    have to survive a call: if it is used in a hull that holds a call, or on both sides of a call. That is all it takes,
-//!    because outside hulls control only moves forward. A local needs its initial zero unless its first use in the order of
-//!    the words is a write that every other use must have passed.
+//!    Overlapping loops form a hull: control that is at one of its ops may get to any other of them, and from an op
+//!    behind it to none.
+//! 2. **Uses.** Each use of a register counts 8 to the power of its loop depth. A register is *crossing* if its value may
+//!    have to survive a call that comes back: if it is used in a hull that holds such a call, or on both sides of one.
+//!    That is all it takes, because outside hulls control only moves forward. A local needs its initial zero unless its
+//!    first use in the order of the words is a write that every other use must have passed: no branch from before the
+//!    write leads behind it and up to the use, nor into what is behind it of the use's hull.
 //!
 //! Then the most used registers are pinned for the whole function: crossing ones to machine registers that callees keep,
 //! the others to any, those that cost nothing first. One that is used too little for what saving and loading it would
@@ -24,6 +25,8 @@ use crate::vm3::types::TypeId;
 pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`].
 pub const WORDS_PER_SLOT: usize = 2;
+/// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
+pub const SPARE_SLOTS: usize = 3;
 
 /// Greatest loop depth that counts. With at most three registers in each 16 bits of operands, a function has fewer than
 /// 2^18 uses, so no sum of weights reaches 2^32.
@@ -31,36 +34,59 @@ const MAX_DEPTH: u32 = 4;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
-/// The plan of one slot, packed in two words so that it costs 16 bytes.
-///
-/// Word 0: the weight in the low half, the number of calls before the first use in the high half. Word 1: flags in the
-/// low half; in the high half the limit: a use at or behind that word needs the slot's initial zero. 0 before the first
-/// use, [`NO_LIMIT`] for parameters and once that is settled.
-struct SlotPlan;
-
-/// No word lies behind this limit.
-const NO_LIMIT: u64 = u32::MAX as u64;
+/// What the scan knows of one slot.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct SlotPlan {
+    /// The sum of its uses' weights.
+    weight: u32,
+    /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call.
+    first: u32,
+    /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
+    /// not equal. After the scan, the machine register that it is pinned to: [`PINNED`] and its number, else 0.
+    last: u32,
+    /// A use at or behind this word, or in a hull that reaches there, needs the initial zero. 0 before the first
+    /// use; [`NEEDS_ZERO`] once one does; [`NO_LIMIT`] for parameters.
+    limit: u32,
+}
 
 impl SlotPlan {
-    const SEEN: u64 = 1;
-    const CROSSES: u64 = 1 << 1;
-    const NEEDS_ZERO: u64 = 1 << 2;
-    const PINNED: u64 = 1 << 3;
-    /// The machine register's number starts at this bit.
-    const REG: u32 = 8;
-    const FLAGS: u64 = u32::MAX as u64;
+    /// The first use, or one at or behind the limit.
+    #[cold]
+    fn settle(&mut self, write: bool, first: u32, pending: &Pending, here: u32) {
+        if self.limit == 0 {
+            self.first = first;
+            self.limit = if write { pending.next(here) } else { NEEDS_ZERO };
+        } else {
+            // Behind a target of a branch from before the first write, or where a loop may come back from there.
+            self.limit = NEEDS_ZERO;
+        }
+    }
 }
+
+/// No word is at or behind this limit.
+const NO_LIMIT: u32 = u32::MAX;
+/// The limit of a slot that needs its initial zero.
+const NEEDS_ZERO: u32 = u32::MAX - 1;
+/// No number of calls, and not the other one.
+const IN_HULL: u32 = u32::MAX;
+/// No number of calls, and not the other one.
+const LAST_IN_HULL: u32 = u32::MAX - 1;
+/// In [`SlotPlan::last`]: the slot is pinned.
+const PINNED: u32 = 1 << 8;
 
 /// What was found out about a function, over scratch memory that outlives it.
 pub struct Plan<'s> {
     /// One word an op word.
     pub ops: &'s mut [u64],
     /// [`SlotPlan`]
-    slots: &'s mut [[u64; WORDS_PER_SLOT]],
+    slots: &'s mut [SlotPlan],
     /// Whether the function calls nothing.
     pub leaf: bool,
     /// Machine registers to save for the caller.
     pub saved: Saved,
+    /// The slots that are pinned.
+    pub pinned: heapless::Vec<u16, { 2 * POOL }>,
 }
 
 /// The smallest targets of forward branches that the scan has not reached yet.
@@ -74,7 +100,7 @@ struct Pending {
 
 impl Pending {
     const fn new() -> Self {
-        Self { nearest: heapless::Vec::new(), least: NO_LIMIT as u32, unknown_until: 0 }
+        Self { nearest: heapless::Vec::new(), least: NO_LIMIT, unknown_until: 0 }
     }
 
     fn add(&mut self, target: u32) {
@@ -93,7 +119,7 @@ impl Pending {
     fn reach(&mut self, word: u32) {
         if word >= self.least {
             self.nearest.retain(|&target| target > word);
-            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT as u32);
+            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT);
         }
     }
 
@@ -107,13 +133,13 @@ impl Pending {
 /// Everything the third pass carries along.
 struct Uses {
     weight: u32,
-    /// Calls so far.
-    calls: u32,
-    /// The same, or in a hull that holds a call a number that no count of calls reaches.
-    calls_key: u32,
-    /// The furthest word that control may have come from: this one, or the last op of any loop so far.
+    /// What the first use of a slot here records, and what every use does: the number of calls so far, or that this is a
+    /// hull that holds a call.
+    first: u32,
+    last: u32,
+    /// The furthest word that control may have come from: this one, or the last op of the hull that it is in, also by
+    /// loops whose heads are still to come.
     frontier: u32,
-    next_target: u32,
 }
 
 impl<'s> Plan<'s> {
@@ -128,177 +154,157 @@ impl<'s> Plan<'s> {
         max_pinned: usize,
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
-        let slot_words = usize::try_from(func.slot_count).ok()?.checked_mul(WORDS_PER_SLOT)?;
-        let (slots, _) = rest.get_mut(..slot_words)?.as_chunks_mut::<WORDS_PER_SLOT>();
+        let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
+        let slot_words = rest.get_mut(..slot_count.checked_mul(WORDS_PER_SLOT)?)?;
+        // SAFETY: `SlotPlan` is four u32, for which every bit pattern is valid, so words may be seen as such.
+        let (_, slots, _) = unsafe { slot_words.align_to_mut::<SlotPlan>() };
         ops.fill(0);
-        slots.fill([0; WORDS_PER_SLOT]);
+        slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
-        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default() };
-        let has_loops = plan.find_loops(code);
-        if has_loops && !plan.leaf {
-            plan.find_calls_in_hulls(code);
-        }
+        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default(), pinned: heapless::Vec::new() };
+        plan.find_loops(code);
         plan.count_uses(container, code, &sig);
         plan.pin(container, func, &sig, pools, max_pinned);
         Some(plan)
     }
 
-    /// Pass 1. Says whether there are loops.
-    fn find_loops(&mut self, code: &[u64]) -> bool {
-        let mut found = false;
+    /// Pass 1.
+    fn find_loops(&mut self, code: &[u64]) {
+        let mut flags = Flags::NONE;
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
-            if shape.flags.has(Flags::CALLS) {
-                self.leaf = false;
-            }
-            if shape.label == NO_FIELD && shape.targets == NO_FIELD {
-                continue;
-            }
-            for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
-                if target <= at
-                    && let Some(op) = self.ops.get_mut(target)
-                {
-                    *op = (at as u64 + 1) << 32;
-                    found = true;
-                }
-            });
-        }
-        found
-    }
-
-    /// Pass 2: marks the first op of each hull that holds a call.
-    fn find_calls_in_hulls(&mut self, code: &[u64]) {
-        let (mut start, mut end, mut calls) = (0, 0, false);
-        for (at, &word) in code.iter().enumerate() {
-            let last = self.loop_end(at);
-            if at >= end {
-                if last == 0 {
-                    continue;
-                }
-                (start, end, calls) = (at, last, false);
-            }
-            end = end.max(last);
-            calls |= shape(word).flags.has(Flags::CALLS);
-            if at + 1 >= end
-                && calls
-                && let Some(op) = self.ops.get_mut(start)
-            {
-                *op |= 1;
-            }
-        }
-    }
-
-    /// Pass 3.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
-        for [_, state] in self.slots.iter_mut().take(sig.count.into()) {
-            *state = SlotPlan::SEEN | NO_LIMIT << 32;
-        }
-        let mut pending = Pending::new();
-        let mut uses = Uses { weight: 1, calls: 0, calls_key: 0, frontier: 0, next_target: 0 };
-        let (mut depth, mut hull_end, mut reach) = (0_u32, usize::MAX, 0);
-        for (at, &word) in code.iter().enumerate() {
-            if word as u8 == Op::Args as u8 {
-                continue;
-            }
-            // Functions have at most 65,536 words.
-            let here = at as u32;
-            pending.reach(here);
-            if at >= hull_end {
-                hull_end = usize::MAX;
-                uses.calls_key = uses.calls;
-            }
-            let marks = self.ops.get(at).copied().unwrap_or(0);
-            if marks >> 32 != 0 {
-                let last = (marks >> 32) as usize;
-                if hull_end == usize::MAX {
-                    hull_end = last;
-                    if marks & 1 != 0 {
-                        uses.calls_key = u32::MAX;
-                    }
-                }
-                hull_end = hull_end.max(last);
-                reach = reach.max(last as u32);
-                depth += 1;
-                uses.weight = weight(depth);
-                // The loops that end at an op are counted in its low half, above the mark of the hull.
-                if let Some(op) = self.ops.get_mut(last - 1) {
-                    *op += 2;
-                }
-            }
-            uses.frontier = here.max(reach);
-            uses.next_target = pending.next(here);
-            let shape = shape(word);
-            let words = code.get(at..).unwrap_or(&[]);
-            self.touch_fields::<false>(shape.reads, word, words, &uses);
-            if shape.args != NO_FIELD {
-                for index in 0..argument_count(container, words, shape) {
-                    let slot = field_of(words, usize::from(shape.args) + usize::from(index));
-                    self.touch::<false>(slot, &uses);
-                }
-            }
-            if shape.flags.has(Flags::CALLS) {
-                uses.calls += 1;
-                if uses.calls_key != u32::MAX {
-                    uses.calls_key = uses.calls;
-                }
-            }
-            self.touch_fields::<true>(shape.writes, word, words, &uses);
+            flags = flags.and(shape.flags);
             if shape.flags.has(Flags::BRANCHES) {
-                for_targets(shape, words, |target| {
-                    if target > at {
-                        pending.add(target as u32);
+                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
+                    if target <= at
+                        && let Some(op) = self.ops.get_mut(target)
+                    {
+                        *op = (at as u64 + 1) << 32;
                     }
                 });
             }
-            if let Some(op) = self.ops.get_mut(at)
-                && *op as u32 != 0
-            {
-                let ended = (*op as u32) >> 1;
-                *op &= !u64::from(u32::MAX);
-                depth = depth.saturating_sub(ended);
+        }
+        self.leaf = !flags.has(Flags::CALLS);
+    }
+
+    /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call that comes back.
+    fn hull(&self, code: &[u64], start: usize) -> (usize, bool) {
+        let (mut end, mut calls, mut at) = (self.loop_end(start), false, start);
+        while at < end {
+            end = end.max(self.loop_end(at));
+            calls |= !self.leaf && code.get(at).is_some_and(|&word| comes_back(shape(word)));
+            at += 1;
+        }
+        (end, calls)
+    }
+
+    /// Pass 2.
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
+        for slot in self.slots.iter_mut().take(sig.count.into()) {
+            slot.limit = NO_LIMIT;
+        }
+        let spare = self.slots.len().saturating_sub(SPARE_SLOTS);
+        for slot in self.slots.iter_mut().skip(spare) {
+            slot.limit = NO_LIMIT;
+        }
+        let mut pending = Pending::new();
+        let mut uses = Uses { weight: 1, first: 0, last: 0, frontier: 0 };
+        // `hull_end` is one past the last op of the hull that this op is in, 0 outside; at word `event` something changes.
+        let (mut calls, mut depth, mut hull_end, mut event) = (0_u32, 0_u32, 0_u32, NO_LIMIT);
+        // `args` words are no registers and no targets, so they pass without being told from ops.
+        for (at, &word) in code.iter().enumerate() {
+            // Functions have at most 65,536 words.
+            let here = at as u32;
+            if here >= event {
+                pending.reach(here);
+                if here >= hull_end {
+                    hull_end = 0;
+                    (uses.first, uses.last) = (calls, calls);
+                }
+                event = pending.least.min(if hull_end == 0 { NO_LIMIT } else { hull_end });
+            }
+            let last = self.loop_end(at);
+            if last != 0 {
+                if hull_end == 0 {
+                    let (end, holds_calls) = self.hull(code, at);
+                    hull_end = end as u32;
+                    event = event.min(hull_end);
+                    if holds_calls {
+                        (uses.first, uses.last) = (IN_HULL, LAST_IN_HULL);
+                    }
+                }
+                depth += 1;
                 uses.weight = weight(depth);
+                // The loops that end at an op are counted in its low half.
+                if let Some(op) = self.ops.get_mut(last - 1) {
+                    *op += 1;
+                }
+            }
+            uses.frontier = here.max(hull_end.saturating_sub(1));
+            let shape = shape(word);
+            // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
+            let place = |mask: u8, field: usize| {
+                let slot = usize::from((word >> (16 + 16 * field)) as u16);
+                if mask >> field & 1 != 0 { slot } else { spare + field }
+            };
+            self.touch(place(shape.reads, 1), false, &uses, &pending, here);
+            self.touch(place(shape.reads, 2), false, &uses, &pending, here);
+            let write = shape.writes & 1 != 0;
+            if shape.special {
+                let words = code.get(at..).unwrap_or(&[]);
+                self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
+                if shape.args != NO_FIELD {
+                    for index in 0..argument_count(container, words, shape) {
+                        let slot = field_of(words, usize::from(shape.args) + usize::from(index));
+                        self.touch(slot.into(), false, &uses, &pending, here);
+                    }
+                    if comes_back(shape) {
+                        calls += 1;
+                        if uses.first != IN_HULL {
+                            (uses.first, uses.last) = (calls, calls);
+                        }
+                    }
+                }
+                self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
+                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
+                if shape.flags.has(Flags::BRANCHES) {
+                    for_targets(shape, words, |target| {
+                        if target > at {
+                            pending.add(target as u32);
+                        }
+                    });
+                    event = event.min(pending.least);
+                    if let Some(op) = self.ops.get_mut(at) {
+                        let ended = *op as u32;
+                        *op &= !u64::from(u32::MAX);
+                        depth = depth.saturating_sub(ended);
+                        uses.weight = weight(depth);
+                    }
+                }
+            } else {
+                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
             }
         }
     }
 
     /// The uses of the registers in the fields that `mask` names.
-    #[inline(always)]
-    fn touch_fields<const WRITE: bool>(&mut self, mask: u8, word: u64, words: &[u64], uses: &Uses) {
-        if mask & 1 != 0 {
-            self.touch::<WRITE>((word >> 16) as u16, uses);
-        }
-        if mask & 2 != 0 {
-            self.touch::<WRITE>((word >> 32) as u16, uses);
-        }
-        if mask & 4 != 0 {
-            self.touch::<WRITE>((word >> 48) as u16, uses);
-        }
-        let mut rest = mask & !7;
+    fn touch_further(&mut self, mask: u8, words: &[u64], write: bool, uses: &Uses, pending: &Pending, here: u32) {
+        let mut rest = mask;
         while rest != 0 {
-            self.touch::<WRITE>(field_of(words, rest.trailing_zeros() as usize), uses);
+            self.touch(field_of(words, rest.trailing_zeros() as usize).into(), write, uses, pending, here);
             rest &= rest - 1;
         }
     }
 
     /// One use of a slot.
     #[inline(always)]
-    fn touch<const WRITE: bool>(&mut self, slot: u16, uses: &Uses) {
-        let Some([count, state]) = self.slots.get_mut(usize::from(slot)) else { return };
-        if u64::from(uses.frontier) >= *state >> 32 {
-            if *state & SlotPlan::SEEN == 0 {
-                *count = u64::from(uses.calls) << 32;
-                *state = SlotPlan::SEEN | u64::from(uses.next_target) << 32;
-                if !WRITE {
-                    *state = SlotPlan::SEEN | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
-                }
-            } else {
-                // Behind a target of a branch from before the first write, or where a loop may come back from there.
-                *state = *state & SlotPlan::FLAGS | SlotPlan::NEEDS_ZERO | NO_LIMIT << 32;
-            }
+    fn touch(&mut self, slot: usize, write: bool, uses: &Uses, pending: &Pending, here: u32) {
+        let Some(plan) = self.slots.get_mut(slot) else { return };
+        if uses.frontier >= plan.limit {
+            plan.settle(write, uses.first, pending, here);
         }
-        let crosses = (*count >> 32) as u32 != uses.calls_key;
-        *state |= u64::from(crosses) * SlotPlan::CROSSES;
-        *count += u64::from(uses.weight);
+        plan.last = uses.last;
+        plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
     fn pin(
@@ -312,16 +318,14 @@ impl<'s> Plan<'s> {
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
         let types = container.slots(func).unwrap_or(&[]);
-        for (slot, ([count, state], ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
-            let weight = *count as u32;
+        for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
+            let SlotPlan { weight, first, last, limit } = *plan;
+            plan.last = 0;
             if weight == 0 {
                 continue;
             }
             // An initial zero is written before anything else, so it must survive the calls before the first use.
-            if *state & SlotPlan::NEEDS_ZERO != 0 && *count >> 32 != 0 {
-                *state |= SlotPlan::CROSSES;
-            }
-            let crosses = *state & SlotPlan::CROSSES != 0;
+            let crosses = first != last || (limit == NEEDS_ZERO && first != 0);
             match *ty {
                 TypeId::I64 => ints.offer(crosses, Candidate { slot, weight }),
                 TypeId::F64 => floats.offer(crosses, Candidate { slot, weight }),
@@ -349,6 +353,9 @@ impl<'s> Plan<'s> {
             // The first register that will do; for crossing ones only those that callees keep will.
             let Some(index) = free.iter().position(|reg| !from_crossing || reg.callee_saved) else { continue };
             let Some(reg) = free.get(index).copied() else { continue };
+            if self.pinned.is_full() {
+                break;
+            }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
             let cost = 1 + u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
@@ -358,8 +365,10 @@ impl<'s> Plan<'s> {
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
-            if let Some([_, state]) = self.slots.get_mut(usize::from(candidate.slot)) {
-                *state |= SlotPlan::PINNED | u64::from(reg.number) << SlotPlan::REG;
+            if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
+                plan.last = PINNED | u32::from(reg.number);
+                // There is room, as seen above.
+                let _ = self.pinned.push(candidate.slot);
             }
         }
         saved
@@ -372,45 +381,37 @@ impl<'s> Plan<'s> {
     }
 
     #[inline(always)]
-    fn state(&self, slot: u16) -> u64 {
-        self.slots.get(usize::from(slot)).map_or(0, |[_, state]| *state)
+    fn register(&self, slot: u16) -> u32 {
+        self.slots.get(usize::from(slot)).map_or(0, |plan| plan.last)
     }
 
     /// Where an i64 or cell register is.
     #[inline(always)]
     pub fn int(&self, slot: u16) -> Int {
-        let state = self.state(slot);
-        if state & SlotPlan::PINNED != 0 {
-            Int::Reg(IntReg((state >> SlotPlan::REG) as u8))
-        } else {
-            Int::Slot(slot_offset(slot))
-        }
+        let register = self.register(slot);
+        if register != 0 { Int::Reg(IntReg(register as u8)) } else { Int::Slot(slot_offset(slot)) }
     }
 
     /// Where an f64 register is.
     #[inline(always)]
     pub fn float(&self, slot: u16) -> Float {
-        let state = self.state(slot);
-        if state & SlotPlan::PINNED != 0 {
-            Float::Reg(FloatReg((state >> SlotPlan::REG) as u8))
-        } else {
-            Float::Slot(slot_offset(slot))
-        }
+        let register = self.register(slot);
+        if register != 0 { Float::Reg(FloatReg(register as u8)) } else { Float::Slot(slot_offset(slot)) }
     }
 
     /// Whether the slot is pinned to a machine register.
     pub fn is_pinned(&self, slot: u16) -> bool {
-        self.state(slot) & SlotPlan::PINNED != 0
+        self.register(slot) != 0
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
-    pub fn scratch(&mut self, slot: u16) -> Option<&mut u64> {
-        self.slots.get_mut(usize::from(slot)).map(|[count, _]| count)
+    pub fn scratch(&mut self, slot: u16) -> Option<&mut u32> {
+        self.slots.get_mut(usize::from(slot)).map(|plan| &mut plan.weight)
     }
 
     /// Whether an i64 or f64 local must be set to zero at entry.
     pub fn needs_zero(&self, slot: u16) -> bool {
-        self.state(slot) & SlotPlan::NEEDS_ZERO != 0
+        self.slots.get(usize::from(slot)).is_some_and(|plan| plan.limit == NEEDS_ZERO)
     }
 }
 
@@ -455,6 +456,12 @@ impl Candidates {
     }
 }
 
+/// Whether the op is a call that control comes back from: all but `tail`.
+#[inline(always)]
+fn comes_back(shape: &Shape) -> bool {
+    shape.flags.has(Flags::CALLS) && !shape.flags.has(Flags::ENDS)
+}
+
 /// The shape of the op of a word.
 #[inline(always)]
 fn shape(word: u64) -> &'static Shape {
@@ -495,3 +502,6 @@ fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,12 +18,21 @@ pub struct Shape {
     pub args: u8,
     /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
     pub targets: u8,
+    /// Whether it has registers beyond the first word, more than one written register, arguments, or branches.
+    pub special: bool,
     /// The op's flags.
     pub flags: Flags,
 }
 
-const NOTHING: Shape =
-    Shape { reads: 0, writes: 0, label: NO_FIELD, args: NO_FIELD, targets: NO_FIELD, flags: Flags::NONE };
+const NOTHING: Shape = Shape {
+    reads: 0,
+    writes: 0,
+    label: NO_FIELD,
+    args: NO_FIELD,
+    targets: NO_FIELD,
+    special: false,
+    flags: Flags::NONE,
+};
 
 /// The shapes, by code.
 pub static SHAPES: [Shape; 256] = build();
@@ -64,6 +73,8 @@ const fn build() -> [Shape; 256] {
             }
             index += 1;
         }
+        shape.special =
+            shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1 || info.flags.has(Flags::BRANCHES);
         shapes[info.op as usize] = shape;
         row += 1;
     }

@@ -4,6 +4,7 @@
 //! and moved between hosts. It knows the fields by their offsets, which [`core::mem::offset_of`] gives.
 
 use super::trap::Site;
+use core::marker::PhantomPinned;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of native stack below the guard address that stay free for the deepest stub and the Rust function that it calls:
@@ -23,7 +24,7 @@ pub const POLL: u64 = u64::MAX;
 pub struct Context {
     /// The lowest native stack address that guest code may use, or [`POLL`]: one word serves the stack check at function
     /// entry and the poll at entries and loop heads, because a poll is a stack limit that every stack pointer is below.
-    pub guard: AtomicU64,
+    pub(crate) guard: AtomicU64,
     /// One past the last byte of the VM stack.
     pub stack_end: u64,
     /// The address of the engine's function table, an array of [`Entry`].
@@ -50,35 +51,40 @@ pub struct Context {
     /// The value of [`Context::guard`] when no poll is asked for.
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
-    pub poll_requests: AtomicU64,
+    pub(crate) poll_requests: AtomicU64,
     /// The address of the instance that this context belongs to, set at each entry.
     pub instance: u64,
+    /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
+    /// referred to so; nothing better is stable yet (RFC 3467).
+    shared: PhantomPinned,
 }
 
 /// A function's place in the engine's function table: what every call needs to know of its callee.
+///
+/// The host lends entries and cannot look into them: machine code jumps to what they hold.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Entry {
     /// The address of its machine code; calls in machine code go through this word.
-    pub code: AtomicU64,
+    pub(crate) code: AtomicU64,
     /// The offset of its machine code in the code window, in bytes.
-    pub start: u32,
+    pub(crate) start: u32,
     /// The size of its machine code in bytes; 0 while there is none.
-    pub len: u32,
+    pub(crate) len: u32,
     /// The address of its first op word.
-    pub words: u64,
+    pub(crate) words: u64,
     /// The number of its op words.
-    pub word_count: u32,
+    pub(crate) word_count: u32,
     /// The bytes of its frame.
-    pub frame_bytes: u32,
+    pub(crate) frame_bytes: u32,
     /// The number of its parameters.
-    pub params: u32,
+    pub(crate) params: u32,
     /// The number of locals that start as zero: i64 and f64. They follow the parameters.
-    pub zeros: u32,
+    pub(crate) zeros: u32,
     /// The number of locals that start as null: the cells. They come last.
-    pub nulls: u32,
+    pub(crate) nulls: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
-    pub result: u32,
+    pub(crate) result: u32,
 }
 
 impl Entry {
@@ -162,6 +168,7 @@ impl Context {
             native_limit: 0,
             poll_requests: AtomicU64::new(0),
             instance: 0,
+            shared: PhantomPinned,
         }
     }
 
@@ -169,7 +176,8 @@ impl Context {
     /// thread and from interrupt handlers.
     ///
     /// The request is recorded before the guard is raised, and the poll lowers the guard before it takes the requests. So
-    /// a request is taken by that poll or by the next, never lost; at worst a poll finds none.
+    /// a request is taken by that poll or by the next, never lost; at worst a poll finds none. One that is made while no
+    /// guest runs is taken by the first poll of the next call.
     pub fn request_poll(&self, requests: u64) {
         self.poll_requests.fetch_or(requests, Ordering::SeqCst);
         self.guard.store(POLL, Ordering::SeqCst);
@@ -181,10 +189,17 @@ impl Context {
         self.poll_requests.swap(0, Ordering::SeqCst)
     }
 
-    /// Records a trap.
-    pub fn set_trap(&mut self, trap: super::trap::Trap, site: Site) {
-        self.trap = trap.encode();
-        self.trap_site = site.0.into();
+    /// Records a trap. Through a pointer, because whoever asks for a poll may hold a shared reference at the same time.
+    ///
+    /// # Safety
+    ///
+    /// `context` is live, and only this thread writes what is not atomic in it.
+    pub(crate) unsafe fn set_trap(context: *mut Self, trap: super::trap::Trap, site: Site) {
+        // SAFETY: by the contract.
+        unsafe {
+            (*context).trap = trap.encode();
+            (*context).trap_site = site.0.into();
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub const fn frame_bytes(slots: u32) -> u32 {
     HEADER + 8 * slots
 }
 
+/// Bytes from the start of a frame to the end of a callee's, or a host function's, at most.
+pub const GREATEST_REACH: u64 = 2 * frame_bytes(1 << 16) as u64;
+
 /// The bytes of the frame of a host call with that many arguments.
 #[inline(always)]
 pub const fn host_frame_bytes(args: u16) -> u32 {

@@ -81,7 +81,8 @@ impl HostCall<'_> {
     }
 
     /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
-    /// [`CallError::as_trap`].
+    /// [`CallError::as_trap`]. A host function that moved to another native stack has to be back on the one that it was
+    /// called on: the limit of the outermost entry holds for this one too.
     pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
         // SAFETY: `invoke` got the instance from the run that is calling this host function; that run touches the
         // instance only through raw pointers and not until this host function has returned, and `self` is borrowed
@@ -115,12 +116,12 @@ pub(crate) fn accepts(ty: TypeId, value: Value) -> bool {
 /// of a host frame on that instance's VM stack, with the import's arguments in its slots.
 pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut u64, site: Site) -> u64 {
     // SAFETY: by the contract, the context is live and its `instance` is the running instance.
-    let (instance, trapped) = unsafe { ((*context).instance as *mut Instance<'_>, &raw mut *context) };
+    let instance = unsafe { (*context).instance } as *mut Instance<'_>;
     // SAFETY: as above; the reference ends before the host function runs.
     let found = unsafe { (*instance).import(index) };
     let Some(import) = found else {
         // SAFETY: the context is live.
-        unsafe { (*trapped).set_trap(Trap::new(TrapKind::Unreachable), site) };
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site) };
         return 1;
     };
     let count = import.params.len();
@@ -150,7 +151,7 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         }
         Some(trap) => {
             // SAFETY: the context is live.
-            unsafe { (*trapped).set_trap(trap, site) };
+            unsafe { Context::set_trap(context, trap, site) };
             1
         }
     }

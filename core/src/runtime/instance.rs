@@ -12,6 +12,7 @@ use crate::vm3::container::{CellConst, Container, Section, op_index};
 use crate::vm3::op::Bank;
 use crate::vm3::types::TypeId;
 use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 /// The memory that the host lends to an instance.
@@ -29,8 +30,15 @@ pub struct InstanceMemory<'e> {
 pub struct Instance<'e> {
     context: Context,
     engine: &'e Engine<'e>,
-    stack: &'e mut [u64],
-    state: &'e mut [u64],
+    /// The VM stack: its first word and the number of its words. A pointer made once, because a call from a host function
+    /// works on the stack while the frames below are in use, and so must not borrow all of it anew.
+    stack: *mut u64,
+    stack_words: usize,
+    /// The globals, and behind them a word for each import.
+    state: *mut u64,
+    state_words: usize,
+    /// Both are borrowed for the instance's life.
+    memory: PhantomData<&'e mut [u64]>,
     globals: usize,
     imports: &'e [HostFn<'e>],
     native_stack: usize,
@@ -155,8 +163,11 @@ impl<'e> Instance<'e> {
         let mut instance = Self {
             context: Context::new(),
             engine,
-            stack: memory.stack,
-            state,
+            stack: memory.stack.as_mut_ptr(),
+            stack_words: memory.stack.len(),
+            state: state.as_mut_ptr(),
+            state_words: state.len(),
+            memory: PhantomData,
             globals,
             imports,
             native_stack: memory.native_stack,
@@ -169,7 +180,9 @@ impl<'e> Instance<'e> {
     pub fn reset(&mut self) {
         let module = *self.engine.module();
         let count = module.container().count(Section::Globals);
-        for (index, word) in (0..count).zip(self.state.iter_mut()) {
+        // SAFETY: the words were borrowed exclusively for 'e, and no guest runs while the instance is borrowed.
+        let state = unsafe { core::slice::from_raw_parts_mut(self.state, self.state_words) };
+        for (index, word) in (0..count).zip(state) {
             *word = initial(&module, index).unwrap_or(0);
         }
     }
@@ -179,7 +192,10 @@ impl<'e> Instance<'e> {
         self.engine
     }
 
-    /// The context, for whoever asks for polls.
+    /// The context, for whoever asks for polls by [`Context::request_poll`].
+    ///
+    /// A call borrows the instance exclusively, so who asks during one does it through a pointer made from this reference
+    /// before. The pointer may be used as long as the instance is neither moved nor dropped, for nothing but that.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -187,8 +203,8 @@ impl<'e> Instance<'e> {
     /// The value of a global, by its index in the module.
     pub fn global(&self, index: u32) -> Option<Value> {
         let global = self.engine.module().container().global(index)?;
-        let bits = self.state.get(..self.globals)?.get(usize::try_from(index).ok()?)?;
-        Some(Value::from_slot(global.ty.bank(), *bits))
+        let bits = self.state_word(usize::try_from(index).ok()?)?;
+        Some(Value::from_slot(global.ty.bank(), bits))
     }
 
     /// Calls a function by its name.
@@ -199,14 +215,22 @@ impl<'e> Instance<'e> {
 
     /// Calls a function by its index in the module.
     pub fn call_index(&mut self, func: u16, args: &[Value]) -> Result<Option<Value>, CallError> {
-        let start = self.stack.as_mut_ptr() as u64;
-        self.enter(func, args, start)
+        self.enter(func, args, self.stack as u64)
+    }
+
+    /// A word of the state.
+    fn state_word(&self, index: usize) -> Option<u64> {
+        if index >= self.state_words {
+            return None;
+        }
+        // SAFETY: the word lies in the words that were borrowed for 'e; only the thread that runs the guest writes them.
+        Some(unsafe { self.state.add(index).read() })
     }
 
     /// An import's host function.
     pub(crate) fn import(&self, index: u32) -> Option<HostFn<'e>> {
         let place = self.globals.checked_add(usize::try_from(index).ok()?)?;
-        self.imports.get(usize::try_from(*self.state.get(place)?).ok()?).copied()
+        self.imports.get(usize::try_from(self.state_word(place)?).ok()?).copied()
     }
 
     /// Calls a function with its frame at `start`, an address in the VM stack above which nothing is in use.
@@ -225,8 +249,8 @@ impl<'e> Instance<'e> {
             }
         }
         let site = Site::new(func, 0);
-        let range = self.stack.as_mut_ptr_range();
-        let (stack_start, stack_end) = (range.start as u64, range.end as u64);
+        let stack_start = self.stack as u64;
+        let stack_end = self.stack.wrapping_add(self.stack_words) as u64;
         let size = u64::from(frame::frame_bytes(record.slot_count));
         let here = native_stack_pointer();
         let outermost = self.context.entry_sp == 0;
@@ -238,23 +262,25 @@ impl<'e> Instance<'e> {
                 self.context.guard.store(super::context::POLL, Ordering::SeqCst);
             }
         }
-        if start < stack_start || start.saturating_add(size) > stack_end || here <= self.context.native_limit {
+        let fits = start >= stack_start && start.saturating_add(size) <= stack_end;
+        // Guest code adds to a frame's address before it compares, which must not pass the end of the address space.
+        let wraps = stack_end.checked_add(frame::GREATEST_REACH).is_none();
+        if !fits || wraps || here <= self.context.native_limit {
             return Err(self.report(Trap::new(TrapKind::StackOverflow), site));
         }
-        // The slots of the frame, found through the slice itself, so that no pointer is made from a number.
-        let first = usize::try_from((start - stack_start) / 8).unwrap_or(usize::MAX);
-        let Some(place) = self.stack.get_mut(first..) else {
-            return Err(self.report(Trap::new(TrapKind::StackOverflow), site));
+        // SAFETY: the frame lies in the VM stack, whose words were borrowed exclusively for 'e: its start is a whole number
+        // of words behind the stack's, and a header and a slot for each parameter fit before its end. Frames in use end
+        // before it.
+        let frame = unsafe {
+            let frame = self.stack.byte_add((start - stack_start) as usize);
+            frame.write(site.0.into());
+            for (index, value) in args.iter().enumerate() {
+                frame.add(1 + index).write(value.bits());
+            }
+            frame
         };
-        let frame = place.as_mut_ptr();
-        if let Some(header) = place.first_mut() {
-            *header = site.0.into();
-        }
-        for (slot, value) in place.iter_mut().skip(1).zip(args) {
-            *slot = value.bits();
-        }
         self.context.stack_end = stack_end;
-        self.context.globals = self.state.as_mut_ptr() as u64;
+        self.context.globals = self.state as u64;
         self.context.tables = container.section(Section::TableData).as_ptr() as u64;
         self.context.entries = engine.functions().as_ptr() as u64;
         self.context.services = (&raw const SERVICES) as u64;
@@ -262,12 +288,14 @@ impl<'e> Instance<'e> {
         self.context.instance = instance as u64;
         let status = match engine.mode() {
             Mode::Interpreter => {
-                let saved = self.context.entry_sp;
-                self.context.entry_sp = here;
                 // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
                 // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
-                let status = unsafe { crate::interp::run(&raw mut (*instance).context, frame, func, 0) };
-                self.context.entry_sp = saved;
+                let status = unsafe {
+                    let context = &raw mut (*instance).context;
+                    let outer = core::mem::replace(&mut (*context).entry_sp, here);
+                    let _entered = Entered { context, outer };
+                    crate::interp::run(context, frame, func, 0)
+                };
                 self.context.float_result = self.context.result;
                 status
             }
@@ -295,6 +323,20 @@ impl<'e> Instance<'e> {
         let container = self.engine.module().container();
         let code = container.func(site.func().into()).and_then(|func| container.code(&func)).unwrap_or(&[]);
         CallError::Trap(TrapReport { trap, func: site.func(), op: op_index(code, site.word().into()) })
+    }
+}
+
+/// An entry into the interpreter. Ends when dropped, also if a host function panics and the host catches that.
+struct Entered {
+    context: *mut Context,
+    /// The native stack pointer of the entry around it.
+    outer: u64,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // SAFETY: `enter` made it with the context of the instance that it has borrowed.
+        unsafe { (*self.context).entry_sp = self.outer };
     }
 }
 

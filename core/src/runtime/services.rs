@@ -30,25 +30,36 @@ service! {
 service! {
     /// [`Services::guard`].
     fn guard(context, frame, site, operand) {
-        // SAFETY: the stub passes the running instance's context, which nothing else writes but the atomics.
-        let context = unsafe { &mut *context };
-        if operand < context.native_limit {
-            // SAFETY: the frame's header is the first word of a frame on the VM stack.
-            let caller = Site(unsafe { *frame } as u32);
-            context.set_trap(Trap::new(TrapKind::StackOverflow), caller);
-            return 1;
+        // SAFETY: the stub passes the running instance's context, which nothing else writes but the atomics; the frame's
+        // header is the first word of a frame on the VM stack.
+        unsafe {
+            if operand < (*context).native_limit {
+                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(*frame as u32));
+                return 1;
+            }
+            poll(context, Site(site))
         }
-        poll(context, Site(site))
     }
 }
 
 /// Takes the requests that were made of the instance: 0 to go on, 1 with the trap in the context.
-pub(crate) fn poll(context: &mut Context, site: Site) -> u64 {
-    if context.guard.load(Ordering::Relaxed) != POLL {
-        return 0;
-    }
-    if context.take_poll() & super::context::REQUEST_INTERRUPT != 0 {
-        context.set_trap(Trap::new(TrapKind::Interrupted), site);
+///
+/// # Safety
+///
+/// `context` is live, and only this thread writes what is not atomic in it.
+pub(crate) unsafe fn poll(context: *mut Context, site: Site) -> u64 {
+    // SAFETY: by the contract. The reference is shared, as are those of whoever asks for polls, and ends before the trap
+    // is written.
+    let requests = unsafe {
+        let context = &*context;
+        if context.guard.load(Ordering::Relaxed) != POLL {
+            return 0;
+        }
+        context.take_poll()
+    };
+    if requests & super::context::REQUEST_INTERRUPT != 0 {
+        // SAFETY: by the contract.
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), site) };
         return 1;
     }
     0
@@ -58,8 +69,7 @@ service! {
     /// [`Services::soft`].
     fn soft(context, _frame, _site, operand) {
         // SAFETY: the stub passes the running instance's context.
-        let context = unsafe { &mut *context };
-        let [x, y, z, _] = context.operands;
+        let [x, y, z, _] = unsafe { (*context).operands };
         let float = f64::from_bits;
         let result = match operand {
             op if op == Soft::Popcnt as u64 => u64::from(x.count_ones()),
@@ -69,7 +79,8 @@ service! {
             op if op == Soft::Nearest as u64 => libm::rint(float(x)).to_bits(),
             _ => libm::fma(float(x), float(y), float(z)).to_bits(),
         };
-        context.operands = [result, y, z, 0];
+        // SAFETY: as above.
+        unsafe { (*context).operands = [result, y, z, 0] };
         0
     }
 }

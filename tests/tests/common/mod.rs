@@ -6,6 +6,9 @@ use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// An engine of this host: its name, and the options of the compiler unless it interprets.
 pub struct EngineUnderTest {
@@ -110,4 +113,48 @@ pub fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let thread = builder.spawn_scoped(scope, work).expect("a thread");
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Where a test is, for the message if a guest never comes back.
+#[derive(Default)]
+pub struct Alarm {
+    place: Mutex<String>,
+    ticks: AtomicU64,
+    done: AtomicBool,
+}
+
+/// Seconds without progress after which a test is given up.
+const HANGS: u32 = 60;
+
+impl Alarm {
+    /// The test has come to this place.
+    pub fn at(&self, place: impl std::fmt::Display) {
+        *self.place.lock().expect("the lock") = place.to_string();
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn watch(&self) {
+        let (mut last, mut still) = (0, 0);
+        while !self.done.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_secs(1));
+            let ticks = self.ticks.load(Ordering::Relaxed);
+            still = if ticks == last { still + 1 } else { 0 };
+            last = ticks;
+            if still == HANGS {
+                eprintln!("no progress for {HANGS} s: {}", self.place.lock().expect("the lock"));
+                std::process::abort();
+            }
+        }
+    }
+}
+
+/// Runs `work`, which says where it is; aborts the process if it stays there for too long, because a guest that a broken
+/// engine runs cannot be stopped otherwise.
+pub fn alarmed<T>(work: impl FnOnce(&Alarm) -> T) -> T {
+    let alarm = Arc::new(Alarm::default());
+    let watched = Arc::clone(&alarm);
+    std::thread::spawn(move || watched.watch());
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&alarm)));
+    alarm.done.store(true, Ordering::Relaxed);
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

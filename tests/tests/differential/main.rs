@@ -12,12 +12,13 @@ mod generate;
 mod program;
 mod shrink;
 
-use common::{EngineUnderTest, Room, engines, with_stack};
+use common::{EngineUnderTest, Room, alarmed, engines, with_stack};
 use coverage::Coverage;
 use evaluate::{Machine, Outcome};
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
 use opstamp::{CallError, Cell, Engine, Instance, InstanceMemory, Module, Value};
+use opstamp_tests::driver::GARBAGE;
 use opstamp_tests::host;
 use program::{GLOBALS, Lowered, Program};
 use std::time::Instant;
@@ -67,11 +68,9 @@ fn found(program: &Program, text: &str, engine: &EngineUnderTest, room: &mut Roo
     };
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
-    let memory = InstanceMemory {
-        stack: &mut memory.stack[..program.stack_words],
-        state: memory.state,
-        native_stack: memory.native_stack,
-    };
+    let stack = &mut memory.stack[..program.stack_words];
+    stack.fill(GARBAGE);
+    let memory = InstanceMemory { stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let main = &program.funcs[0];
     let mut traces = Vec::new();
@@ -202,18 +201,23 @@ fn engines_agree() {
     let started = Instant::now();
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let work = |worker: u64| {
-        with_stack(|| {
-            let mut room = Room::new();
-            let mut coverage = Coverage::default();
-            let (mut agreed, mut too_long) = (0u64, 0u64);
-            for seed in (0..programs).skip(worker as usize).step_by(workers as usize).map(|at| seed.wrapping_add(at)) {
-                match try_seed(seed, &mut room, &mut coverage) {
-                    Verdict::Agreed => agreed += 1,
-                    Verdict::TooLong => too_long += 1,
-                    Verdict::Differed(report) => panic!("{report}"),
+        alarmed(|alarm| {
+            with_stack(|| {
+                let mut room = Room::new();
+                let mut coverage = Coverage::default();
+                let (mut agreed, mut too_long) = (0u64, 0u64);
+                for seed in
+                    (0..programs).skip(worker as usize).step_by(workers as usize).map(|at| seed.wrapping_add(at))
+                {
+                    alarm.at(format_args!("seed {seed}"));
+                    match try_seed(seed, &mut room, &mut coverage) {
+                        Verdict::Agreed => agreed += 1,
+                        Verdict::TooLong => too_long += 1,
+                        Verdict::Differed(report) => panic!("{report}"),
+                    }
                 }
-            }
-            (agreed, too_long, coverage)
+                (agreed, too_long, coverage)
+            })
         })
     };
     let mut coverage = Coverage::default();

@@ -24,6 +24,12 @@ macro_rules! registers {
                 None
             }
 
+            /// The register whose number the low four bits of `bits` are.
+            #[inline(always)]
+            pub const fn from_low_bits(bits: u8) -> Self {
+                Self::ALL[(bits & 15) as usize]
+            }
+
             /// Its number in the encoding, 0 to 15. Bit 3 goes to a REX or VEX bit, the rest to ModRM, SIB or the opcode.
             #[inline(always)]
             pub const fn index(self) -> u8 {

@@ -122,10 +122,10 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     }
 
     /// The scratch word of the slot that a move reads, if another move writes that slot.
-    fn frame_source(&mut self, slot: u16, index: u16, count: u16) -> Option<&mut u64> {
+    fn frame_source(&mut self, slot: u16, index: u16, count: u16) -> Option<&mut u32> {
         if slot == index || slot >= count || self.plan.is_pinned(slot) { None } else { self.plan.scratch(slot) }
     }
 }
 
 /// A slot of a parallel move that has its value.
-const DONE: u64 = 1 << 63;
+const DONE: u32 = 1 << 31;

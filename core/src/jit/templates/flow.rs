@@ -15,12 +15,14 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     }
 
     /// `br.i64.*` on two registers.
+    #[inline(always)]
     pub(super) fn branch(&mut self, cond: Cond, at: OpAt<'_>) {
         let (x, y) = (self.int(at.a), Src::At(self.int(at.b)));
         self.with_label(at.c, |masm, label| masm.branch(cond, x, y, label));
     }
 
     /// `br.i64.*` on a register and a literal.
+    #[inline(always)]
     pub(super) fn branch_k(&mut self, cond: Cond, at: OpAt<'_>) {
         let x = self.int(at.a);
         self.with_label(at.c, |masm, label| masm.branch(cond, x, literal16(at.b), label));

@@ -26,6 +26,9 @@ fn literal16(field: u16) -> Src {
 
 impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// Emits the template of one op.
+    ///
+    /// Which op comes next is hard to predict, so the helpers below are inlined: there is this one dispatch on the op, and
+    /// none on the selector of a family.
     pub(super) fn template(&mut self, op: Op, at: OpAt<'_>) {
         match op {
             Op::Nop => {}
@@ -194,46 +197,60 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
 
     fn cell_const(&mut self, at: OpAt<'_>) {
         let cell = self.container.cell_const(wide(at)).and_then(|constant| literal(self.container, constant));
-        self.masm.mov(self.int(at.a), Src::Imm(cell.unwrap_or(Cell::NULL).bits() as i64));
+        match cell {
+            Some(cell) => self.masm.mov(self.int(at.a), Src::Imm(cell.bits() as i64)),
+            // As for an op that needs a heap.
+            None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+        }
     }
 
+    #[inline(always)]
     fn int_op(&mut self, op: IntOp, at: OpAt<'_>) {
         self.masm.int(op, self.int(at.a), self.int(at.b), Src::At(self.int(at.c)));
     }
 
+    #[inline(always)]
     fn int_op_k(&mut self, op: IntOp, at: OpAt<'_>) {
         self.masm.int(op, self.int(at.a), self.int(at.b), literal16(at.c));
     }
 
+    #[inline(always)]
     fn divide(&mut self, op: DivOp, at: OpAt<'_>) {
         let y = Src::At(self.int(at.c));
         self.masm.divide(op, self.int(at.a), self.int(at.b), y, self.site(at.word));
     }
 
+    #[inline(always)]
     fn divide_k(&mut self, op: DivOp, at: OpAt<'_>) {
         self.masm.divide(op, self.int(at.a), self.int(at.b), literal16(at.c), self.site(at.word));
     }
 
+    #[inline(always)]
     fn int_unary(&mut self, op: IntUnary, at: OpAt<'_>) {
         self.masm.int_unary(op, self.int(at.a), self.int(at.b));
     }
 
+    #[inline(always)]
     fn compare(&mut self, cond: Cond, at: OpAt<'_>) {
         self.masm.compare(cond, self.int(at.a), self.int(at.b), Src::At(self.int(at.c)));
     }
 
+    #[inline(always)]
     fn compare_k(&mut self, cond: Cond, at: OpAt<'_>) {
         self.masm.compare(cond, self.int(at.a), self.int(at.b), literal16(at.c));
     }
 
+    #[inline(always)]
     fn float_op(&mut self, op: FloatOp, at: OpAt<'_>) {
         self.masm.float(op, self.float(at.a), self.float(at.b), self.float(at.c));
     }
 
+    #[inline(always)]
     fn float_unary(&mut self, op: FloatUnary, at: OpAt<'_>) {
         self.masm.float_unary(op, self.float(at.a), self.float(at.b));
     }
 
+    #[inline(always)]
     fn float_compare(&mut self, cond: FloatCond, at: OpAt<'_>) {
         self.masm.float_compare(cond, self.int(at.a), self.float(at.b), self.float(at.c));
     }
@@ -253,6 +270,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         self.masm.store_word(ContextWord::Globals, at.a.into(), s);
     }
 
+    #[inline(always)]
     fn float_branch(&mut self, cond: FloatCond, at: OpAt<'_>) {
         let (x, y): (Float, Float) = (self.float(at.a), self.float(at.b));
         self.with_label(at.c, |masm, label| masm.float_branch(cond, x, y, label));

@@ -7,8 +7,8 @@ use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Xmm};
 use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, Float, Int, Saved, Src};
 use crate::runtime::trap::{Site, TrapKind};
 
-/// The register of a value that is loaded from memory next.
 impl X64<'_> {
+    /// Loads the address in a context word into rax.
     fn base(&mut self, base: ContextWord) {
         let at = match base {
             ContextWord::Globals => field::GLOBALS,

@@ -229,7 +229,7 @@ impl Floats for X64<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float) {
         match op {
             FloatOp::Add => self.arithmetic(Sse::Add, d, x, y),

@@ -23,16 +23,6 @@ pub(super) const fn cc(cond: Cond) -> Cc {
     }
 }
 
-const fn alu_of(op: IntOp) -> Alu {
-    match op {
-        IntOp::Sub => Alu::Sub,
-        IntOp::And => Alu::And,
-        IntOp::Or => Alu::Or,
-        IntOp::Xor => Alu::Xor,
-        _ => Alu::Add,
-    }
-}
-
 const fn shift_of(op: IntOp) -> Shift {
     match op {
         IntOp::Shl => Shift::Shl,
@@ -59,9 +49,33 @@ impl X64<'_> {
         }
     }
 
-    /// Add, subtract, and, or, xor.
-    fn simple(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
-        let alu = alu_of(op);
+    /// Add and subtract: by `lea` where the destination is another register than the first source.
+    fn sum(&mut self, subtract: bool, d: Int, x: Int, y: Src) {
+        if let (Int::Reg(base), true) = (x, d != x) {
+            let mem = match y {
+                Src::At(Int::Reg(index)) if !subtract => Mem::indexed(gpr(base.0), gpr(index.0), Scale::X1, 0),
+                Src::Imm(value) => {
+                    let value = if subtract { value.wrapping_neg() } else { value };
+                    i32::try_from(value).ok().map(|disp| Mem::base(gpr(base.0), disp))
+                }
+                _ => None,
+            };
+            if let Some(mem) = mem {
+                let t = Self::target(d, Gpr::Rax);
+                self.asm.lea(B8, t, mem);
+                return self.put(d, t);
+            }
+        }
+        if subtract && same(d, y) && d != x && matches!(d, Int::Reg(_)) {
+            let t = Self::target(d, Gpr::Rax);
+            self.asm.unary_r(Unary::Neg, B8, t);
+            return self.alu(Alu::Add, t, Src::At(x), Gpr::Rcx);
+        }
+        self.simple(if subtract { Alu::Sub } else { Alu::Add }, d, x, y);
+    }
+
+    /// An operation that has a two-operand instruction; `Sub` only if the destination is no register that is `y` alone.
+    fn simple(&mut self, alu: Alu, d: Int, x: Int, y: Src) {
         if let (Int::Slot(at), true) = (d, d == x) {
             match y {
                 Src::Imm(value) if i32::try_from(value).is_ok() => {
@@ -76,32 +90,14 @@ impl X64<'_> {
             return;
         }
         let t = Self::target(d, Gpr::Rax);
-        if let (Int::Reg(base), IntOp::Add | IntOp::Sub, true) = (x, op, d != x) {
-            let mem = match y {
-                Src::At(Int::Reg(index)) if op == IntOp::Add => Mem::indexed(gpr(base.0), gpr(index.0), Scale::X1, 0),
-                Src::Imm(value) => {
-                    let value = if op == IntOp::Add { value } else { value.wrapping_neg() };
-                    i32::try_from(value).ok().map(|disp| Mem::base(gpr(base.0), disp))
-                }
-                _ => None,
-            };
-            if let Some(mem) = mem {
-                self.asm.lea(B8, t, mem);
-                self.put(d, t);
-                return;
-            }
-        }
-        if same(d, y) && d != x && matches!(d, Int::Reg(_)) {
-            if op == IntOp::Sub {
-                self.asm.unary_r(Unary::Neg, B8, t);
-                self.alu(Alu::Add, t, Src::At(x), Gpr::Rcx);
-            } else {
-                self.alu(alu, t, Src::At(x), Gpr::Rcx);
-            }
+        let other = if same(d, y) && matches!(d, Int::Reg(_)) {
+            // These commute, and with all three places the same it does not matter.
+            Src::At(x)
         } else {
             self.get(t, x);
-            self.alu(alu, t, y, Gpr::Rcx);
-        }
+            y
+        };
+        self.alu(alu, t, other, Gpr::Rcx);
         self.put(d, t);
     }
 
@@ -285,10 +281,14 @@ impl Ints for X64<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
         match op {
-            IntOp::Add | IntOp::Sub | IntOp::And | IntOp::Or | IntOp::Xor => self.simple(op, d, x, y),
+            IntOp::Add => self.sum(false, d, x, y),
+            IntOp::Sub => self.sum(true, d, x, y),
+            IntOp::And => self.simple(Alu::And, d, x, y),
+            IntOp::Or => self.simple(Alu::Or, d, x, y),
+            IntOp::Xor => self.simple(Alu::Xor, d, x, y),
             IntOp::Mul => self.multiply(d, x, y),
             IntOp::Shl | IntOp::Shr | IntOp::Ushr | IntOp::Rotl => self.shift(op, d, x, y),
             IntOp::Min | IntOp::Max => self.min_max(op, d, x, y),

@@ -42,13 +42,13 @@ fn context(offset: usize) -> Mem {
 /// The general register of a machine number that the pool handed out.
 #[inline(always)]
 fn gpr(number: u8) -> Gpr {
-    Gpr::from_index(number).unwrap_or(Gpr::Rax)
+    Gpr::from_low_bits(number)
 }
 
 /// The vector register of a machine number that the pool handed out.
 #[inline(always)]
 fn xmm(number: u8) -> Xmm {
-    Xmm::from_index(number).unwrap_or(Xmm::Xmm0)
+    Xmm::from_low_bits(number)
 }
 
 impl X64<'_> {
@@ -275,7 +275,7 @@ mod field {
 /// Whether two places are the same one.
 #[inline(always)]
 fn same(x: Int, y: Src) -> bool {
-    y == Src::At(x)
+    matches!(y, Src::At(place) if place == x)
 }
 
 /// The place of a value of any bank that is no float.

@@ -506,7 +506,7 @@ impl Checker<'_, '_> {
         if op == Op::FnNew {
             params = self.bound(params, callee, known.written.ok_or(missing)?)?;
         }
-        for (number, &param) in (1..).zip(params) {
+        for (number, &param) in (1..=u16::MAX).zip(params) {
             let spot = Spot::Argument(number);
             let value = self.register(fields.next(spot)?, spot)?;
             if !value.ty.fits(param) {

@@ -1,0 +1,54 @@
+//! How many iterations a program runs: the times that a function is entered or the head of a loop is passed. The program
+//! counts them itself, by ops that are put into its text.
+
+const COUNTER: &str = "iterations__";
+
+/// The module with a counter as its first global.
+pub fn counting(source: &str) -> String {
+    let lines: Vec<&str> = source.lines().map(|line| line.split(';').next().unwrap_or("").trim()).collect();
+    let mut heads = vec![false; lines.len()];
+    let mut start = 0;
+    for (at, line) in lines.iter().enumerate() {
+        if line.starts_with("func ") {
+            start = at;
+        }
+        for target in targets(line) {
+            // A label of this function that stands before the branch.
+            if let Some(head) = (start..at).find(|&other| lines[other].strip_suffix(':') == Some(target)) {
+                heads[head] = true;
+            }
+        }
+    }
+    let count =
+        format!("global.get {COUNTER}, {COUNTER}\ni64.add {COUNTER}, {COUNTER}, 1\nglobal.set {COUNTER}, {COUNTER}\n");
+    let mut text = format!("global {COUNTER}: i64\n");
+    let mut at_entry = false;
+    for (line, head) in lines.iter().zip(heads) {
+        if at_entry && !line.is_empty() && !line.starts_with("local ") {
+            text += &format!("local {COUNTER}: i64\n{count}");
+            at_entry = false;
+        }
+        text += line;
+        text += "\n";
+        if line.starts_with("func ") {
+            at_entry = true;
+        }
+        if head {
+            text += &count;
+        }
+    }
+    text
+}
+
+/// The labels that an op of one line may branch to.
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    let (op, operands) = line.split_once(' ').unwrap_or((line, ""));
+    // The operand that is switched on, or the operands that are compared, come before the labels.
+    let labels = match op {
+        "switch" => operands.split_once(',').map_or("", |(_, labels)| labels),
+        "jump" => operands,
+        _ if op.starts_with("br.") => operands.rsplit_once(',').map_or("", |(_, label)| label),
+        _ => "",
+    };
+    labels.split([',', '[', ']', ' ']).filter(|label| !label.is_empty())
+}
