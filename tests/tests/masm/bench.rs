@@ -12,7 +12,6 @@ use opstamp::runtime::context::{Context, EnterFn, Services};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::Site;
 use opstamp_platform::HostCode;
-use std::sync::atomic::Ordering;
 
 /// A macro assembler, whatever it borrows.
 pub trait Family: 'static {
@@ -136,7 +135,7 @@ impl Bench {
         let here = 0_u8;
         if self.context.native_limit == 0 {
             self.context.native_limit = (&raw const here) as u64 - 256 * 1024;
-            self.context.guard.store(self.context.native_limit, Ordering::SeqCst);
+            self.set_guard(self.context.native_limit);
         }
         let enter = self.enter_fn();
         let frame = self.stack.as_mut_ptr();
@@ -144,6 +143,13 @@ impl Bench {
         let status = unsafe { enter(&raw mut *self.context, frame, code.address) };
         assert_eq!(self.context.entry_sp, 0, "the entry around it is restored");
         status
+    }
+
+    /// Sets the word that polls and stack checks read.
+    pub fn set_guard(&mut self, guard: u64) {
+        let limit = std::mem::replace(&mut self.context.native_limit, guard);
+        self.context.take_poll();
+        self.context.native_limit = limit;
     }
 
     pub fn slot(&self, slot: u32) -> u64 {

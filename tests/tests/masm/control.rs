@@ -10,12 +10,10 @@ use opstamp::asm::Label;
 use opstamp::masm::{
     Any, Callee, Calls, Cond, ContextWord, Float, FloatReg, Floats, Flow, Int, IntReg, Ints, Masm, PoolReg, Saved, Src,
 };
-use opstamp::runtime::context::{Context, Entry, POLL};
+use opstamp::runtime::context::{Context, POLL};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
 use opstamp::vm3::op::Bank::{F64, I64};
-use std::mem::{offset_of, size_of};
-use std::sync::atomic::Ordering;
 
 fn set_canaries<F: Family>(bench: &mut Bench) {
     for index in 0..pool::<F>().len() as u32 {
@@ -73,21 +71,19 @@ fn destroy_saved<F: Family>(masm: &mut F::Masm<'_>, saved: &Saved) {
     }
 }
 
-/// Function tables as the tests make them: only the code's address is read by calls.
-fn entries(len: usize) -> Vec<Entry> {
-    (0..len).map(|_| Entry::default()).collect()
-}
+/// Words of an entry in the function tables of the tests; only the first, the code's address, is read by calls.
+const ENTRY: usize = 6;
 
 fn entry(index: usize) -> Callee {
-    Callee::Entry((index * size_of::<Entry>() + offset_of!(Entry, code)) as u32)
+    Callee::Entry((8 * ENTRY * index) as u32)
 }
 
 const FRAMES: [u32; 4] = [16, 4104, slot_offset(FAR), 0xF_F008];
 
 /// Calls: what the callee is given, what it keeps, and where its result comes back.
 pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
-    let table = entries(65_536);
-    bench.context.entries = table.as_ptr() as u64;
+    let mut table = vec![0; 65_536 * ENTRY];
+    bench.context.entries = table.as_mut_ptr() as u64;
     for saved in saves::<F>() {
         for leaf in [false, true] {
             bench.clear();
@@ -104,7 +100,7 @@ pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
             let mut callers = Vec::new();
             for (number, frame) in (0_usize..).zip(FRAMES) {
                 for index in [0, 1, 900, 65_535] {
-                    table[index].code.store(callee.address, Ordering::SeqCst);
+                    table[ENTRY * index] = callee.address;
                     let mixed = mixes::<F>(if number % 2 == 0 { &[I64] } else { &[F64] }, Places::All);
                     for d in mixed.into_iter().flatten() {
                         let mut site = SITE;
@@ -144,8 +140,8 @@ pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
 fn recursion<F: Family>(bench: &mut Bench) {
     let saved = all_saved::<F>();
     bench.clear();
-    let mut table = entries(2);
-    bench.context.entries = table.as_ptr() as u64;
+    let mut table = vec![0; 2 * ENTRY];
+    bench.context.entries = table.as_mut_ptr() as u64;
     let (n, frame) = (Int::Slot(slot_offset(0)), slot_offset(4));
     let kept = <F::Masm<'_> as Masm<'_>>::INT_POOL.iter().find(|reg| reg.callee_saved).expect("some are kept");
     let kept = Int::Reg(IntReg(kept.number));
@@ -186,14 +182,14 @@ fn recursion<F: Family>(bench: &mut Bench) {
         masm.epilogue(&Saved::default());
     });
     bench.publish();
-    table[1].code = last.address.into();
+    table[ENTRY] = last.address;
     bench.set_slot(0, 300);
     assert_eq!(bench.run(sum), 0);
     assert_eq!(bench.context.result, 300 * 301 / 2);
     // Deeper than the VM stack.
     bench.set_slot(0, 1 << 40);
     bench.context.native_limit = 1;
-    bench.context.guard.store(1, Ordering::SeqCst);
+    bench.set_guard(1);
     let end = bench.context.stack_end;
     bench.context.stack_end = bench.stack.as_ptr() as u64 + 8 * 5 * 100;
     assert_eq!(bench.run(sum), 1);
@@ -204,6 +200,15 @@ fn recursion<F: Family>(bench: &mut Bench) {
     bench.set_slot(1, 0);
     assert_eq!(bench.run(count_up), 0);
     assert_eq!(bench.context.result, 300_000);
+}
+
+/// What a service does that traps.
+fn set_trap(context: *mut Context, trap: Trap, noted: Noted) {
+    // SAFETY: the stub passes the running context, to which no reference exists.
+    unsafe {
+        (*context).trap = trap.encode();
+        (*context).trap_site = noted.site.into();
+    }
 }
 
 /// Host calls, polls and `deopt`: what the services are given, and what survives them.
@@ -233,9 +238,8 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
             }));
         }
         // Calls the function with the deopt, so that it is seen to return to its caller with all that callees keep.
-        let table: Vec<Entry> =
-            result.iter().map(|code| Entry { code: code.address.into(), ..Entry::default() }).collect();
-        bench.context.entries = table.as_ptr() as u64;
+        let mut table: Vec<u64> = result.iter().flat_map(|code| [code.address; ENTRY]).collect();
+        bench.context.entries = table.as_mut_ptr() as u64;
         let callers: Vec<Code> = (0..2)
             .map(|index| {
                 around::<F>(bench, false, &mut |masm| {
@@ -262,8 +266,7 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
             count.runs += 1;
             // A service that traps.
             ANSWER.set(Some(Box::new(|context: *mut Context, noted| {
-                // SAFETY: the stub passes the running context.
-                unsafe { (*context).set_trap(Trap::host(9), Site(noted.site)) };
+                set_trap(context, Trap::host(9), noted);
                 1
             })));
             assert_eq!(bench.run(code), 1);
@@ -277,7 +280,7 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
         assert_eq!(bench.run(polls), 0);
         assert_eq!(take_noted(), []);
         let limit = bench.context.native_limit;
-        bench.context.guard.store(POLL, Ordering::SeqCst);
+        bench.set_guard(POLL);
         set_canaries::<F>(bench);
         assert_eq!(bench.run(polls), 0);
         let noted = take_noted();
@@ -289,25 +292,24 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
         }
         check_canaries::<F>(bench, "poll", |_| true);
         ANSWER.set(Some(Box::new(|context: *mut Context, noted| {
-            // SAFETY: the stub passes the running context.
-            unsafe { (*context).set_trap(Trap::new(TrapKind::Interrupted), Site(noted.site)) };
+            set_trap(context, Trap::new(TrapKind::Interrupted), noted);
             1
         })));
         assert_eq!(bench.run(polls), 1);
         assert_eq!(bench.context.trap, Trap::new(TrapKind::Interrupted).encode());
         ANSWER.set(None);
         take_noted();
-        bench.context.guard.store(limit, Ordering::SeqCst);
+        bench.set_guard(limit);
         // The end of the native stack is a stack pointer below the guard: the exact one that is compared.
         if !leaf {
             let pointer = noted[0].operand;
             for (guard, polled) in [(pointer, 0), (pointer + 1, 1)] {
-                bench.context.guard.store(guard, Ordering::SeqCst);
+                bench.set_guard(guard);
                 bench.run(polls);
                 let first = take_noted().iter().filter(|noted| Site(noted.site) == SITE).count();
                 assert_eq!(first, polled, "at guard {guard:#x}");
             }
-            bench.context.guard.store(limit, Ordering::SeqCst);
+            bench.set_guard(limit);
         }
         count.runs += 5;
 

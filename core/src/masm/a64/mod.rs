@@ -37,13 +37,13 @@ const COLD_DISTANCE: usize = 512 * 1024;
 /// The general register of a machine number that the pool handed out.
 #[inline(always)]
 fn gpr(number: u8) -> X {
-    X::from_number(number).unwrap_or(X::Zr)
+    X::ALL[usize::from(number & 31)]
 }
 
 /// The float register of a machine number that the pool handed out.
 #[inline(always)]
 fn fpr(number: u8) -> D {
-    D::from_number(number).unwrap_or(D::D0)
+    D::ALL[usize::from(number & 31)]
 }
 
 /// A register where number 31 would be the stack pointer. No verb computes into the zero register.
