@@ -9,6 +9,7 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 . tests/setup.sh
+. tests/arm64.sh
 
 passed=0
 failed=0
@@ -89,6 +90,7 @@ part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bar
 part expectations "the programs' expected values, worked out again in Python" expectations
 part programs "the command, over tests/programs" programs
 part hosted "unit, suite, differential, hostile-input and encoder tests" hosted
+part arm64 "the same of machine code on 64-bit Arm Linux, emulated where this is none" arm64
 
 printf '\n%s' "$report"
 missing=$(wc -w <<<"$skipped")

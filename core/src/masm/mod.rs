@@ -4,7 +4,7 @@
 //! [`Float`]): a machine register that a bytecode register is pinned to, or a slot of the frame. So each ISA picks its own
 //! best form for each mix of places (a memory operand on x86-64, a load into a scratch register on arm64), and a template
 //! stays one line. What machine registers exist and what each is for stands in one page per ISA: [`x64::convention`],
-//! [`a64::convention`].
+//! [`a64::convention`]. What another ISA has to supply stands in `PORTING.md` beside this file.
 //!
 //! Scratch registers never leave a verb: no verb takes or gives one, so no template can hold one across verbs.
 //!
