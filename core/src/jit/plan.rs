@@ -72,6 +72,8 @@ const NEEDS_ZERO: u32 = u32::MAX - 1;
 const IN_HULL: u32 = u32::MAX;
 /// No number of calls, and not the other one.
 const LAST_IN_HULL: u32 = u32::MAX - 1;
+/// In [`SlotPlan::last`]: the machine register's number.
+const NUMBER: u32 = 0xFF;
 /// In [`SlotPlan::last`]: the slot is pinned.
 const PINNED: u32 = 1 << 8;
 /// In [`SlotPlan::last`]: it is pinned to a float register.
@@ -368,7 +370,7 @@ impl<'s> Plan<'s> {
                 saved |= 1 << reg.number;
             }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
-                plan.last = mark | u32::from(reg.number);
+                plan.last = mark | reg.number;
                 // There is room, as seen above.
                 let _ = self.pinned.push(candidate.slot);
             }
@@ -391,21 +393,25 @@ impl<'s> Plan<'s> {
     #[inline(always)]
     pub fn int(&self, slot: u16) -> Int {
         let register = self.register(slot);
-        if register != 0 { Int::Reg(IntReg(register as u8)) } else { Int::Slot(slot_offset(slot)) }
+        if register != 0 { Int::Reg(IntReg(register & NUMBER)) } else { Int::Slot(slot_offset(slot)) }
     }
 
     /// Where an f64 register is.
     #[inline(always)]
     pub fn float(&self, slot: u16) -> Float {
         let register = self.register(slot);
-        if register != 0 { Float::Reg(FloatReg(register as u8)) } else { Float::Slot(slot_offset(slot)) }
+        if register != 0 { Float::Reg(FloatReg(register & NUMBER)) } else { Float::Slot(slot_offset(slot)) }
     }
 
     /// Where a register of any bank is, for moves that do not look at the value: one in the frame passes for an integer.
     #[inline(always)]
     pub fn any(&self, slot: u16) -> Any {
         let register = self.register(slot);
-        if register & FLOAT != 0 { Any::Float(Float::Reg(FloatReg(register as u8))) } else { Any::Int(self.int(slot)) }
+        if register & FLOAT != 0 {
+            Any::Float(Float::Reg(FloatReg(register & NUMBER)))
+        } else {
+            Any::Int(self.int(slot))
+        }
     }
 
     /// Whether the slot is pinned to a machine register.
