@@ -90,6 +90,12 @@ pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
             // Result: its argument plus its header, as an integer and as bits of a float.
             let callee = bench.emit::<F>(&mut |masm| {
                 masm.prologue(leaf, SITE, &saved);
+                // The services check the native stack.
+                if leaf {
+                    masm.loop_head(SITE);
+                } else {
+                    masm.host(0, slot_offset(200), SITE);
+                }
                 destroy_saved::<F>(masm, &saved);
                 let (argument, header) = (Int::Slot(slot_offset(0)), Int::Slot(0));
                 masm.int(opstamp::masm::IntOp::Add, argument, argument, Src::At(header));
@@ -124,7 +130,9 @@ pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
                 set_canaries::<F>(bench);
                 bench.stack[frame as usize / 8] = 0x7777_0000_0000;
                 bench.set_slot(IN.into(), 5);
+                bench.set_guard(POLL);
                 assert_eq!(bench.run(code), 0);
+                assert!(take_noted().iter().any(|noted| noted.service == if leaf { "guard" } else { "host_call" }));
                 let want = 5 + 0x7777_0000_0000 + u64::from(site.0);
                 assert_eq!(bench.slot(OUT.into()), want, "call over {frame} bytes, saving {saved:?}");
                 assert_eq!(bench.context.result, 5, "the frame register is back");
@@ -133,6 +141,7 @@ pub fn calls<F: Family>(bench: &mut Bench, count: &mut Count) {
             }
         }
     }
+    bench.context.native_limit = 0;
     recursion::<F>(bench);
 }
 

@@ -35,7 +35,10 @@ fn serve(context: *mut Context, noted: Noted) -> u64 {
     status
 }
 
+/// Destroys every register that the host's convention lets a function destroy. Not inlined, so that a service saves none of
+/// the others for it.
 #[cfg(target_arch = "x86_64")]
+#[inline(never)]
 fn destroy() {
     // SAFETY: all that is changed is named; the flags are by default.
     unsafe {
@@ -70,7 +73,9 @@ fn destroy() {
     };
 }
 
+/// As above.
 #[cfg(target_arch = "aarch64")]
+#[inline(never)]
 fn destroy() {
     // SAFETY: all that is changed is named.
     unsafe {
@@ -123,6 +128,22 @@ fn destroy() {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
+fn stack_pointer() -> usize {
+    let pointer;
+    // SAFETY: this reads a register.
+    unsafe { std::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack)) };
+    pointer
+}
+
+#[cfg(target_arch = "aarch64")]
+fn stack_pointer() -> usize {
+    let pointer;
+    // SAFETY: this reads a register.
+    unsafe { std::arch::asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack)) };
+    pointer
+}
+
 /// A soft operation, by the host's own functions.
 fn compute(context: *mut Context, operation: u64) -> u64 {
     // SAFETY: the stub passes the running context, to which no reference exists.
@@ -148,12 +169,16 @@ macro_rules! services {
     ($($name:ident: $serve:expr;)*) => { $(
         #[cfg(target_arch = "x86_64")]
         unsafe extern "sysv64" fn $name(context: *mut Context, frame: *mut u64, site: u32, operand: u64) -> u64 {
+            // Both conventions align it at every call (AMD64 supplement, 3.2.2; AAPCS64, 6.4.5.1).
+            assert_eq!(stack_pointer() % 16, 0, "the native stack pointer");
             let status = $serve(context, Noted { service: stringify!($name), frame: frame as u64, site, operand });
             destroy();
             status
         }
         #[cfg(not(target_arch = "x86_64"))]
         unsafe extern "C" fn $name(context: *mut Context, frame: *mut u64, site: u32, operand: u64) -> u64 {
+            // Both conventions align it at every call (AMD64 supplement, 3.2.2; AAPCS64, 6.4.5.1).
+            assert_eq!(stack_pointer() % 16, 0, "the native stack pointer");
             let status = $serve(context, Noted { service: stringify!($name), frame: frame as u64, site, operand });
             destroy();
             status
