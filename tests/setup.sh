@@ -49,23 +49,26 @@ need_build_tools() {
 # A compiler that builds the standard library from its sources, for targets that rustup has no build of. Sets what cargo
 # needs for it; the option -Zbuild-std goes with it.
 need_std_sources() {
-    need_file /usr/bin/rustc rustc-web || return 1
-    need_file /usr/lib/rustlib/src/rust/library/core/src/lib.rs rust-web-src || return 1
+    local status=0
+    need_file /usr/bin/rustc rustc-web || status=1
+    need_file /usr/lib/rustlib/src/rust/library/core/src/lib.rs rust-web-src || status=1
+    [ "$status" = 0 ] || return 1
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
 }
 
 # need_zig DIRECTORY: zig, which links for systems other than this one. Installs it to DIRECTORY if it has to be.
 need_zig() {
+    local package=ziglang==0.17.1
     need python3 python3 || return 1
     export PYTHONPATH="$1${PYTHONPATH:+:$PYTHONPATH}"
     python3 -m ziglang version >/dev/null 2>&1 && return 0
+    python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
     if [ "$(id -u)" = 0 ]; then
-        echo "installing ziglang to $1" >&2
-        python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
-        python3 -m pip install --quiet --target "$1" ziglang >/dev/null 2>&1
+        echo "installing $package to $1" >&2
+        python3 -m pip install --quiet --target "$1" "$package" >/dev/null 2>&1
         python3 -m ziglang version >/dev/null 2>&1 && return 0
     fi
-    echo "MISSING: zig. Install it with: python3 -m pip install --target $1 ziglang" >&2
+    echo "MISSING: zig. Install it with: python3 -m pip install --target $1 $package" >&2
     return 1
 }
 

@@ -22,7 +22,8 @@ need_zig "$target/zig" || missing=yes
 
 x64=x86_64-win7-windows-gnu
 arm64=aarch64-pc-windows-gnullvm
-export CARGO_TARGET_DIR=$target WINEPREFIX=$target/wine WINEDEBUG=-all
+# No display is there to ask on whether .NET and a browser are to be installed; nothing here uses them.
+export CARGO_TARGET_DIR=$target WINEPREFIX=$target/wine WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml=
 export CARGO_TARGET_X86_64_WIN7_WINDOWS_GNU_RUNNER=wine
 build=(-Zbuild-std=std,panic_abort --quiet)
 

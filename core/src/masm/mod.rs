@@ -4,7 +4,7 @@
 //! [`Float`]): a machine register that a bytecode register is pinned to, or a slot of the frame. So each ISA picks its own
 //! best form for each mix of places (a memory operand on x86-64, a load into a scratch register on arm64), and a template
 //! stays one line. What machine registers exist and what each is for stands in one page per ISA: [`x64::convention`],
-//! [`a64::convention`].
+//! [`a64::convention`]. What another ISA has to supply stands in `PORTING.md` beside this file.
 //!
 //! Scratch registers never leave a verb: no verb takes or gives one, so no template can hold one across verbs.
 //!
@@ -18,12 +18,14 @@ use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::trap::{Site, Trap};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
+///
+/// It is as wide as the other half of [`Int`], so that places are moved in whole words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IntReg(pub u8);
+pub struct IntReg(pub u32);
 
 /// A machine register for floats, by its machine number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FloatReg(pub u8);
+pub struct FloatReg(pub u32);
 
 /// Where an integer or a cell is.
 #[derive(Clone, Copy, Debug, Eq)]
@@ -89,7 +91,7 @@ pub enum Any {
 #[derive(Clone, Copy, Debug)]
 pub struct PoolReg {
     /// Its machine number.
-    pub number: u8,
+    pub number: u32,
     /// Whether guest functions preserve it, so that it survives calls and whoever uses it saves it.
     pub callee_saved: bool,
 }

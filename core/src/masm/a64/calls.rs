@@ -149,7 +149,7 @@ impl Calls for A64<'_> {
             return;
         };
         self.add_offset(SECOND, FRAME, offset);
-        if count % 2 != 0 {
+        if !count.is_multiple_of(2) {
             a64::str_x(&mut self.buf, s, Mem::post(or_sp(SECOND), one));
         }
         a64::mov_imm(&mut self.buf, THIRD, (count / 2).into());

@@ -233,7 +233,7 @@ impl Ints for A64<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
         match op {
             IntOp::Add | IntOp::Sub => self.sum(op, d, x, y),

@@ -36,14 +36,14 @@ const COLD_DISTANCE: usize = 512 * 1024;
 
 /// The general register of a machine number that the pool handed out.
 #[inline(always)]
-fn gpr(number: u8) -> X {
-    X::from_number(number).unwrap_or(X::Zr)
+fn gpr(number: u32) -> X {
+    X::ALL[(number & 31) as usize]
 }
 
 /// The float register of a machine number that the pool handed out.
 #[inline(always)]
-fn fpr(number: u8) -> D {
-    D::from_number(number).unwrap_or(D::D0)
+fn fpr(number: u32) -> D {
+    D::ALL[(number & 31) as usize]
 }
 
 /// A register where number 31 would be the stack pointer. No verb computes into the zero register.
@@ -351,8 +351,8 @@ impl<'m> Masm<'m> for A64<'m> {
 
     #[inline]
     fn relieve_cold(&mut self) {
-        // No template has more than two rare halves.
-        if self.cold.len() + 2 > COLD_CAPACITY {
+        // No template has more than two rare halves; the head of a loop has one before that of its op.
+        if self.cold.len() + 3 > COLD_CAPACITY {
             self.emit_cold_inside();
         } else {
             self.keep_cold_near();
@@ -361,7 +361,7 @@ impl<'m> Masm<'m> for A64<'m> {
 
     fn finish(mut self) -> Result<usize, EmitError> {
         let end = self.buf.pos();
-        while self.buf.pos() % FUNCTION_ALIGN != 0 {
+        while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             a64::udf(&mut self.buf, 0);
         }
         self.buf.finish().map(|_| end)

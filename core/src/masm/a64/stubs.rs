@@ -145,7 +145,7 @@ impl A64<'_> {
 
     /// Pads with words that fault to where a function may start.
     fn align(&mut self) {
-        while self.buf.pos() % FUNCTION_ALIGN != 0 {
+        while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             a64::udf(&mut self.buf, 0);
         }
     }

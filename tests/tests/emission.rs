@@ -1,0 +1,225 @@
+//! What the compiler emits for every ISA, on whatever host this runs: the same bytes wherever they are written to. Each
+//! line that begins with `emission:` is the same on every host; `tests/arm64.sh` compares them.
+
+mod common;
+
+use common::Room;
+use opstamp::asm::EmitError;
+use opstamp::jit::{self, CompileError};
+use opstamp::masm::{FUNCTION_ALIGN, Features, Isa, Place};
+use opstamp::vm3::op::Op;
+use opstamp::vm3::text;
+use opstamp::{Engine, Module};
+use opstamp_tests::{SOURCE_BYTES, suite};
+use std::fmt::Write;
+use std::path::Path;
+
+/// FNV-1a, 64 bits.
+fn hash(mut state: u64, bytes: &[u8]) -> u64 {
+    for &byte in bytes {
+        state = (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
+    }
+    state
+}
+
+#[derive(Clone, Copy)]
+struct Total {
+    functions: usize,
+    ops: usize,
+    bytes: usize,
+    hash: u64,
+}
+
+impl Total {
+    const NONE: Self = Self { functions: 0, ops: 0, bytes: 0, hash: 0xCBF2_9CE4_8422_2325 };
+
+    fn line(&self, what: &str, isa: Isa, how: &str) {
+        let Self { functions, ops, bytes, hash } = self;
+        let each = *bytes as f64 / *ops as f64;
+        println!(
+            "emission: {what}, {isa:?}, {how}: {functions} functions, {ops} ops, {bytes} bytes, {each:.2} an op, {hash:#x}"
+        );
+    }
+}
+
+/// Ways to compile.
+const WAYS: [(&str, Features, usize); 3] = [
+    (
+        "baseline CPU",
+        Features { popcnt: false, lzcnt: false, bmi1: false, bmi2: false, sse41: false, avx: false, fma: false },
+        usize::MAX,
+    ),
+    ("all features", Features::ALL, usize::MAX),
+    ("nothing pinned", Features::ALL, 0),
+];
+
+/// Compiles all functions of a module one behind the other.
+fn compile(module: &Module<'_>, isa: Isa, features: Features, max_pinned: usize, memory: &mut [u8], total: &mut Total) {
+    let stubs = jit::stubs(isa, memory, features).expect("the stubs fit");
+    let mut scratch = vec![0; jit::scratch_words(module)];
+    let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
+    for func in 0..Engine::functions_needed(module) as u16 {
+        let place = Place::new(offset, features, stubs, func);
+        let listing = jit::function(isa, module, func, &mut memory[offset..], place, &mut scratch, max_pinned);
+        let (len, end) = listing.map(|listing| (listing.len(), listing.end())).expect("compiles");
+        total.functions += 1;
+        total.bytes += len;
+        offset += end;
+    }
+    let code = module.container().section(opstamp::vm3::container::Section::Code);
+    total.ops += code.iter().filter(|&&word| Op::from_code(word as u8).is_some_and(|op| op != Op::Args)).count();
+    total.hash = hash(total.hash, &memory[..offset]);
+}
+
+/// Compiles a source for all ISAs in all ways, twice at different addresses.
+fn compile_source(source: &str, totals: &mut [[Total; WAYS.len()]; Isa::ALL.len()]) {
+    let sizes = text::sizes(source);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(source, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
+    let mut scratch = vec![0; Module::scratch_words(&words[..used]).expect("a container")];
+    let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
+    for (isa, totals) in Isa::ALL.into_iter().zip(totals) {
+        for ((_, features, max_pinned), total) in WAYS.into_iter().zip(totals) {
+            let mut again = *total;
+            compile(&module, isa, features, max_pinned, &mut vec![0; 8 << 20], total);
+            let mut memory = vec![0xFF; (8 << 20) + 4096];
+            compile(&module, isa, features, max_pinned, &mut memory[4096 - 24..], &mut again);
+            assert_eq!(total.hash, again.hash, "{isa:?}: the bytes depend on where they are written");
+        }
+    }
+}
+
+fn report(what: &str, totals: &[[Total; WAYS.len()]; Isa::ALL.len()]) {
+    for (isa, totals) in Isa::ALL.into_iter().zip(totals) {
+        for ((how, ..), total) in WAYS.into_iter().zip(totals) {
+            total.line(what, isa, how);
+        }
+    }
+}
+
+#[test]
+fn programs() {
+    let mut totals = [[Total::NONE; WAYS.len()]; Isa::ALL.len()];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let paths = std::fs::read_dir(folder).expect("the programs").map(|entry| entry.expect("a file").path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|ext| ext == "vm3")).collect();
+    paths.sort();
+    for path in paths {
+        compile_source(&std::fs::read_to_string(path).expect("readable"), &mut totals);
+    }
+    report("programs", &totals);
+}
+
+#[test]
+fn shared_suite() {
+    let mut totals = [[Total::NONE; WAYS.len()]; Isa::ALL.len()];
+    suite(&mut vec![0; SOURCE_BYTES], &mut |group| compile_source(group.text, &mut totals));
+    report("suite", &totals);
+}
+
+/// A function whose machine code is larger than arm64's conditional branches reach (1 MiB), with branches of every kind
+/// over most of it: `f(n, x)` runs its body twice, forward into it by n and back by a loop.
+fn large() -> String {
+    // Slots so far from the frame's start that each access takes two instructions on arm64.
+    let mut text = "func f(n: i64, x: f64) -> i64\n  local turn: i64, sum: i64, zero: f64".to_owned();
+    for index in 0..8000 {
+        let _ = write!(text, ", v{index}: i64");
+    }
+    text.push_str("\n  i64.add sum, n, 7\n  i64.div sum, n, sum\nagain:\n  i64.add turn, turn, 1\n");
+    for (number, branch) in [
+        "br.i64.eq n, 1, L0",
+        "br.i64.gt n, 900, L3",
+        "br.i64.eq n, 0, L3",
+        "br.f64.lt x, zero, L3",
+        "br.f64.ne x, x, L3",
+        "switch n, [L3, L3, L0, L1, L2], L3",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let _ = writeln!(text, "  i64.add sum, sum, {}\n  {branch}", number + 1);
+    }
+    for index in 0..40_000 {
+        if let Some(label) = [0, 13_000, 26_000, 39_500].iter().position(|&place| place == index) {
+            let _ = writeln!(text, "L{label}:");
+        }
+        let (a, b, c) = (index % 500, index % 499 + 500, index % 497 + 1000);
+        let _ = writeln!(text, "  i64.add v{}, v{}, v{}", a + 7000, b + 6000, c + 5000);
+        if index % 5000 == 0 {
+            let _ = writeln!(text, "  i64.add sum, sum, 1000\n  i64.div v1, sum, sum\n  i64.add v7000, v7000, 1");
+        }
+    }
+    text.push_str("  i64.add sum, sum, v7000\n  br.i64.lt turn, 2, again\n  br.f64.lt x, zero, neg\n  ret sum\nneg:\n");
+    text.push_str("  i64.sub n, n, 100\n  i64.add turn, turn, 1\n  br.i64.ge n, 0, again\n  ret sum\nend\n");
+    text
+}
+
+/// The compiler takes far branches by itself where this function needs them.
+fn far_branches_are_found_out(module: &Module<'_>) {
+    let mut scratch = vec![0; jit::scratch_words(module)];
+    let mut memory = vec![vec![0; 8 << 20]; 2];
+    for (memory, far_branches) in memory.iter_mut().zip([false, true]) {
+        let stubs = jit::stubs(Isa::Arm64, memory, Features::ALL).expect("the stubs fit");
+        let place = Place { far_branches, ..Place::new(8192, Features::ALL, stubs, 0) };
+        jit::function(Isa::Arm64, module, 0, &mut memory[8192..], place, &mut scratch, usize::MAX).expect("compiles");
+    }
+    assert!(memory[0] == memory[1], "the short forms reached");
+}
+
+#[test]
+fn large_functions() {
+    let source = large();
+    let mut totals = [[Total::NONE; WAYS.len()]; Isa::ALL.len()];
+    compile_source(&source, &mut totals);
+    report("large function", &totals);
+    let [_, [arm64, ..]] = totals;
+    assert!(arm64.bytes > 1 << 20, "{} bytes are within reach", arm64.bytes);
+
+    let sizes = text::sizes(&source);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(&source, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
+    far_branches_are_found_out(&Module::verify(&words[..used], &mut scratch).expect("verifies"));
+    common::with_stack(|| {
+        let mut results = Vec::new();
+        for engine in common::engines() {
+            let mut room = Room::new();
+            let (memory, code) = room.parts();
+            let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
+            let engine = match &engine.options {
+                None => Engine::interpreter(module, memory.functions),
+                Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
+            };
+            let engine = engine.expect("an engine");
+            let place =
+                opstamp::InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
+            let mut instance = opstamp::Instance::new(&engine, place, &[]).expect("an instance");
+            let mut found = Vec::new();
+            for n in [0, 1, 2, 3, 4, 5, -1, 250, 1000, -7] {
+                for x in [1.0, -1.0, f64::NAN] {
+                    found.push(instance.call("f", &[n.into(), x.into()]));
+                }
+            }
+            results.push(found);
+        }
+        for found in &results {
+            assert_eq!(*found, results[0]);
+        }
+        println!("large function: {} results on {} engines", results[0].len(), results.len());
+    });
+}
+
+/// Where the memory ends in the middle of a function, emission says so for every ISA.
+#[test]
+fn too_little_memory() {
+    for isa in Isa::ALL {
+        let mut memory = vec![0; 65_536];
+        let stubs = jit::stubs(isa, &mut memory, Features::ALL).expect("the stubs fit");
+        for len in 0..stubs.end {
+            let short = jit::stubs(isa, &mut memory[..len], Features::ALL);
+            assert!(
+                matches!(short, Err(CompileError::Emit { func: None, error: EmitError::Full { .. } })),
+                "{short:?}"
+            );
+        }
+    }
+}
