@@ -10,7 +10,7 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/macos
 missing=no
 need_std_sources || missing=yes
 need llvm-objdump llvm || missing=yes
-need_zig "$target/zig" || missing=yes
+need_zig "${target%/*}/zig" || missing=yes
 [ "$missing" = no ] || exit 77
 export CARGO_TARGET_DIR=$target
 

@@ -17,7 +17,7 @@ missing=no
 need_std_sources || missing=yes
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-posix || missing=yes
 need wine wine wine64 || missing=yes
-need_zig "$target/zig" || missing=yes
+need_zig "${target%/*}/zig" || missing=yes
 [ "$missing" = no ] || exit 77
 
 x64=x86_64-win7-windows-gnu
