@@ -29,7 +29,8 @@ build=(-Zbuild-std=std,panic_abort --quiet)
 
 cargo test "${build[@]}" --target "$x64" --package opstamp-platform --tests || exit 1
 cargo test "${build[@]}" --target "$x64" --package opstamp-tests "${tests[@]/#/--test=}" -- --show-output || exit 1
-cargo build "${build[@]}" --target "$x64" --package opstamp-platform || exit 1
+# Optimized, as the tests are: the interpreter takes many minutes for the programs otherwise.
+cargo build "${build[@]}" --profile test --target "$x64" --package opstamp-platform || exit 1
 wine "$target/$x64/debug/opstamp.exe" test tests/programs || exit 1
 
 # zig brings its own C library, in place of those that the compiler names.
