@@ -3,13 +3,15 @@
 
 mod support;
 
-use opstamp::jit::{self, Options};
+use opstamp::asm::EmitError;
+use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::{Context, Entry, REQUEST_INTERRUPT};
 use opstamp::vm3::container::CellConst;
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
 use opstamp::{
-    CallError, Engine, HostCall, HostFn, Instance, InstanceMemory, Module, Trap, TrapKind, TypeId, Value, vm3,
+    CallError, CodeError, CodeMemory, CodeRange, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory,
+    Module, Trap, TrapKind, TypeId, Value, vm3,
 };
 use opstamp_platform::HostCode;
 use std::time::{Duration, Instant};
@@ -67,6 +69,20 @@ fn assemble(source: &str) -> Vec<u64> {
     let used = text::assemble(source, &mut words, &mut scratch, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     words.truncate(used);
     words
+}
+
+/// The text form of a module, assembled again, is a module with the same text form.
+fn round_trip(words: &[u64]) {
+    let text = disassemble(words);
+    assert!(disassemble(&assemble(&text)) == text, "the text form of a module of {} words changes", words.len());
+}
+
+fn disassemble(words: &[u64]) -> String {
+    let mut text = String::new();
+    let container = vm3::container::Container::read(words).unwrap();
+    let mut scratch = vec![0; text::DISASSEMBLE_SCRATCH];
+    text::disassemble(&container, &mut text, &mut scratch).unwrap();
+    text
 }
 
 /// A local that is read on a way that passes no write of it is zero, also where that way enters one loop through another
@@ -200,6 +216,7 @@ fn greatest_frames() {
     body.op(Op::Tail, &[&[callee], &vec![0; SLOTS - 1][..]].concat());
     module.func("tail", &[], I, &[I], body);
     let words = module.finish();
+    round_trip(&words);
     let need = 2 * (SLOTS + 1);
     for stack in [need, need - 1] {
         each(&words, Host { stack, ..HOST }, &[], |instance| {
@@ -273,7 +290,9 @@ fn greatest_switch() {
         }
         module.func(name, &[I], I, &[], body);
     }
-    each(&module.finish(), HOST, &[], |instance| {
+    let words = module.finish();
+    round_trip(&words);
+    each(&words, HOST, &[], |instance| {
         for (x, expected) in [(0, 1), (65_533, 1), (65_534, 2), (65_535, 3), (-1, 3), (i64::MIN, 3), (1 << 32, 3)] {
             assert_eq!(instance.call("most", &[x.into()]), int(expected), "{x}");
             assert_eq!(instance.call("none", &[x.into()]), int(3), "{x}");
@@ -405,6 +424,9 @@ fn stopped_from_another_thread() {
         func inside()
           host back()
           ret
+        end
+        func leaf()
+          ret
         end";
     let back = |call: &mut HostCall<'_>| match call.call("loop", &[]) {
         Err(error) => Err(error.as_trap()),
@@ -423,8 +445,11 @@ fn stopped_from_another_thread() {
                 assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, site.0, site.1));
             });
         }
-        instance.context().request_poll(REQUEST_INTERRUPT);
-        assert_eq!(instance.call("loop", &[]), trap(TrapKind::Interrupted, 0, 0));
+        for (func, index) in [("loop", 0), ("inside", 2), ("leaf", 3)] {
+            instance.context().request_poll(REQUEST_INTERRUPT);
+            assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, index, 0));
+        }
+        assert_eq!(instance.call("leaf", &[]), Ok(None));
     });
 }
 
@@ -483,4 +508,76 @@ fn literals_that_need_a_heap() {
         let mut instance = Instance::new(&engine, memory, &[]).unwrap();
         assert_eq!(instance.call("f", &[]), trap(TrapKind::Unreachable, 0, 0));
     }
+}
+
+/// A code window that nothing runs.
+struct Window(Vec<u8>);
+
+// SAFETY: the test makes no instance, so nothing in the window is run, which is all that publishing is for.
+unsafe impl CodeMemory for Window {
+    fn base(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn page(&self) -> usize {
+        4096
+    }
+
+    fn concurrent_write(&self) -> bool {
+        true
+    }
+
+    fn open(&mut self, range: CodeRange) -> Result<&mut [u8], CodeError> {
+        let size = self.0.len();
+        self.0.get_mut(range.start..range.end).ok_or(CodeError::Range { range, size })
+    }
+
+    fn publish(&mut self, range: CodeRange) -> Result<(), CodeError> {
+        self.open(range).map(drop)
+    }
+
+    fn sync_cores(&self) -> Result<(), CodeError> {
+        Ok(())
+    }
+}
+
+/// Code memory of any size: too little is refused in words that say so, enough is enough, and no byte outside is written
+/// (which `open` sees to).
+#[test]
+fn code_memory_of_any_size() {
+    let source = "
+        func f(n: i64, x: f64) -> i64
+          local s: i64
+        again:
+          i64.div   s, n, s
+          br.i64.gt s, 3, again
+          call      s, g(s)
+          ret       s
+        end
+        func g(n: i64) -> i64
+          tail g(n)
+        end";
+    let words = assemble(source);
+    let mut scratch = vec![0; Module::scratch_words(&words).unwrap()];
+    let module = Module::verify(&words, &mut scratch).unwrap_or_else(|error| panic!("{error}"));
+    let mut fitted = None;
+    for size in 0..4096 {
+        let mut window = Window(vec![0; size]);
+        let mut entries = [Entry::default(), Entry::default()];
+        let mut scratch = vec![0; jit::scratch_words(&module)];
+        match Engine::machine_code(module, &mut entries, &mut window, &mut scratch, &Options::default()) {
+            Ok(_) => fitted = fitted.or(Some(size)),
+            Err(EngineError::Compile(CompileError::Host)) => return,
+            Err(EngineError::Compile(CompileError::Emit { error: EmitError::Full { needed, capacity }, .. })) => {
+                assert!(needed > capacity && capacity <= size, "{needed} bytes of {capacity}, in {size}");
+                assert_eq!(fitted, None, "{size} bytes are too few");
+            }
+            Err(error) => panic!("{size} bytes: {error}"),
+        }
+    }
+    assert!(fitted.is_some_and(|size| size > 500), "{fitted:?}");
 }

@@ -3,7 +3,7 @@
 use super::CompileError;
 use super::plan::Plan;
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{Any, FUNCTION_ALIGN, Float, Int, Masm, Place, Src};
+use crate::masm::{FUNCTION_ALIGN, Float, Int, Masm, Place, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
@@ -127,12 +127,24 @@ pub(super) struct Compiler<'c, 's, M> {
 pub(super) struct OpAt<'c> {
     /// The index of its first word in the function.
     pub word: usize,
-    /// Its words, and all behind them.
-    pub words: &'c [u64],
+    /// All words of the function.
+    code: &'c [u64],
     /// The fields of its first word.
     pub a: u16,
     pub b: u16,
     pub c: u16,
+}
+
+impl<'c> OpAt<'c> {
+    #[inline(always)]
+    fn new(code: &'c [u64], word: usize, bits: u64) -> Self {
+        Self { word, code, a: (bits >> 16) as u16, b: (bits >> 32) as u16, c: (bits >> 48) as u16 }
+    }
+
+    /// Its words, and all behind them.
+    pub fn words(&self) -> &'c [u64] {
+        self.code.get(self.word..).unwrap_or(&[])
+    }
 }
 
 impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
@@ -143,18 +155,13 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         let body = self.masm.pos();
         let code = self.code;
         for (word, &bits) in code.iter().enumerate() {
-            let Some(op) = Op::from_code(bits as u8) else { continue };
+            let op = Op::of_verified(bits as u8);
             if op == Op::Args {
                 continue;
             }
             self.masm.relieve_cold();
-            self.bind_op(word);
-            if self.plan.loop_end(word) != 0 {
-                self.masm.loop_head(self.site(word));
-            }
-            let words = code.get(word..).unwrap_or(&[]);
-            let (a, b, c) = ((bits >> 16) as u16, (bits >> 32) as u16, (bits >> 48) as u16);
-            self.template(op, OpAt { word, words, a, b, c });
+            self.start_op(word);
+            self.template(op, OpAt::new(code, word, bits));
             self.masm.check()?;
         }
         let cold = self.masm.pos();
@@ -166,29 +173,26 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// Loads pinned parameters and sets locals to their initial values.
     fn enter_locals(&mut self) {
         for slot in 0..self.sig.count {
-            if self.plan.is_pinned(slot)
-                && let Some(place) = self.slot(slot)
-            {
-                self.masm.load(place, slot_offset(slot));
+            if self.plan.is_pinned(slot) {
+                self.masm.load(self.plan.any(slot), slot_offset(slot));
             }
         }
         // Runs of frame slots with the same initial value are filled at once.
         let (mut start, mut count, mut bits) = (0, 0, 0);
-        let slot_count = self.func.slot_count;
-        for slot in (self.sig.count..=u16::MAX).take_while(|&slot| u32::from(slot) < slot_count) {
-            let initial = match self.bank(slot) {
+        let types = self.container.slots(&self.func).unwrap_or(&[]);
+        for (slot, ty) in (0..=u16::MAX).zip(types).skip(self.sig.count.into()) {
+            let initial = match ty.bank() {
                 Bank::Cell => Cell::NULL.bits(),
                 _ if !self.plan.needs_zero(slot) => continue,
-                bank => {
-                    if self.plan.is_pinned(slot) {
-                        match bank {
-                            Bank::F64 => self.masm.float_const(self.plan.float(slot), 0),
-                            _ => self.masm.mov(self.plan.int(slot), Src::Imm(0)),
-                        }
-                        continue;
-                    }
-                    0
+                Bank::F64 if self.plan.is_pinned(slot) => {
+                    self.masm.float_const(self.plan.float(slot), 0);
+                    continue;
                 }
+                Bank::I64 if self.plan.is_pinned(slot) => {
+                    self.masm.mov(self.plan.int(slot), Src::Imm(0));
+                    continue;
+                }
+                _ => 0,
             };
             if count != 0 && initial == bits && u32::from(slot) == start + count {
                 count += 1;
@@ -206,17 +210,20 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         }
     }
 
-    /// The label of the op at a word is here.
+    /// The label of the op at a word is here; a loop head polls.
     #[inline(always)]
-    fn bind_op(&mut self, word: usize) {
+    fn start_op(&mut self, word: usize) {
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let mut label = Label::from_bits(*op as u32);
+        let (mut label, loop_end) = (Label::from_bits(*op as u32), *op >> 32);
         if label.is_pending() {
             self.masm.bind(&mut label);
         } else {
             label = Label::bound_at(self.masm.pos());
         }
-        *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(label.bits());
+        *op = loop_end << 32 | u64::from(label.bits());
+        if loop_end != 0 {
+            self.masm.loop_head(self.site(word));
+        }
     }
 
     /// Lets `branch` name the label of the op at a word.
@@ -251,29 +258,11 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         self.plan.float(slot)
     }
 
-    /// The bank of a slot.
-    pub(super) fn bank(&self, slot: u16) -> Bank {
-        self.container.slot(&self.func, slot).map_or(Bank::I64, |ty| ty.bank())
-    }
-
-    /// Where a register of any bank is.
-    pub(super) fn slot(&self, slot: u16) -> Option<Any> {
-        if u32::from(slot) >= self.func.slot_count {
-            return None;
-        }
-        Some(match self.bank(slot) {
-            Bank::F64 => Any::Float(self.plan.float(slot)),
-            _ => Any::Int(self.plan.int(slot)),
-        })
-    }
-
     /// Stores all pinned registers to their slots. Takes time by their number, not by that of the slots, because every
     /// `deopt` of the function comes here.
     pub(super) fn store_pinned(&mut self) {
-        for slot in self.plan.pinned.clone() {
-            if let Some(place) = self.slot(slot) {
-                self.masm.store(slot_offset(slot), place);
-            }
+        for &slot in &self.plan.pinned {
+            self.masm.store(slot_offset(slot), self.plan.any(slot));
         }
     }
 }

@@ -15,7 +15,7 @@
 //! cost stays in the frame.
 
 use super::shape::{NO_FIELD, SHAPES, Shape};
-use crate::masm::{Float, FloatReg, Int, IntReg, PoolReg, Saved};
+use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Flags, Op, field};
@@ -72,8 +72,12 @@ const NEEDS_ZERO: u32 = u32::MAX - 1;
 const IN_HULL: u32 = u32::MAX;
 /// No number of calls, and not the other one.
 const LAST_IN_HULL: u32 = u32::MAX - 1;
+/// In [`SlotPlan::last`]: the machine register's number.
+const NUMBER: u32 = 0xFF;
 /// In [`SlotPlan::last`]: the slot is pinned.
 const PINNED: u32 = 1 << 8;
+/// In [`SlotPlan::last`]: it is pinned to a float register.
+const FLOAT: u32 = 1 << 9;
 
 /// What was found out about a function, over scratch memory that outlives it.
 pub struct Plan<'s> {
@@ -332,12 +336,12 @@ impl<'s> Plan<'s> {
                 _ => {}
             }
         }
-        self.saved.ints = self.assign(&ints, pools.0, sig, max_pinned);
-        self.saved.floats = self.assign(&floats, pools.1, sig, max_pinned);
+        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned);
+        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned);
     }
 
     /// Hands out a pool's registers, the heaviest candidates first. Gives the mask of registers to save.
-    fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], sig: &Sig, max_pinned: usize) -> u32 {
+    fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], mark: u32, sig: &Sig, max_pinned: usize) -> u32 {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;
         let (mut crossing, mut others) =
@@ -366,7 +370,7 @@ impl<'s> Plan<'s> {
                 saved |= 1 << reg.number;
             }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
-                plan.last = PINNED | u32::from(reg.number);
+                plan.last = mark | reg.number;
                 // There is room, as seen above.
                 let _ = self.pinned.push(candidate.slot);
             }
@@ -389,14 +393,25 @@ impl<'s> Plan<'s> {
     #[inline(always)]
     pub fn int(&self, slot: u16) -> Int {
         let register = self.register(slot);
-        if register != 0 { Int::Reg(IntReg(register as u8)) } else { Int::Slot(slot_offset(slot)) }
+        if register != 0 { Int::Reg(IntReg(register & NUMBER)) } else { Int::Slot(slot_offset(slot)) }
     }
 
     /// Where an f64 register is.
     #[inline(always)]
     pub fn float(&self, slot: u16) -> Float {
         let register = self.register(slot);
-        if register != 0 { Float::Reg(FloatReg(register as u8)) } else { Float::Slot(slot_offset(slot)) }
+        if register != 0 { Float::Reg(FloatReg(register & NUMBER)) } else { Float::Slot(slot_offset(slot)) }
+    }
+
+    /// Where a register of any bank is, for moves that do not look at the value: one in the frame passes for an integer.
+    #[inline(always)]
+    pub fn any(&self, slot: u16) -> Any {
+        let register = self.register(slot);
+        if register & FLOAT != 0 {
+            Any::Float(Float::Reg(FloatReg(register & NUMBER)))
+        } else {
+            Any::Int(self.int(slot))
+        }
     }
 
     /// Whether the slot is pinned to a machine register.

@@ -18,12 +18,14 @@ use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::trap::{Site, Trap};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
+///
+/// It is as wide as the other half of [`Int`], so that places are moved in whole words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IntReg(pub u8);
+pub struct IntReg(pub u32);
 
 /// A machine register for floats, by its machine number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FloatReg(pub u8);
+pub struct FloatReg(pub u32);
 
 /// Where an integer or a cell is.
 #[derive(Clone, Copy, Debug, Eq)]
@@ -89,7 +91,7 @@ pub enum Any {
 #[derive(Clone, Copy, Debug)]
 pub struct PoolReg {
     /// Its machine number.
-    pub number: u8,
+    pub number: u32,
     /// Whether guest functions preserve it, so that it survives calls and whoever uses it saves it.
     pub callee_saved: bool,
 }

@@ -14,7 +14,7 @@ pub const NATIVE_RESERVE: usize = 64 * 1024;
 /// A request of [`Context::request_poll`]: abandon the guest with the trap `interrupted`.
 pub const REQUEST_INTERRUPT: u64 = 1;
 
-/// The value of [`Context::guard`] that asks for a poll.
+/// The value of `Context::guard` that asks for a poll.
 pub const POLL: u64 = u64::MAX;
 
 /// The part of an instance that machine code reads and writes. Fields that it uses often come first, where offsets are
@@ -48,7 +48,7 @@ pub struct Context {
     /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
     /// registers.
     pub operands: [u64; 4],
-    /// The value of [`Context::guard`] when no poll is asked for.
+    /// The value of `Context::guard` when no poll is asked for.
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
     pub(crate) poll_requests: AtomicU64,

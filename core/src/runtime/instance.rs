@@ -22,7 +22,8 @@ pub struct InstanceMemory<'e> {
     /// Globals and resolved imports; [`Instance::state_words`] says how many words.
     pub state: &'e mut [u64],
     /// Bytes of native stack that the host guarantees to be free at every call into the instance. Machine code uses at
-    /// most as many bytes of it as of the VM stack, and [`NATIVE_RESERVE`] bytes for host functions and stubs.
+    /// most twice as many bytes of it as of the VM stack (on arm64, which keeps it a multiple of 16), and
+    /// [`NATIVE_RESERVE`] bytes for host functions and stubs.
     pub native_stack: usize,
 }
 
@@ -286,7 +287,12 @@ impl<'e> Instance<'e> {
         self.context.services = (&raw const SERVICES) as u64;
         let instance = &raw mut *self;
         self.context.instance = instance as u64;
+        // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
+        // where the interpreter polls. So what was asked for before this call is found here in every engine.
+        // SAFETY: the context is this exclusively borrowed instance's.
+        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } != 0;
         let status = match engine.mode() {
+            _ if stopped => 1,
             Mode::Interpreter => {
                 // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
                 // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.

@@ -459,13 +459,12 @@ ops! {
 /// The code of the first row: the rows' codes follow it without a gap.
 const FIRST: u8 = Op::Nop as u8;
 
-/// The ops by code.
-static BY_CODE: [Option<Op>; 256] = {
-    let mut ops = [None; 256];
-    ops[Op::Args as usize] = Some(Op::Args);
+/// The ops by code. What is no op passes for operands.
+static BY_CODE: [Op; 256] = {
+    let mut ops = [Op::Args; 256];
     let mut row = 0;
     while row < OPS.len() {
-        ops[OPS[row].op as usize] = Some(OPS[row].op);
+        ops[OPS[row].op as usize] = OPS[row].op;
         row += 1;
     }
     ops
@@ -473,8 +472,15 @@ static BY_CODE: [Option<Op>; 256] = {
 
 impl Op {
     /// The op of a `code` byte. `None` for 0 and for codes beyond the table.
-    #[inline(always)]
+    #[inline]
     pub fn from_code(code: u8) -> Option<Op> {
+        let op = Self::of_verified(code);
+        if op as u8 == code { Some(op) } else { None }
+    }
+
+    /// The op of the `code` byte of a verified word; [`Op::Args`] for codes that no verified word has.
+    #[inline(always)]
+    pub fn of_verified(code: u8) -> Op {
         BY_CODE[usize::from(code)]
     }
 

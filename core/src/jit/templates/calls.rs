@@ -25,10 +25,8 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// Lays out the arguments that start at field `first` in a frame that starts `frame` bytes from this one's start.
     fn arguments(&mut self, frame: u32, count: u16, first: usize, at: OpAt<'_>) {
         for index in 0..count {
-            let argument = field_of(at.words, first + usize::from(index));
-            if let Some(place) = self.slot(argument) {
-                self.masm.store(frame + slot_offset(index), place);
-            }
+            let argument = field_of(at.words(), first + usize::from(index));
+            self.masm.store(frame + slot_offset(index), self.plan.any(argument));
         }
     }
 
@@ -78,7 +76,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// are turned by exchanges. Pinned sources are read from machine registers, which no move writes. Linear in `count`:
     /// the plan's scratch word of a slot counts its readers, with [`DONE`] once the slot has its value.
     fn parallel_move(&mut self, count: u16, at: OpAt<'_>) {
-        let source = |index: u16| field_of(at.words, 1 + usize::from(index));
+        let source = |index: u16| field_of(at.words(), 1 + usize::from(index));
         for index in 0..count {
             let slot = source(index);
             let stays = slot == index && !self.plan.is_pinned(slot);
@@ -94,9 +92,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         for first in 0..count {
             let mut index = first;
             while self.plan.scratch(index).is_none_or(|word| *word == 0) {
-                if let Some(place) = self.slot(source(index)) {
-                    self.masm.store(slot_offset(index), place);
-                }
+                self.masm.store(slot_offset(index), self.plan.any(source(index)));
                 if let Some(word) = self.plan.scratch(index) {
                     *word = DONE;
                 }

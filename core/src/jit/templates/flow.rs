@@ -40,7 +40,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         let x = self.int(at.a);
         self.with_label(at.c, |masm, label| masm.switch(x, at.b.into(), label));
         for case in 0..usize::from(at.b) {
-            let target = field_of(at.words, 3 + case);
+            let target = field_of(at.words(), 3 + case);
             self.with_label(target, |masm, label| masm.switch_case(label));
         }
     }

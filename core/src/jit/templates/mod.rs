@@ -29,6 +29,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     ///
     /// Which op comes next is hard to predict, so the helpers below are inlined: there is this one dispatch on the op, and
     /// none on the selector of a family.
+    #[inline(always)]
     pub(super) fn template(&mut self, op: Op, at: OpAt<'_>) {
         match op {
             Op::Nop => {}
@@ -97,7 +98,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::I64UgtK => self.compare_k(Cond::Ugt, at),
             Op::I64UgeK => self.compare_k(Cond::Uge, at),
             Op::I64Select => {
-                let y = self.int(field_of(at.words, 3));
+                let y = self.int(field_of(at.words(), 3));
                 self.masm.select(self.int(at.a), self.int(at.b), self.int(at.c), y);
             }
 
@@ -116,7 +117,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::F64Trunc => self.float_unary(FloatUnary::Trunc, at),
             Op::F64Nearest => self.float_unary(FloatUnary::Nearest, at),
             Op::F64Fma => {
-                let z = self.float(field_of(at.words, 3));
+                let z = self.float(field_of(at.words(), 3));
                 self.masm.fma(self.float(at.a), self.float(at.b), self.float(at.c), z);
             }
             Op::F64Eq => self.float_compare(FloatCond::Eq, at),
@@ -126,7 +127,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::F64Gt => self.float_compare(FloatCond::Gt, at),
             Op::F64Ge => self.float_compare(FloatCond::Ge, at),
             Op::F64Select => {
-                let y = self.float(field_of(at.words, 3));
+                let y = self.float(field_of(at.words(), 3));
                 self.masm.float_select(self.float(at.a), self.int(at.b), self.float(at.c), y);
             }
             Op::I64ToF64 => self.masm.int_to_float(self.float(at.a), self.int(at.b)),

@@ -36,14 +36,14 @@ const COLD_DISTANCE: usize = 512 * 1024;
 
 /// The general register of a machine number that the pool handed out.
 #[inline(always)]
-fn gpr(number: u8) -> X {
-    X::ALL[usize::from(number & 31)]
+fn gpr(number: u32) -> X {
+    X::ALL[(number & 31) as usize]
 }
 
 /// The float register of a machine number that the pool handed out.
 #[inline(always)]
-fn fpr(number: u8) -> D {
-    D::ALL[usize::from(number & 31)]
+fn fpr(number: u32) -> D {
+    D::ALL[(number & 31) as usize]
 }
 
 /// A register where number 31 would be the stack pointer. No verb computes into the zero register.

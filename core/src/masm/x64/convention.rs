@@ -34,38 +34,38 @@ pub const FLOAT_RESULT: Xmm = Xmm::Xmm0;
 /// The site that a stub is told.
 pub const SITE: Gpr = Gpr::Rdx;
 
-const fn pool(number: u8, callee_saved: bool) -> PoolReg {
+const fn pool(number: u32, callee_saved: bool) -> PoolReg {
     PoolReg { number, callee_saved }
 }
 
 /// The integer pool: first those that cost nothing in a leaf.
 pub const INT_POOL: [PoolReg; 10] = [
-    pool(Gpr::Rsi as u8, false),
-    pool(Gpr::Rdi as u8, false),
-    pool(Gpr::R8 as u8, false),
-    pool(Gpr::R9 as u8, false),
-    pool(Gpr::R10 as u8, false),
-    pool(Gpr::R11 as u8, false),
-    pool(Gpr::R12 as u8, true),
-    pool(Gpr::R13 as u8, true),
-    pool(Gpr::R14 as u8, true),
-    pool(Gpr::R15 as u8, true),
+    pool(Gpr::Rsi as u32, false),
+    pool(Gpr::Rdi as u32, false),
+    pool(Gpr::R8 as u32, false),
+    pool(Gpr::R9 as u32, false),
+    pool(Gpr::R10 as u32, false),
+    pool(Gpr::R11 as u32, false),
+    pool(Gpr::R12 as u32, true),
+    pool(Gpr::R13 as u32, true),
+    pool(Gpr::R14 as u32, true),
+    pool(Gpr::R15 as u32, true),
 ];
 
 /// The float pool: first those that cost nothing in a leaf.
 pub const FLOAT_POOL: [PoolReg; 14] = [
-    pool(Xmm::Xmm2 as u8, false),
-    pool(Xmm::Xmm3 as u8, false),
-    pool(Xmm::Xmm4 as u8, false),
-    pool(Xmm::Xmm5 as u8, false),
-    pool(Xmm::Xmm6 as u8, false),
-    pool(Xmm::Xmm7 as u8, false),
-    pool(Xmm::Xmm8 as u8, true),
-    pool(Xmm::Xmm9 as u8, true),
-    pool(Xmm::Xmm10 as u8, true),
-    pool(Xmm::Xmm11 as u8, true),
-    pool(Xmm::Xmm12 as u8, true),
-    pool(Xmm::Xmm13 as u8, true),
-    pool(Xmm::Xmm14 as u8, true),
-    pool(Xmm::Xmm15 as u8, true),
+    pool(Xmm::Xmm2 as u32, false),
+    pool(Xmm::Xmm3 as u32, false),
+    pool(Xmm::Xmm4 as u32, false),
+    pool(Xmm::Xmm5 as u32, false),
+    pool(Xmm::Xmm6 as u32, false),
+    pool(Xmm::Xmm7 as u32, false),
+    pool(Xmm::Xmm8 as u32, true),
+    pool(Xmm::Xmm9 as u32, true),
+    pool(Xmm::Xmm10 as u32, true),
+    pool(Xmm::Xmm11 as u32, true),
+    pool(Xmm::Xmm12 as u32, true),
+    pool(Xmm::Xmm13 as u32, true),
+    pool(Xmm::Xmm14 as u32, true),
+    pool(Xmm::Xmm15 as u32, true),
 ];

@@ -41,14 +41,14 @@ fn context(offset: usize) -> Mem {
 
 /// The general register of a machine number that the pool handed out.
 #[inline(always)]
-fn gpr(number: u8) -> Gpr {
-    Gpr::from_low_bits(number)
+fn gpr(number: u32) -> Gpr {
+    Gpr::from_low_bits(number as u8)
 }
 
 /// The vector register of a machine number that the pool handed out.
 #[inline(always)]
-fn xmm(number: u8) -> Xmm {
-    Xmm::from_low_bits(number)
+fn xmm(number: u32) -> Xmm {
+    Xmm::from_low_bits(number as u8)
 }
 
 impl X64<'_> {
