@@ -66,6 +66,7 @@ fn run(command: &Command, mut args: Parser) -> Result<(), Failure> {
     let words = source.container(&mut |site| sites.push(site))?;
     let module = source.verify(&words)?;
     let lines = if source.is_container() { None } else { Some(Lines::new(source.text()?, &sites)) };
+    let whole = name.is_none();
     let funcs = match name {
         Some(name) => {
             let func = source.function(&module, &name)?;
@@ -98,7 +99,7 @@ fn run(command: &Command, mut args: Parser) -> Result<(), Failure> {
         output::to_stdout(text.as_bytes())?;
     }
     let mut text = String::new();
-    print_sizes(isa, &sizes, stubs.end, &mut text).map_err(|error| source.wrong(error))?;
+    print_sizes(isa, &sizes, whole.then_some(stubs.end), &mut text).map_err(|error| source.wrong(error))?;
     output::to_stdout(text.as_bytes())
 }
 
@@ -186,8 +187,8 @@ fn print<'m>(
     Ok(size)
 }
 
-/// Prints the sizes of the functions that were printed, of the stubs, and of all together.
-fn print_sizes(isa: Isa, sizes: &[Size<'_>], stubs: usize, out: &mut String) -> fmt::Result {
+/// Prints the sizes of the functions that were printed; with those of the stubs, also of all together.
+fn print_sizes(isa: Isa, sizes: &[Size<'_>], stubs: Option<usize>, out: &mut String) -> fmt::Result {
     let (isa, total) = (isa_name(isa), "total");
     let width = sizes.iter().map(|size| size.name.len()).chain([isa.len(), total.len()]).max().unwrap_or(0);
     writeln!(
@@ -206,6 +207,7 @@ fn print_sizes(isa: Isa, sizes: &[Size<'_>], stubs: usize, out: &mut String) -> 
     for size in sizes {
         line(size, size.bytes(), out)?;
     }
+    let Some(stubs) = stubs else { return Ok(()) };
     let sum = |part: fn(&Size<'_>) -> usize| sizes.iter().map(part).sum();
     let all = Size {
         name: total,

@@ -75,6 +75,7 @@ fn nasm(names: Names) -> NasmFormatter {
     options.set_add_leading_zero_to_hex_numbers(false);
     options.set_space_after_operand_separator(true);
     options.set_show_branch_size(false);
+    options.set_signed_immediate_operands(true);
     options.set_first_operand_char_index(8);
     formatter
 }
