@@ -156,7 +156,7 @@ fn wrong_input_and_usage_exit_with_2() {
     let no_text = file("no_text.vm3", b"func\n\xff");
     let cut = file("cut.vmc", b"vm3\n\x01\0\0\0");
     let of = |path: &PathBuf| path.display().to_string();
-    let cases: [(&[&str], String); 22] = [
+    let cases: [(&[&str], String); 24] = [
         (&[], "missing command".into()),
         (&["frob"], "unknown command `frob`, expected one of: run, ".into()),
         (&["run"], "missing argument FILE".into()),
@@ -169,6 +169,8 @@ fn wrong_input_and_usage_exit_with_2() {
         (&["run", "-x", "x"], "invalid option '-x'".into()),
         (&["run", "x", "--func"], "missing argument for option '--func'".into()),
         (&["run", "x", "--engine", "fast"], "unknown engine `fast`, expected jit or interp".into()),
+        (&["code", "x", "--isa", "arm"], "unknown ISA `arm`, expected x86-64 or arm64".into()),
+        (&["code", &of(&functions), "--func", "no"], format!("{}: there is no function `no`", of(&functions))),
         (&["run", &of(&functions), "--func", "twice"], "twice takes 1 argument, 0 given".into()),
         (&["run", &of(&functions), "--func", "div", "1", "2", "3"], "div takes 2 arguments, 3 given".into()),
         (&["run", &of(&functions), "--func", "twice", "1.5"], "argument 1: `1.5` does not fit its type".into()),
@@ -248,19 +250,182 @@ fn check_prints_what_the_module_holds() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// `opstamp code FILE --isa ISA MORE`, which goes well.
+fn code(file: &Path, isa: &str, more: &[&str]) -> String {
+    let head = [OsStr::new("code"), file.as_os_str(), OsStr::new("--isa"), OsStr::new(isa)];
+    let (stdout, stderr, code) = texts(opstamp(head.into_iter().chain(more.iter().map(OsStr::new))));
+    assert_eq!((stderr.as_str(), code), ("", Some(0)), "{}, {isa}", file.display());
+    stdout
+}
+
+/// The text of the instructions is what GNU objdump makes of the bytes at these offsets, in the notation of NASM (sizes,
+/// signed numbers in decimal) and of Arm's manual (`b.lo` for `b.cc`, shifts by a hexadecimal number).
 #[test]
 fn code_prints_instructions_below_their_ops() {
+    let cases = [
+        (
+            "gcd",
+            "gcd",
+            "loop:\n   1  i64.rem    t, a, b",
+            "
+          11  483b6500              cmp     rsp, [rbp]
+          15  0f8248000000          jb      0x63
+          1b  4885f6                test    rsi, rsi
+          1e  0f8435000000          je      0x59
+          24  4883feff              cmp     rsi, -1
+          28  0f8426000000          je      0x54
+          2e  4889f8                mov     rax, rdi
+          31  4899                  cqo
+          33  48f7fe                idiv    rsi
+          36  4989d0                mov     r8, rdx",
+            "
+           c  f9400260  ldr     x0, [x19]
+          10  eb2063ff  cmp     sp, x0
+          14  540001c3  b.lo    0x4c
+          18  b4000163  cbz     x3, 0x44
+          1c  9ac30c82  sdiv    x2, x4, x3
+          20  9b039045  msub    x5, x2, x3, x4",
+        ),
+        (
+            "lcg",
+            "next",
+            "   0  i64.const  k, 6364136223846793005",
+            "
+           4  48bf2d7f954c2df45158  mov     rdi, 0x5851f42d4c957f2d",
+            "
+           4  d28fe5a4  mov     x4, #0x7f2d
+           8  f2a992a4  movk    x4, #0x4c95, lsl #0x10
+           c  f2de85a4  movk    x4, #0xf42d, lsl #0x20
+          10  f2eb0a24  movk    x4, #0x5851, lsl #0x30",
+        ),
+        (
+            "collatz",
+            "chain",
+            "   8  br.i64.gt  x, 1, loop",
+            "
+          3d  4883fe01              cmp     rsi, 1
+          41  7fcd                  jg      0x10",
+            "
+          38  f100047f  cmp     x3, #0x1
+          3c  54fffeac  b.gt    0x10",
+        ),
+        (
+            "prime_count",
+            "is_prime",
+            "   5  i64.add    d, d, 1",
+            "
+          50  4883c601              add     rsi, 1",
+            "
+          38  91000463  add     x3, x3, #0x1",
+        ),
+        (
+            "mul_loop",
+            "product",
+            "   7  br.i64.le  i, n, loop",
+            "
+          34  4c39ce                cmp     rsi, r9
+          37  7edf                  jle     0x18",
+            "
+          30  eb06007f  cmp     x3, x6
+          34  54ffff0d  b.le    0x14",
+        ),
+    ];
+    for (program, func, op, x64, a64) in cases {
+        for (isa, expected) in [("x86-64", x64), ("arm64", a64)] {
+            let listing = code(&programs().join(program).with_extension("vm3"), isa, &["--func", func]);
+            let expected = format!("{op}{expected}\n");
+            let next = listing.split_once(&expected).map(|(_, rest)| rest.lines().next().unwrap_or(""));
+            // Behind them there is another op, a label or a heading, but no instruction.
+            let is_instruction = |line: &str| line.starts_with("       ");
+            assert!(next.is_some_and(|line| !is_instruction(line)), "{program}, {isa}: no\n{expected}in\n{listing}");
+        }
+    }
     let path = file("code.vm3", FUNCTIONS);
-    let arguments = [OsStr::new("code"), path.as_os_str(), OsStr::new("--func"), OsStr::new("div")];
-    let (stdout, stderr, code) = texts(opstamp(arguments));
-    assert_eq!((stderr.as_str(), code), ("", Some(0)));
-    let ops: Vec<_> =
-        stdout.lines().filter(|line| line.get(..4).is_some_and(|n| n.trim().parse::<u32>().is_ok())).collect();
-    assert_eq!(ops.len(), 7, "{stdout}");
-    let division = stdout.split("   4  i64.div ").nth(1).and_then(|rest| rest.split("   5  host ").next());
-    assert!(division.is_some_and(|code| code.contains("idiv")), "{stdout}");
-    assert!(stdout.contains("stub.trap.division_by_zero"), "{stdout}");
+    for isa in ["x86-64", "arm64"] {
+        assert!(code(&path, isa, &["--func", "div"]).contains("stub.trap.division_by_zero\n"), "{isa}");
+    }
+    let host = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86-64" };
+    let arguments = [OsStr::new("code"), path.as_os_str()];
+    assert_eq!(texts(opstamp(arguments)), ok(&code(&path, host, &[])), "the default is the host's ISA");
+}
+
+/// Ops over several lines, comments, `;` in strings, labels; a container has generated names.
+#[test]
+fn code_prints_ops_as_the_text_has_them() {
+    let source = "func f(x: i64) -> i64 ; a comment\n  local s: str\n  cell.const s, \"a;\\\"b\" ; more\n\
+                  a: ; first\n\nb:\n  switch x, [a, ; one\n    c,\n    b], c\n c: ret x\nend\n";
+    let path = file("lines.vm3", source);
+    let container = path.with_extension("vmc");
+    let assembled = opstamp([OsStr::new("asm"), path.as_os_str(), OsStr::new("-o"), container.as_os_str()]);
+    assert_eq!(texts(assembled), ok(""));
+    for isa in ["x86-64", "arm64"] {
+        let listing = code(&path, isa, &[]);
+        let is_instruction = |line: &&str| line.starts_with("       ");
+        let lines: Vec<_> = listing.lines().filter(|line| !is_instruction(line)).collect();
+        let expected = [
+            "   0  cell.const s, \"a;\\\"b\"",
+            "      a:",
+            "      b:",
+            "   1  switch x, [a, c, b], c",
+            "   2  c: ret x",
+        ];
+        assert!(lines.windows(expected.len()).any(|window| window == expected), "{lines:#?}");
+        let generated = code(&container, isa, &[]);
+        assert!(generated.lines().any(|line| line == "   2  ret i0"), "{generated}");
+        let instructions = |listing: &str| listing.lines().filter(is_instruction).collect::<Vec<_>>().join("\n");
+        assert_eq!(instructions(&generated), instructions(&listing));
+    }
+}
+
+/// Of every program for every ISA: each byte of each function belongs to one instruction that the disassembler knows,
+/// and the sizes are sums of what is listed.
+#[test]
+fn code_lists_every_program_without_a_gap() {
+    let paths = fs::read_dir(programs()).unwrap().map(|entry| entry.unwrap().path());
+    let paths: Vec<_> = paths.filter(|path| path.extension() == Some(OsStr::new("vm3"))).collect();
+    assert!(paths.len() > 20);
+    for (path, isa) in paths.iter().flat_map(|path| [(path, "x86-64"), (path, "arm64")]) {
+        let listing = code(path, isa, &[]);
+        let what = format!("{}, {isa}", path.display());
+        let (mut rows, mut total) = (Vec::new(), [0; 2]);
+        let (functions, table) = listing.rsplit_once("\n\n").expect("a table behind the functions");
+        for function in functions.split("\n\n") {
+            let mut lines = function.lines();
+            let (name, sizes) = lines.next().and_then(|line| line.split_once(": ")).expect("a heading");
+            let (mut ops, mut bytes) = (0, 0);
+            for line in lines {
+                let words: Vec<_> = line.split_whitespace().collect();
+                if line.starts_with("       ") {
+                    let [offset, code, instruction, ..] = words[..] else { panic!("{what}: {line}") };
+                    assert_eq!(usize::from_str_radix(offset, 16), Ok(bytes), "{what}: {line}");
+                    assert!(code.len().is_multiple_of(2) && code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                    assert!(isa == "x86-64" || code.len() == 8, "{what}: {line}");
+                    let unknown = ["(bad)", "udf", "db", "ud2"].contains(&instruction);
+                    assert!(!unknown && instruction.starts_with(|c: char| c.is_ascii_lowercase()), "{what}: {line}");
+                    bytes += code.len() / 2;
+                } else if line.as_bytes()[3].is_ascii_digit() {
+                    assert_eq!(words[0].parse(), Ok(ops), "{what}: {line}");
+                    ops += 1;
+                }
+            }
+            assert_eq!(sizes, format!("{ops} ops, {bytes} bytes"), "{what}: {name}");
+            rows.push((name, ops, bytes));
+            total = [total[0] + ops, total[1] + bytes];
+        }
+        let mut table = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(table.next().unwrap()[0], isa);
+        let number = |text: &str| text.parse::<usize>().unwrap();
+        for (name, ops, bytes) in rows {
+            let row = table.next().unwrap();
+            assert_eq!((row[0], number(row[1]), number(row[2])), (name, ops, bytes), "{what}");
+            assert_eq!(row[3..6].iter().map(|part| number(part)).sum::<usize>(), bytes, "{what}: {name}");
+            assert_eq!(row[6], format!("{:.1}", bytes as f64 / ops as f64), "{what}: {name}");
+        }
+        let stubs = number(table.next().unwrap()[1]);
+        let row = table.next().unwrap();
+        assert_eq!((row[0], number(row[1]), number(row[2])), ("total", total[0], total[1] + stubs), "{what}");
+        assert_eq!(table.next(), None);
+    }
 }
 
 #[test]
