@@ -1,9 +1,9 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::CompileError;
-use super::plan::Plan;
+use super::plan::{Place as SlotPlace, Plan};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Float, Int, Masm, Place, Src};
+use crate::masm::{FUNCTION_ALIGN, Masm, Place, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
@@ -133,12 +133,18 @@ pub(super) struct OpAt<'c> {
     pub a: u16,
     pub b: u16,
     pub c: u16,
+    /// Where the values of the registers of these numbers are, looked up before the dispatch on the op: it is often
+    /// mispredicted, and this work is not lost then.
+    pub at_a: SlotPlace,
+    pub at_b: SlotPlace,
+    pub at_c: SlotPlace,
 }
 
 impl<'c> OpAt<'c> {
     #[inline(always)]
-    fn new(code: &'c [u64], word: usize, bits: u64) -> Self {
-        Self { word, code, a: (bits >> 16) as u16, b: (bits >> 32) as u16, c: (bits >> 48) as u16 }
+    fn new(plan: &Plan<'_>, code: &'c [u64], word: usize, bits: u64) -> Self {
+        let (a, b, c) = ((bits >> 16) as u16, (bits >> 32) as u16, (bits >> 48) as u16);
+        Self { word, code, a, b, c, at_a: plan.place(a), at_b: plan.place(b), at_c: plan.place(c) }
     }
 
     /// Its words, and all behind them.
@@ -161,7 +167,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             }
             self.masm.relieve_cold();
             self.start_op(word);
-            self.template(op, OpAt::new(code, word, bits));
+            self.template(op, OpAt::new(&self.plan, code, word, bits));
             self.masm.check()?;
         }
         let cold = self.masm.pos();
@@ -173,8 +179,8 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// Loads pinned parameters and sets locals to their initial values.
     fn enter_locals(&mut self) {
         for slot in 0..self.sig.count {
-            if self.plan.is_pinned(slot) {
-                self.masm.load(self.plan.any(slot), slot_offset(slot));
+            if self.plan.place(slot).is_pinned() {
+                self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
             }
         }
         // Runs of frame slots with the same initial value are filled at once.
@@ -184,12 +190,12 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             let initial = match ty.bank() {
                 Bank::Cell => Cell::NULL.bits(),
                 _ if !self.plan.needs_zero(slot) => continue,
-                Bank::F64 if self.plan.is_pinned(slot) => {
-                    self.masm.float_const(self.plan.float(slot), 0);
+                Bank::F64 if self.plan.place(slot).is_pinned() => {
+                    self.masm.float_const(self.plan.place(slot).float(), 0);
                     continue;
                 }
-                Bank::I64 if self.plan.is_pinned(slot) => {
-                    self.masm.mov(self.plan.int(slot), Src::Imm(0));
+                Bank::I64 if self.plan.place(slot).is_pinned() => {
+                    self.masm.mov(self.plan.place(slot).int(), Src::Imm(0));
                     continue;
                 }
                 _ => 0,
@@ -246,23 +252,11 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         frame_bytes(self.func.slot_count)
     }
 
-    /// Where an i64 or cell register is.
-    #[inline(always)]
-    pub(super) fn int(&self, slot: u16) -> Int {
-        self.plan.int(slot)
-    }
-
-    /// Where an f64 register is.
-    #[inline(always)]
-    pub(super) fn float(&self, slot: u16) -> Float {
-        self.plan.float(slot)
-    }
-
     /// Stores all pinned registers to their slots. Takes time by their number, not by that of the slots, because every
     /// `deopt` of the function comes here.
     pub(super) fn store_pinned(&mut self) {
         for &slot in &self.plan.pinned {
-            self.masm.store(slot_offset(slot), self.plan.any(slot));
+            self.masm.store(slot_offset(slot), self.plan.place(slot).any());
         }
     }
 }

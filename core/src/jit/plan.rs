@@ -43,7 +43,7 @@ struct SlotPlan {
     /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call.
     first: u32,
     /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
-    /// not equal. After the scan, the machine register that it is pinned to: [`PINNED`] and its number, else 0.
+    /// not equal. After the scan, its [`Place`].
     last: u32,
     /// A use at or behind this word, or in a hull that reaches there, needs the initial zero. 0 before the first
     /// use; [`NEEDS_ZERO`] once one does; [`NO_LIMIT`] for parameters.
@@ -72,12 +72,44 @@ const NEEDS_ZERO: u32 = u32::MAX - 1;
 const IN_HULL: u32 = u32::MAX;
 /// No number of calls, and not the other one.
 const LAST_IN_HULL: u32 = u32::MAX - 1;
-/// In [`SlotPlan::last`]: the machine register's number.
+/// In a [`Place`]: the machine register's number.
 const NUMBER: u32 = 0xFF;
-/// In [`SlotPlan::last`]: the slot is pinned.
-const PINNED: u32 = 1 << 8;
-/// In [`SlotPlan::last`]: it is pinned to a float register.
-const FLOAT: u32 = 1 << 9;
+/// In a [`Place`]: the slot is pinned.
+const PINNED: u32 = 1 << 31;
+/// In a [`Place`]: it is pinned to a float register.
+const FLOAT: u32 = 1 << 30;
+
+/// Where a slot's value is, in one word: [`PINNED`], [`FLOAT`] for a float register, and the machine register's number;
+/// or the byte offset in the frame.
+#[derive(Clone, Copy)]
+pub struct Place(u32);
+
+impl Place {
+    /// The place of an i64 or cell register.
+    #[inline(always)]
+    pub fn int(self) -> Int {
+        if self.is_pinned() { Int::Reg(IntReg(self.0 & NUMBER)) } else { Int::Slot(self.0) }
+    }
+
+    /// The place of an f64 register.
+    #[inline(always)]
+    pub fn float(self) -> Float {
+        if self.is_pinned() { Float::Reg(FloatReg(self.0 & NUMBER)) } else { Float::Slot(self.0) }
+    }
+
+    /// The place of a register of any bank, for moves that do not look at the value: one in the frame passes for an
+    /// integer.
+    #[inline(always)]
+    pub fn any(self) -> Any {
+        if self.0 & FLOAT != 0 { Any::Float(self.float()) } else { Any::Int(self.int()) }
+    }
+
+    /// Whether the value is in a machine register.
+    #[inline(always)]
+    pub fn is_pinned(self) -> bool {
+        self.0 & PINNED != 0
+    }
+}
 
 /// What was found out about a function, over scratch memory that outlives it.
 pub struct Plan<'s> {
@@ -93,28 +125,33 @@ pub struct Plan<'s> {
     pub pinned: heapless::Vec<u16, { 2 * POOL }>,
 }
 
-/// The smallest targets of forward branches that the scan has not reached yet.
+/// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
+/// different at every label, so branches on it would often be mispredicted.
 struct Pending {
-    nearest: heapless::Vec<u32, 8>,
-    /// The least of `nearest`, or [`NO_LIMIT`].
+    /// Targets, [`NO_LIMIT`] in free places.
+    targets: [u32; PENDING],
+    /// The least of them.
     least: u32,
     /// The greatest target that found no room; below it nothing is known.
     unknown_until: u32,
 }
 
+/// Targets that are remembered.
+const PENDING: usize = 8;
+
 impl Pending {
     const fn new() -> Self {
-        Self { nearest: heapless::Vec::new(), least: NO_LIMIT, unknown_until: 0 }
+        Self { targets: [NO_LIMIT; PENDING], least: NO_LIMIT, unknown_until: 0 }
     }
 
     fn add(&mut self, target: u32) {
-        if self.nearest.contains(&target) {
+        self.least = self.least.min(target);
+        if self.targets.contains(&target) {
             return;
         }
-        if self.nearest.push(target).is_err() {
-            self.unknown_until = self.unknown_until.max(target);
-        } else {
-            self.least = self.least.min(target);
+        match self.targets.iter_mut().find(|place| **place == NO_LIMIT) {
+            Some(place) => *place = target,
+            None => self.unknown_until = self.unknown_until.max(target),
         }
     }
 
@@ -122,8 +159,11 @@ impl Pending {
     #[inline(always)]
     fn reach(&mut self, word: u32) {
         if word >= self.least {
-            self.nearest.retain(|&target| target > word);
-            self.least = self.nearest.iter().copied().min().unwrap_or(NO_LIMIT);
+            self.least = NO_LIMIT;
+            for target in &mut self.targets {
+                *target = if *target <= word { NO_LIMIT } else { *target };
+                self.least = self.least.min(*target);
+            }
         }
     }
 
@@ -324,7 +364,7 @@ impl<'s> Plan<'s> {
         let types = container.slots(func).unwrap_or(&[]);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
             let SlotPlan { weight, first, last, limit } = *plan;
-            plan.last = 0;
+            plan.last = slot_offset(slot);
             if weight == 0 {
                 continue;
             }
@@ -384,39 +424,10 @@ impl<'s> Plan<'s> {
         self.ops.get(word).map_or(0, |op| (op >> 32) as usize)
     }
 
+    /// Where a slot's value is; for a number that is no slot of the function, somewhere.
     #[inline(always)]
-    fn register(&self, slot: u16) -> u32 {
-        self.slots.get(usize::from(slot)).map_or(0, |plan| plan.last)
-    }
-
-    /// Where an i64 or cell register is.
-    #[inline(always)]
-    pub fn int(&self, slot: u16) -> Int {
-        let register = self.register(slot);
-        if register != 0 { Int::Reg(IntReg(register & NUMBER)) } else { Int::Slot(slot_offset(slot)) }
-    }
-
-    /// Where an f64 register is.
-    #[inline(always)]
-    pub fn float(&self, slot: u16) -> Float {
-        let register = self.register(slot);
-        if register != 0 { Float::Reg(FloatReg(register & NUMBER)) } else { Float::Slot(slot_offset(slot)) }
-    }
-
-    /// Where a register of any bank is, for moves that do not look at the value: one in the frame passes for an integer.
-    #[inline(always)]
-    pub fn any(&self, slot: u16) -> Any {
-        let register = self.register(slot);
-        if register & FLOAT != 0 {
-            Any::Float(Float::Reg(FloatReg(register & NUMBER)))
-        } else {
-            Any::Int(self.int(slot))
-        }
-    }
-
-    /// Whether the slot is pinned to a machine register.
-    pub fn is_pinned(&self, slot: u16) -> bool {
-        self.register(slot) != 0
+    pub fn place(&self, slot: u16) -> Place {
+        self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.

@@ -24,7 +24,7 @@ use program::{GLOBALS, Lowered, Program};
 use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
-const PROGRAMS: u64 = 20_000;
+const PROGRAMS: u64 = 20_100;
 
 fn from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {

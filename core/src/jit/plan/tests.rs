@@ -131,8 +131,8 @@ fn check(lines: &[Line]) -> [usize; 3] {
         let zero = plan.needs_zero(slot);
         let (lives, open) = (across >> slot & 1 != 0, unset >> slot & 1 != 0);
         assert!(zero || !open, "r{slot} may be read before it is written\n{source}");
-        if plan.is_pinned(slot) {
-            let register = &pool[plan.register(slot) as u8 as usize];
+        if plan.place(slot).is_pinned() {
+            let register = &pool[(plan.place(slot).0 & 0xFF) as usize];
             assert!(register.callee_saved || !lives, "r{slot} lives across a call\n{source}");
             assert!(!register.callee_saved || plan.saved.ints >> register.number & 1 != 0, "r{slot} is not saved");
             counts[0] += 1;

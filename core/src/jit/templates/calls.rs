@@ -26,7 +26,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     fn arguments(&mut self, frame: u32, count: u16, first: usize, at: OpAt<'_>) {
         for index in 0..count {
             let argument = field_of(at.words(), first + usize::from(index));
-            self.masm.store(frame + slot_offset(index), self.plan.any(argument));
+            self.masm.store(frame + slot_offset(index), self.plan.place(argument).any());
         }
     }
 
@@ -79,7 +79,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         let source = |index: u16| field_of(at.words(), 1 + usize::from(index));
         for index in 0..count {
             let slot = source(index);
-            let stays = slot == index && !self.plan.is_pinned(slot);
+            let stays = slot == index && !self.plan.place(slot).is_pinned();
             if let Some(word) = self.plan.scratch(index) {
                 *word = if stays { DONE } else { 0 };
             }
@@ -92,7 +92,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         for first in 0..count {
             let mut index = first;
             while self.plan.scratch(index).is_none_or(|word| *word == 0) {
-                self.masm.store(slot_offset(index), self.plan.any(source(index)));
+                self.masm.store(slot_offset(index), self.plan.place(source(index)).any());
                 if let Some(word) = self.plan.scratch(index) {
                     *word = DONE;
                 }
@@ -119,7 +119,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
 
     /// The scratch word of the slot that a move reads, if another move writes that slot.
     fn frame_source(&mut self, slot: u16, index: u16, count: u16) -> Option<&mut u32> {
-        if slot == index || slot >= count || self.plan.is_pinned(slot) { None } else { self.plan.scratch(slot) }
+        if slot == index || slot >= count || self.plan.place(slot).is_pinned() { None } else { self.plan.scratch(slot) }
     }
 }
 

@@ -17,27 +17,27 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// `br.i64.*` on two registers.
     #[inline(always)]
     pub(super) fn branch(&mut self, cond: Cond, at: OpAt<'_>) {
-        let (x, y) = (self.int(at.a), Src::At(self.int(at.b)));
+        let (x, y) = (at.at_a.int(), Src::At(at.at_b.int()));
         self.with_label(at.c, |masm, label| masm.branch(cond, x, y, label));
     }
 
     /// `br.i64.*` on a register and a literal.
     #[inline(always)]
     pub(super) fn branch_k(&mut self, cond: Cond, at: OpAt<'_>) {
-        let x = self.int(at.a);
+        let x = at.at_a.int();
         self.with_label(at.c, |masm, label| masm.branch(cond, x, literal16(at.b), label));
     }
 
     /// `br.null` and `br.nonnull`.
     pub(super) fn branch_null(&mut self, cond: Cond, at: OpAt<'_>) {
-        let x = self.int(at.a);
+        let x = at.at_a.int();
         let null = Src::Imm(Cell::NULL.bits() as i64);
         self.with_label(at.b, |masm, label| masm.branch(cond, x, null, label));
     }
 
     /// `switch`
     pub(super) fn switch(&mut self, at: OpAt<'_>) {
-        let x = self.int(at.a);
+        let x = at.at_a.int();
         self.with_label(at.c, |masm, label| masm.switch(x, at.b.into(), label));
         for case in 0..usize::from(at.b) {
             let target = field_of(at.words(), 3 + case);

@@ -33,12 +33,12 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     pub(super) fn template(&mut self, op: Op, at: OpAt<'_>) {
         match op {
             Op::Nop => {}
-            Op::I64Mov | Op::CellMov => self.masm.mov(self.int(at.a), Src::At(self.int(at.b))),
-            Op::F64Mov => self.masm.float_mov(self.float(at.a), self.float(at.b)),
-            Op::I64Const => self.masm.mov(self.int(at.a), Src::Imm(i64::from(wide(at) as i32))),
-            Op::I64ConstPool => self.masm.mov(self.int(at.a), Src::Imm(self.constant(at) as i64)),
-            Op::F64Const => self.masm.float_const(self.float(at.a), self.constant(at)),
-            Op::CellNull => self.masm.mov(self.int(at.a), Src::Imm(Cell::NULL.bits() as i64)),
+            Op::I64Mov | Op::CellMov => self.masm.mov(at.at_a.int(), Src::At(at.at_b.int())),
+            Op::F64Mov => self.masm.float_mov(at.at_a.float(), at.at_b.float()),
+            Op::I64Const => self.masm.mov(at.at_a.int(), Src::Imm(i64::from(wide(at) as i32))),
+            Op::I64ConstPool => self.masm.mov(at.at_a.int(), Src::Imm(self.constant(at) as i64)),
+            Op::F64Const => self.masm.float_const(at.at_a.float(), self.constant(at)),
+            Op::CellNull => self.masm.mov(at.at_a.int(), Src::Imm(Cell::NULL.bits() as i64)),
             Op::CellConst => self.cell_const(at),
 
             Op::I64Add => self.int_op(IntOp::Add, at),
@@ -98,8 +98,8 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::I64UgtK => self.compare_k(Cond::Ugt, at),
             Op::I64UgeK => self.compare_k(Cond::Uge, at),
             Op::I64Select => {
-                let y = self.int(field_of(at.words(), 3));
-                self.masm.select(self.int(at.a), self.int(at.b), self.int(at.c), y);
+                let y = self.plan.place(field_of(at.words(), 3)).int();
+                self.masm.select(at.at_a.int(), at.at_b.int(), at.at_c.int(), y);
             }
 
             Op::F64Add => self.float_op(FloatOp::Add, at),
@@ -117,8 +117,8 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::F64Trunc => self.float_unary(FloatUnary::Trunc, at),
             Op::F64Nearest => self.float_unary(FloatUnary::Nearest, at),
             Op::F64Fma => {
-                let z = self.float(field_of(at.words(), 3));
-                self.masm.fma(self.float(at.a), self.float(at.b), self.float(at.c), z);
+                let z = self.plan.place(field_of(at.words(), 3)).float();
+                self.masm.fma(at.at_a.float(), at.at_b.float(), at.at_c.float(), z);
             }
             Op::F64Eq => self.float_compare(FloatCond::Eq, at),
             Op::F64Ne => self.float_compare(FloatCond::Ne, at),
@@ -127,13 +127,13 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::F64Gt => self.float_compare(FloatCond::Gt, at),
             Op::F64Ge => self.float_compare(FloatCond::Ge, at),
             Op::F64Select => {
-                let y = self.float(field_of(at.words(), 3));
-                self.masm.float_select(self.float(at.a), self.int(at.b), self.float(at.c), y);
+                let y = self.plan.place(field_of(at.words(), 3)).float();
+                self.masm.float_select(at.at_a.float(), at.at_b.int(), at.at_c.float(), y);
             }
-            Op::I64ToF64 => self.masm.int_to_float(self.float(at.a), self.int(at.b)),
-            Op::F64ToI64 => self.masm.float_to_int(self.int(at.a), self.float(at.b)),
-            Op::F64Bits => self.masm.float_bits(self.int(at.a), self.float(at.b)),
-            Op::F64FromBits => self.masm.float_from_bits(self.float(at.a), self.int(at.b)),
+            Op::I64ToF64 => self.masm.int_to_float(at.at_a.float(), at.at_b.int()),
+            Op::F64ToI64 => self.masm.float_to_int(at.at_a.int(), at.at_b.float()),
+            Op::F64Bits => self.masm.float_bits(at.at_a.int(), at.at_b.float()),
+            Op::F64FromBits => self.masm.float_from_bits(at.at_a.float(), at.at_b.int()),
 
             Op::Jump => self.jump(at.a, at),
             Op::BrI64Eq => self.branch(Cond::Eq, at),
@@ -166,25 +166,25 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::BrNonnull => self.branch_null(Cond::Ne, at),
             Op::Switch => self.switch(at),
             Op::Ret => self.ret(None),
-            Op::RetI64 | Op::RetCell => self.ret(Some(Any::Int(self.int(at.a)))),
-            Op::RetF64 => self.ret(Some(Any::Float(self.float(at.a)))),
+            Op::RetI64 | Op::RetCell => self.ret(Some(Any::Int(at.at_a.int()))),
+            Op::RetF64 => self.ret(Some(Any::Float(at.at_a.float()))),
             Op::TrapUnreachable => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
             Op::TrapUser => self.masm.trap(Trap::user(at.a), self.site(at.word)),
             Op::Deopt => self.deopt(at),
 
             Op::Call => self.call(None, at.a, 1, at),
-            Op::CallI64 | Op::CallCell => self.call(Some(Any::Int(self.int(at.a))), at.b, 2, at),
-            Op::CallF64 => self.call(Some(Any::Float(self.float(at.a))), at.b, 2, at),
+            Op::CallI64 | Op::CallCell => self.call(Some(Any::Int(at.at_a.int())), at.b, 2, at),
+            Op::CallF64 => self.call(Some(Any::Float(at.at_a.float())), at.b, 2, at),
             Op::Tail => self.tail(at),
             Op::Host => self.host(None, at.a, 1, at),
-            Op::HostI64 | Op::HostCell => self.host(Some(Any::Int(self.int(at.a))), at.b, 2, at),
-            Op::HostF64 => self.host(Some(Any::Float(self.float(at.a))), at.b, 2, at),
+            Op::HostI64 | Op::HostCell => self.host(Some(Any::Int(at.at_a.int())), at.b, 2, at),
+            Op::HostF64 => self.host(Some(Any::Float(at.at_a.float())), at.b, 2, at),
 
             Op::TableGet => self.table_get(at),
-            Op::GlobalGetI64 | Op::GlobalGetCell => self.global_get(Any::Int(self.int(at.a)), at),
-            Op::GlobalGetF64 => self.global_get(Any::Float(self.float(at.a)), at),
-            Op::GlobalSetI64 | Op::GlobalSetCell => self.global_set(Any::Int(self.int(at.b)), at),
-            Op::GlobalSetF64 => self.global_set(Any::Float(self.float(at.b)), at),
+            Op::GlobalGetI64 | Op::GlobalGetCell => self.global_get(Any::Int(at.at_a.int()), at),
+            Op::GlobalGetF64 => self.global_get(Any::Float(at.at_a.float()), at),
+            Op::GlobalSetI64 | Op::GlobalSetCell => self.global_set(Any::Int(at.at_b.int()), at),
+            Op::GlobalSetF64 => self.global_set(Any::Float(at.at_b.float()), at),
 
             // The verifier refuses what needs a heap, so this is never run.
             _ => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
@@ -199,7 +199,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     fn cell_const(&mut self, at: OpAt<'_>) {
         let cell = self.container.cell_const(wide(at)).and_then(|constant| literal(self.container, constant));
         match cell {
-            Some(cell) => self.masm.mov(self.int(at.a), Src::Imm(cell.bits() as i64)),
+            Some(cell) => self.masm.mov(at.at_a.int(), Src::Imm(cell.bits() as i64)),
             // As for an op that needs a heap.
             None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
         }
@@ -207,57 +207,57 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
 
     #[inline(always)]
     fn int_op(&mut self, op: IntOp, at: OpAt<'_>) {
-        self.masm.int(op, self.int(at.a), self.int(at.b), Src::At(self.int(at.c)));
+        self.masm.int(op, at.at_a.int(), at.at_b.int(), Src::At(at.at_c.int()));
     }
 
     #[inline(always)]
     fn int_op_k(&mut self, op: IntOp, at: OpAt<'_>) {
-        self.masm.int(op, self.int(at.a), self.int(at.b), literal16(at.c));
+        self.masm.int(op, at.at_a.int(), at.at_b.int(), literal16(at.c));
     }
 
     #[inline(always)]
     fn divide(&mut self, op: DivOp, at: OpAt<'_>) {
-        let y = Src::At(self.int(at.c));
-        self.masm.divide(op, self.int(at.a), self.int(at.b), y, self.site(at.word));
+        let y = Src::At(at.at_c.int());
+        self.masm.divide(op, at.at_a.int(), at.at_b.int(), y, self.site(at.word));
     }
 
     #[inline(always)]
     fn divide_k(&mut self, op: DivOp, at: OpAt<'_>) {
-        self.masm.divide(op, self.int(at.a), self.int(at.b), literal16(at.c), self.site(at.word));
+        self.masm.divide(op, at.at_a.int(), at.at_b.int(), literal16(at.c), self.site(at.word));
     }
 
     #[inline(always)]
     fn int_unary(&mut self, op: IntUnary, at: OpAt<'_>) {
-        self.masm.int_unary(op, self.int(at.a), self.int(at.b));
+        self.masm.int_unary(op, at.at_a.int(), at.at_b.int());
     }
 
     #[inline(always)]
     fn compare(&mut self, cond: Cond, at: OpAt<'_>) {
-        self.masm.compare(cond, self.int(at.a), self.int(at.b), Src::At(self.int(at.c)));
+        self.masm.compare(cond, at.at_a.int(), at.at_b.int(), Src::At(at.at_c.int()));
     }
 
     #[inline(always)]
     fn compare_k(&mut self, cond: Cond, at: OpAt<'_>) {
-        self.masm.compare(cond, self.int(at.a), self.int(at.b), literal16(at.c));
+        self.masm.compare(cond, at.at_a.int(), at.at_b.int(), literal16(at.c));
     }
 
     #[inline(always)]
     fn float_op(&mut self, op: FloatOp, at: OpAt<'_>) {
-        self.masm.float(op, self.float(at.a), self.float(at.b), self.float(at.c));
+        self.masm.float(op, at.at_a.float(), at.at_b.float(), at.at_c.float());
     }
 
     #[inline(always)]
     fn float_unary(&mut self, op: FloatUnary, at: OpAt<'_>) {
-        self.masm.float_unary(op, self.float(at.a), self.float(at.b));
+        self.masm.float_unary(op, at.at_a.float(), at.at_b.float());
     }
 
     #[inline(always)]
     fn float_compare(&mut self, cond: FloatCond, at: OpAt<'_>) {
-        self.masm.float_compare(cond, self.int(at.a), self.float(at.b), self.float(at.c));
+        self.masm.float_compare(cond, at.at_a.int(), at.at_b.float(), at.at_c.float());
     }
 
     fn table_get(&mut self, at: OpAt<'_>) {
-        let (d, x): (Int, Int) = (self.int(at.a), self.int(at.c));
+        let (d, x): (Int, Int) = (at.at_a.int(), at.at_c.int());
         if let Some(table) = self.container.table(at.b.into()) {
             self.masm.load_element(d, ContextWord::Tables, table.start, table.len, x, self.site(at.word));
         }
@@ -273,7 +273,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
 
     #[inline(always)]
     fn float_branch(&mut self, cond: FloatCond, at: OpAt<'_>) {
-        let (x, y): (Float, Float) = (self.float(at.a), self.float(at.b));
+        let (x, y): (Float, Float) = (at.at_a.float(), at.at_b.float());
         self.with_label(at.c, |masm, label| masm.float_branch(cond, x, y, label));
     }
 }

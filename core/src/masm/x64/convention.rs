@@ -7,8 +7,8 @@
 //! | rbx | frame: the start of the running function's frame | kept: the caller moves it to the callee's and back |
 //! | rax | scratch; result of i64 and cells | lost |
 //! | rcx, rdx | scratch (shift counts, division) | lost |
-//! | rsi, rdi, r8 to r11 | pool of integers | lost |
-//! | r12 to r15 | pool of integers | kept: a function that pins to them saves them |
+//! | rsi, rdi, r8, r9 | pool of integers | lost |
+//! | r10 to r15 | pool of integers | kept: a function that pins to them saves them |
 //! | xmm0 | scratch; result of f64 | lost |
 //! | xmm1 | scratch | lost |
 //! | xmm2 to xmm7 | pool of floats | lost |
@@ -18,7 +18,8 @@
 //! (round to nearest, no flushing, all exceptions masked), as the entry stub sets it.
 //!
 //! Calls to Rust follow the System V ABI (AMD64 supplement, 3.2) on every system. It keeps rbx, rbp and r12 to r15, so of
-//! what guest functions keep a stub has to save xmm8 to xmm15 only.
+//! what guest functions keep a stub has to save r10, r11 and xmm8 to xmm15. Guest functions keep more than System V does,
+//! because most values of a function that calls live across a call, and a leaf seldom needs more than four.
 
 use crate::asm::x64::{Gpr, Xmm};
 use crate::masm::PoolReg;
@@ -44,8 +45,8 @@ pub const INT_POOL: [PoolReg; 10] = [
     pool(Gpr::Rdi as u32, false),
     pool(Gpr::R8 as u32, false),
     pool(Gpr::R9 as u32, false),
-    pool(Gpr::R10 as u32, false),
-    pool(Gpr::R11 as u32, false),
+    pool(Gpr::R10 as u32, true),
+    pool(Gpr::R11 as u32, true),
     pool(Gpr::R12 as u32, true),
     pool(Gpr::R13 as u32, true),
     pool(Gpr::R14 as u32, true),
