@@ -314,7 +314,7 @@ fn code_prints_instructions_below_their_ops() {
             "is_prime",
             "   5  i64.add    d, d, 1",
             "
-          50  4883c601              add     rsi, 1",
+          50  488d7601              lea     rsi, [rsi+1]",
             "
           38  91000463  add     x3, x3, #0x1",
         ),
@@ -323,8 +323,8 @@ fn code_prints_instructions_below_their_ops() {
             "product",
             "   7  br.i64.le  i, n, loop",
             "
-          34  4c39ce                cmp     rsi, r9
-          37  7edf                  jle     0x18",
+          35  4c39ce                cmp     rsi, r9
+          38  7ede                  jle     0x18",
             "
           30  eb06007f  cmp     x3, x6
           34  54ffff0d  b.le    0x14",

@@ -1,8 +1,10 @@
 //! What loading code costs: verifying, planning and emitting a large generated module and all of `tests/programs`.
 //!
-//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE] [--sizes]`
+//! `cargo bench -p opstamp-tests --bench emission -- [--filter CORPUS] [--rounds N] [--json FILE] [--sizes]
+//! [--isa x86-64|arm64|both]`
 //!
-//! `--sizes` prints only how much machine code there is.
+//! `--sizes` prints only how much machine code there is. `--isa` says for which ISA; without it, that of the host. For
+//! another ISA than the host's there are sizes alone.
 //!
 //! The phases, each of which goes over every module of a corpus:
 //! - *verify*: `Module::verify`.
@@ -18,7 +20,7 @@
 mod generate;
 mod support;
 
-use opstamp::masm::{FUNCTION_ALIGN, Isa, Place};
+use opstamp::masm::{FUNCTION_ALIGN, Features, Isa, Place};
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
@@ -84,12 +86,17 @@ impl Size {
 }
 
 fn main() {
-    let options = Options::read(15, &["sizes"]);
+    let options = Options::read(15, &["sizes"], &[("isa", &["x86-64", "arm64", "both"])]);
+    let host = Isa::HOST.expect("a host that machine code can be made for");
+    let isas: Vec<Isa> = match options.values.last() {
+        None => vec![host],
+        Some((_, wanted)) => Isa::ALL.into_iter().filter(|&isa| wanted == "both" || wanted == isa_name(isa)).collect(),
+    };
     let mut json = serde_json::Map::new();
     if options.wants("generated") {
         let ops = if options.measure { GENERATED_OPS } else { GENERATED_OPS / 100 };
         let corpus = [Loaded::new("generated", &generate::module(ops, SEED))];
-        json.insert("generated".into(), measure("generated", &corpus, &options));
+        json.insert("generated".into(), measure("generated", &corpus, &isas, &options));
     }
     if options.wants("programs") {
         let mut paths: Vec<_> = std::fs::read_dir(programs_dir())
@@ -103,9 +110,17 @@ fn main() {
             Loaded::new(&name, &std::fs::read_to_string(path).expect("a source"))
         };
         let corpus: Vec<_> = paths.iter().map(load).collect();
-        json.insert("programs".into(), measure("programs", &corpus, &options));
+        json.insert("programs".into(), measure("programs", &corpus, &isas, &options));
     }
     options.write_json(&json.into());
+}
+
+/// An ISA's name on the command line and in reports.
+const fn isa_name(isa: Isa) -> &'static str {
+    match isa {
+        Isa::X86_64 => "x86-64",
+        Isa::Arm64 => "arm64",
+    }
 }
 
 /// Memory that the phases share.
@@ -117,6 +132,7 @@ struct Bench<'c> {
     copy: Vec<u8>,
     entries: Vec<Entry>,
     code: HostCode,
+    isa: Isa,
     options: jit::Options,
 }
 
@@ -130,7 +146,7 @@ impl Bench<'_> {
     fn plan(&mut self) {
         for module in &self.modules {
             for func in 0..module.func_count() {
-                let planned = jit::plan(Isa::X86_64, module, func as u16, &mut self.scratch, self.options.max_pinned);
+                let planned = jit::plan(self.isa, module, func as u16, &mut self.scratch, self.options.max_pinned);
                 planned.expect("plans");
                 black_box(&mut self.scratch);
             }
@@ -146,13 +162,13 @@ impl Bench<'_> {
     fn compile_module(&mut self, module: usize) -> Size {
         let module = &self.modules[module];
         let jit::Options { features, max_pinned } = self.options;
-        let stubs = jit::stubs(Isa::X86_64, &mut self.memory, features).expect("the stubs fit");
+        let stubs = jit::stubs(self.isa, &mut self.memory, features).expect("the stubs fit");
         let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let mut offset = start;
         for func in 0..module.func_count() {
             let place = Place::new(offset, features, stubs, func as u16);
             let memory = &mut self.memory[offset..];
-            let listing = jit::function(Isa::X86_64, module, func as u16, memory, place, &mut self.scratch, max_pinned);
+            let listing = jit::function(self.isa, module, func as u16, memory, place, &mut self.scratch, max_pinned);
             offset += listing.expect("compiles").end();
         }
         Size { stub_bytes: start, function_bytes: offset - start, ..Size::default() }
@@ -180,7 +196,7 @@ impl Bench<'_> {
     }
 }
 
-fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Value {
+fn measure(name: &str, corpus: &[Loaded], isas: &[Isa], options: &Options) -> serde_json::Value {
     let mut scratch = vec![0; 1 << 20];
     let modules: Vec<_> = corpus.iter().map(|loaded| loaded.verify(&mut scratch)).collect();
     let needed = modules.iter().map(jit::scratch_words).max().unwrap_or(0);
@@ -194,22 +210,25 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
         copy: vec![1; WINDOW],
         entries: (0..functions).map(|_| Entry::default()).collect(),
         code: HostCode::new(WINDOW).expect("code memory"),
-        options: jit::Options { features: opstamp_platform::features(), ..Default::default() },
+        isa: Isa::X86_64,
+        options: jit::Options::default(),
     };
-    let sizes: Vec<Size> = (0..bench.modules.len())
-        .map(|index| {
-            let module = bench.modules[index];
-            let code = module.container().section(Section::Code);
-            let ops = code.iter().filter(|&&word| Op::from_code(word as u8) != Some(Op::Args)).count();
-            Size { functions: module.func_count() as usize, ops, ..bench.compile_module(index) }
-        })
-        .collect();
-    let mut total = Size::default();
-    sizes.iter().for_each(|size| total.add(size));
-    print_sizes(name, corpus, &sizes, &total);
-    if options.has("sizes") {
-        return json!({ "size": total.json() });
+    let mut all_sizes = serde_json::Map::new();
+    let mut host = None;
+    for &isa in isas {
+        let is_host = Isa::HOST == Some(isa);
+        bench.isa = isa;
+        bench.options.features = if is_host { opstamp_platform::features() } else { Features::ALL };
+        let total = sizes(name, &mut bench);
+        all_sizes.insert(isa_name(isa).into(), total.json());
+        if is_host {
+            host = Some((total, bench.options));
+        }
     }
+    let Some((total, host_options)) = host.filter(|_| !options.has("sizes")) else {
+        return json!({ "size": all_sizes });
+    };
+    (bench.isa, bench.options) = (Isa::HOST.unwrap_or(bench.isa), host_options);
     let bytes = total.bytes();
 
     type Phase<'p, 'c> = (&'static str, &'p dyn Fn(&mut Bench<'c>));
@@ -263,7 +282,23 @@ fn measure(name: &str, corpus: &[Loaded], options: &Options) -> serde_json::Valu
         json.insert(name.into(), row);
     }
     println!();
-    json!({ "size": total.json(), "phases": json })
+    json!({ "size": all_sizes, "phases": json })
+}
+
+/// Emits the whole corpus, and prints and adds up how much machine code that is.
+fn sizes(name: &str, bench: &mut Bench<'_>) -> Size {
+    let sizes: Vec<Size> = (0..bench.modules.len())
+        .map(|index| {
+            let module = bench.modules[index];
+            let code = module.container().section(Section::Code);
+            let ops = code.iter().filter(|&&word| Op::from_code(word as u8) != Some(Op::Args)).count();
+            Size { functions: module.func_count() as usize, ops, ..bench.compile_module(index) }
+        })
+        .collect();
+    let mut total = Size::default();
+    sizes.iter().for_each(|size| total.add(size));
+    print_sizes(&format!("{name}, {}", isa_name(bench.isa)), bench.corpus, &sizes, &total);
+    total
 }
 
 fn print_sizes(name: &str, corpus: &[Loaded], sizes: &[Size], total: &Size) {

@@ -51,7 +51,7 @@ const FLAGS: &[&str] = &[
 ];
 
 fn main() {
-    let options = Options::read(9, FLAGS);
+    let options = Options::read(9, FLAGS, &[]);
     let thread = std::thread::Builder::new().stack_size(THREAD_STACK).spawn(move || run(&options));
     if thread.expect("a thread").join().is_err() {
         std::process::exit(1);

@@ -86,21 +86,31 @@ pub struct Options {
     pub measure: bool,
     /// The flags of this benchmark that were given.
     given: Vec<&'static str>,
+    /// This benchmark's own settings that were given, and their values.
+    pub values: Vec<(&'static str, String)>,
 }
 
 impl Options {
-    /// Reads the command line, or says what is wrong with it and ends the process. `flags` are this benchmark's own.
-    pub fn read(rounds: usize, flags: &[&'static str]) -> Self {
-        Self::parse(rounds, flags).unwrap_or_else(|error| {
+    /// Reads the command line, or says what is wrong with it and ends the process. `flags` are this benchmark's own, and
+    /// so are `settings`, each with the values that it takes.
+    pub fn read(rounds: usize, flags: &[&'static str], settings: &[(&'static str, &[&str])]) -> Self {
+        Self::parse(rounds, flags, settings).unwrap_or_else(|error| {
             let flags: String = flags.iter().map(|flag| format!(" --{flag}")).collect();
-            eprintln!("error: {error}; the options are: --filter NAME --rounds N --json FILE{flags}");
+            let settings: String =
+                settings.iter().map(|(name, values)| format!(" --{name} {}", values.join("|"))).collect();
+            eprintln!("error: {error}; the options are: --filter NAME --rounds N --json FILE{flags}{settings}");
             std::process::exit(2);
         })
     }
 
-    fn parse(rounds: usize, flags: &[&'static str]) -> Result<Self, lexopt::Error> {
+    fn parse(
+        rounds: usize,
+        flags: &[&'static str],
+        settings: &[(&'static str, &[&str])],
+    ) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Self { filter: None, rounds, json: None, measure: false, given: Vec::new() };
+        let mut options =
+            Self { filter: None, rounds, json: None, measure: false, given: Vec::new(), values: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
@@ -108,10 +118,21 @@ impl Options {
                 Long("rounds") => options.rounds = parser.value()?.parse::<usize>()?.max(1),
                 Long("json") => options.json = Some(parser.value()?.into()),
                 Long("bench") => options.measure = true,
-                Long(name) => match flags.iter().find(|&&flag| flag == name) {
-                    Some(flag) => options.given.push(flag),
-                    None => return Err(arg.unexpected()),
-                },
+                Long(name) => {
+                    let flag = flags.iter().find(|&&flag| flag == name);
+                    let setting = settings.iter().find(|&&(setting, _)| setting == name);
+                    match (flag, setting) {
+                        (Some(flag), _) => options.given.push(flag),
+                        (None, Some(&(setting, known))) => {
+                            let value = parser.value()?.string()?;
+                            if !known.contains(&value.as_str()) {
+                                return Err(format!("unknown --{setting} `{value}`").into());
+                            }
+                            options.values.push((setting, value));
+                        }
+                        (None, None) => return Err(arg.unexpected()),
+                    }
+                }
                 _ => return Err(arg.unexpected()),
             }
         }

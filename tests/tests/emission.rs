@@ -26,15 +26,18 @@ fn hash(mut state: u64, bytes: &[u8]) -> u64 {
 struct Total {
     functions: usize,
     ops: usize,
+    /// Of the functions: prologues, templates, rare halves.
     bytes: usize,
+    /// Of the stubs, one set a module.
+    stub_bytes: usize,
     hash: u64,
 }
 
 impl Total {
-    const NONE: Self = Self { functions: 0, ops: 0, bytes: 0, hash: 0xCBF2_9CE4_8422_2325 };
+    const NONE: Self = Self { functions: 0, ops: 0, bytes: 0, stub_bytes: 0, hash: 0xCBF2_9CE4_8422_2325 };
 
     fn line(&self, what: &str, isa: Isa, how: &str) {
-        let Self { functions, ops, bytes, hash } = self;
+        let Self { functions, ops, bytes, hash, .. } = self;
         let each = *bytes as f64 / *ops as f64;
         println!(
             "emission: {what}, {isa:?}, {how}: {functions} functions, {ops} ops, {bytes} bytes, {each:.2} an op, {hash:#x}"
@@ -56,6 +59,7 @@ const WAYS: [(&str, Features, usize); 3] = [
 /// Compiles all functions of a module one behind the other.
 fn compile(module: &Module<'_>, isa: Isa, features: Features, max_pinned: usize, memory: &mut [u8], total: &mut Total) {
     let stubs = jit::stubs(isa, memory, features).expect("the stubs fit");
+    total.stub_bytes += stubs.end;
     let mut scratch = vec![0; jit::scratch_words(module)];
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for func in 0..Engine::functions_needed(module) as u16 {
@@ -97,6 +101,10 @@ fn report(what: &str, totals: &[[Total; WAYS.len()]; Isa::ALL.len()]) {
     }
 }
 
+/// The most bytes of machine code an op that may be made of all programs together, the stubs of each counted; in the
+/// order of [`Isa::ALL`].
+const BYTES_PER_OP: [f64; Isa::ALL.len()] = [16.0, 20.0];
+
 #[test]
 fn programs() {
     let mut totals = [[Total::NONE; WAYS.len()]; Isa::ALL.len()];
@@ -108,6 +116,16 @@ fn programs() {
         compile_source(&std::fs::read_to_string(path).expect("readable"), &mut totals);
     }
     report("programs", &totals);
+    for ((isa, totals), most) in Isa::ALL.into_iter().zip(totals).zip(BYTES_PER_OP) {
+        for ((how, ..), Total { ops, bytes, stub_bytes, .. }) in WAYS.into_iter().zip(totals) {
+            let each = (bytes + stub_bytes) as f64 / ops as f64;
+            println!("size: programs, {isa:?}, {how}: {each:.2} bytes an op with the stubs");
+            assert!(
+                how == "nothing pinned" || each <= most,
+                "{isa:?}, {how}: {each} bytes an op, expected {most} at most"
+            );
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! the others to any, those that cost nothing first. One that is used too little for what saving and loading it would
 //! cost stays in the frame.
 
-use super::shape::{NO_FIELD, SHAPES, Shape};
+use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::vm3::container::{Container, Func, Sig};
@@ -294,7 +294,7 @@ impl<'s> Plan<'s> {
             self.touch(place(shape.reads, 1), false, &uses, &pending, here);
             self.touch(place(shape.reads, 2), false, &uses, &pending, here);
             let write = shape.writes & 1 != 0;
-            if shape.special {
+            if shape.kind == Kind::Other {
                 let words = code.get(at..).unwrap_or(&[]);
                 self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
                 if shape.args != NO_FIELD {
@@ -310,23 +310,21 @@ impl<'s> Plan<'s> {
                     }
                 }
                 self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
-                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
-                if shape.flags.has(Flags::BRANCHES) {
-                    for_targets(shape, words, |target| {
-                        if target > at {
-                            pending.add(target as u32);
-                        }
-                    });
-                    event = event.min(pending.least);
-                    if let Some(op) = self.ops.get_mut(at) {
-                        let ended = *op as u32;
-                        *op &= !u64::from(u32::MAX);
-                        depth = depth.saturating_sub(ended);
-                        uses.weight = weight(depth);
+            }
+            self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
+            if shape.kind == Kind::Branch {
+                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
+                    if target > at {
+                        pending.add(target as u32);
                     }
+                });
+                event = event.min(pending.least);
+                if let Some(op) = self.ops.get_mut(at) {
+                    let ended = *op as u32;
+                    *op &= !u64::from(u32::MAX);
+                    depth = depth.saturating_sub(ended);
+                    uses.weight = weight(depth);
                 }
-            } else {
-                self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
             }
         }
     }

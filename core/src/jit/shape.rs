@@ -5,6 +5,17 @@ use crate::vm3::op::{Access, Bank, Flags, OPS, Operand};
 /// No field.
 pub const NO_FIELD: u8 = 0xFF;
 
+/// What an op asks of the scan beyond its first three fields. No op is of two kinds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Plain,
+    /// It may branch.
+    Branch,
+    /// It has registers beyond the first word, more than one written register, or arguments.
+    Other,
+}
+
 /// An op as the scans see it. A mask has a bit for each 16-bit field, from `a` of the first word on.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -18,8 +29,8 @@ pub struct Shape {
     pub args: u8,
     /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
     pub targets: u8,
-    /// Whether it has registers beyond the first word, more than one written register, arguments, or branches.
-    pub special: bool,
+    /// How the scan has to look at it.
+    pub kind: Kind,
     /// The op's flags.
     pub flags: Flags,
 }
@@ -30,7 +41,7 @@ const NOTHING: Shape = Shape {
     label: NO_FIELD,
     args: NO_FIELD,
     targets: NO_FIELD,
-    special: false,
+    kind: Kind::Plain,
     flags: Flags::NONE,
 };
 
@@ -73,8 +84,11 @@ const fn build() -> [Shape; 256] {
             }
             index += 1;
         }
-        shape.special =
-            shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1 || info.flags.has(Flags::BRANCHES);
+        if info.flags.has(Flags::BRANCHES) {
+            shape.kind = Kind::Branch;
+        } else if shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1 {
+            shape.kind = Kind::Other;
+        }
         shapes[info.op as usize] = shape;
         row += 1;
     }

@@ -28,7 +28,7 @@ pub struct IntReg(pub u32);
 pub struct FloatReg(pub u32);
 
 /// Where an integer or a cell is.
-#[derive(Clone, Copy, Debug, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Int {
     /// Pinned to a machine register.
     Reg(IntReg),
@@ -36,37 +36,13 @@ pub enum Int {
     Slot(u32),
 }
 
-impl PartialEq for Int {
-    /// One comparison without a branch: whether operands share a place is hard to predict, and verbs ask it of every op.
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        let bits = |place: &Self| match *place {
-            Self::Reg(reg) => u64::from(reg.0) | 1 << 32,
-            Self::Slot(at) => u64::from(at),
-        };
-        bits(self) == bits(other)
-    }
-}
-
 /// Where a float is.
-#[derive(Clone, Copy, Debug, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Float {
     /// Pinned to a machine register.
     Reg(FloatReg),
     /// In the frame, at this byte offset.
     Slot(u32),
-}
-
-impl PartialEq for Float {
-    /// As for [`Int`].
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        let bits = |place: &Self| match *place {
-            Self::Reg(reg) => u64::from(reg.0) | 1 << 32,
-            Self::Slot(at) => u64::from(at),
-        };
-        bits(self) == bits(other)
-    }
 }
 
 /// An integer source.
