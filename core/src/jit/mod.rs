@@ -196,11 +196,12 @@ pub(crate) fn compile_module(
     scratch: &mut [u64],
     options: &Options,
 ) -> Result<usize, CompileError> {
-    let compiled = emit_module(module, functions, code, scratch, options);
-    // What was opened is published even where compiling failed: code memory may not stay open.
-    let end = compiled.as_ref().map_or(MAX_WINDOW, |compiled| compiled.end);
-    let published = code.publish(CodeRange { start: 0, end: end.min(code.size().min(MAX_WINDOW)) });
-    let Compiled { stubs, .. } = compiled?;
+    let mut opened = 0;
+    let compiled = emit_module(module, functions, code, scratch, options, &mut opened);
+    // All that was opened is published, what no code came to lie in too and even where compiling failed: code memory may
+    // not stay open.
+    let published = code.publish(CodeRange { start: 0, end: opened });
+    let stubs = compiled?;
     published?;
     code.sync_cores()?;
     code.describe(CodeRange { start: 0, end: stubs.end })?;
@@ -211,34 +212,28 @@ pub(crate) fn compile_module(
     Ok(base + stubs.enter)
 }
 
-/// A module in code memory.
-struct Compiled {
-    /// The shared stubs.
-    stubs: Stubs,
-    /// One past the last byte of code.
-    end: usize,
-}
-
-/// Writes the stubs and every function of the module to opened code memory.
+/// Writes the stubs, whose places it gives, and every function of the module to code memory, of which it opens the first
+/// `opened` bytes.
 fn emit_module(
     module: &Module<'_>,
     functions: &mut [Entry],
     code: &mut dyn CodeMemory,
     scratch: &mut [u64],
     options: &Options,
-) -> Result<Compiled, CompileError> {
+    opened: &mut usize,
+) -> Result<Stubs, CompileError> {
     let isa = Isa::HOST.ok_or(CompileError::Host)?;
     let needed = scratch_words(module);
     let given = scratch.len();
     if given < needed {
         return Err(CompileError::Scratch { needed, given });
     }
-    let stubs = with_room(code, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features))?;
+    let stubs = with_room(code, opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features))?;
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let place = Place::new(offset, options.features, stubs, index);
-        let (len, end) = with_room(code, offset, room, |memory| {
+        let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))
         })?;
@@ -246,12 +241,13 @@ fn emit_module(
         entry.len = len as u32;
         offset = offset.saturating_add(end);
     }
-    Ok(Compiled { stubs, end: offset })
+    Ok(stubs)
 }
 
 /// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full.
 fn with_room<T>(
     code: &mut dyn CodeMemory,
+    opened: &mut usize,
     offset: usize,
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
@@ -261,6 +257,7 @@ fn with_room<T>(
     loop {
         let end = offset.saturating_add(room).min(size);
         let memory = code.open(CodeRange { start: offset.min(end), end })?;
+        *opened = end.max(*opened);
         match emit(memory) {
             Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) if end < size => {
                 room = room.saturating_mul(4)
