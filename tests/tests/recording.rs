@@ -42,7 +42,7 @@ impl Recording {
     fn record(&self, request: Request) -> Result<(), CodeError> {
         let mut requests = self.requests.borrow_mut();
         requests.push(request);
-        if requests.len() == self.fails + 1 { Err(REFUSED) } else { Ok(()) }
+        if requests.len() - 1 == self.fails { Err(REFUSED) } else { Ok(()) }
     }
 
     fn pages(&self, range: CodeRange) -> std::ops::Range<usize> {
