@@ -12,12 +12,12 @@ const NAN: u64 = 0x7FF8_0000_0000_0000;
 
 /// How a comparison is made from `ucomisd`, which sets ZF, PF and CF for unordered, CF for below, ZF for equal
 /// (SDM vol. 2, UCOMISD).
-struct Compare {
+pub(super) struct Compare {
     /// Whether the operands are exchanged.
     swap: bool,
-    cc: Cc,
+    pub(super) cc: Cc,
     /// For `Eq` and `Ne`: unordered has to be told from equal by PF.
-    parity: bool,
+    pub(super) parity: bool,
 }
 
 const fn compare_of(cond: FloatCond) -> Compare {
@@ -41,7 +41,8 @@ impl X64<'_> {
         }
     }
 
-    fn ucomisd_for(&mut self, cond: FloatCond, x: Float, y: Float) -> Compare {
+    /// Compares for a condition, and says how to read the flags.
+    pub(super) fn ucomisd_for(&mut self, cond: FloatCond, x: Float, y: Float) -> Compare {
         let compare = compare_of(cond);
         if compare.swap {
             self.ucomisd(y, x)

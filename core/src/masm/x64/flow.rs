@@ -1,9 +1,9 @@
 //! Control flow on x86-64.
 
 use super::convention::SITE;
-use super::{B8, X64, context, field, slot, xmm};
+use super::{B8, X64, context, field};
 use crate::asm::Label;
-use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Xmm};
+use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale};
 use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
 use crate::runtime::trap::{Site, Trap};
 
@@ -31,28 +31,19 @@ impl Flow for X64<'_> {
     }
 
     fn float_branch(&mut self, cond: FloatCond, x: Float, y: Float, label: &mut Label) {
-        // UCOMISD sets CF for below, ZF for equal, and both and PF for unordered.
-        let (first, second) = match cond {
-            FloatCond::Lt | FloatCond::Le => (y, x),
-            _ => (x, y),
-        };
-        let first = self.in_xmm(first, Xmm::Xmm0);
-        match second {
-            Float::Reg(reg) => self.asm.ucomisd_rr(first, xmm(reg.0)),
-            Float::Slot(at) => self.asm.ucomisd_rm(first, slot(at)),
-        }
+        let compare = self.ucomisd_for(cond, x, y);
         match cond {
-            FloatCond::Lt | FloatCond::Gt => self.asm.jcc(Cc::A, label),
-            FloatCond::Le | FloatCond::Ge => self.asm.jcc(Cc::Ae, label),
-            FloatCond::Ne => {
-                self.asm.jcc(Cc::Ne, label);
-                self.asm.jcc(Cc::P, label);
-            }
             FloatCond::Eq => {
                 let mut over = Label::new();
                 self.asm.jcc(Cc::P, &mut over);
-                self.asm.jcc(Cc::E, label);
+                self.asm.jcc(compare.cc, label);
                 self.asm.bind(&mut over);
+            }
+            _ => {
+                self.asm.jcc(compare.cc, label);
+                if compare.parity {
+                    self.asm.jcc(Cc::P, label);
+                }
             }
         }
     }
