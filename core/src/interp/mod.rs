@@ -5,6 +5,7 @@
 
 mod call;
 mod float;
+pub(crate) mod heap;
 
 use crate::runtime::cell::Cell;
 use crate::runtime::context::{Context, Entry, POLL};

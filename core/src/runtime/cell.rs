@@ -91,6 +91,39 @@ impl Cell {
         Self(bits)
     }
 
+    /// The handle of record `index`, with the kind and generation that its meta word holds.
+    pub(crate) const fn handle(meta: u16, index: u32) -> Self {
+        Self(TAG_HANDLE << INT_BITS | (meta as u64) << 32 | index as u64)
+    }
+
+    /// Its low half: the index of the record, if it is a handle.
+    #[inline(always)]
+    pub(crate) const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Bits 44 to 47: the kind of the object, if it is a handle.
+    #[inline(always)]
+    pub(crate) const fn kind_number(self) -> u8 {
+        (self.0 >> 44 & 0xF) as u8
+    }
+
+    /// The index of the record, if it is a handle of that kind.
+    #[inline(always)]
+    pub(crate) const fn handle_of(self, kind: u8) -> Option<u32> {
+        if self.0 >> 44 == TAG_HANDLE << 4 | kind as u64 { Some(self.0 as u32) } else { None }
+    }
+
+    /// Whether it is a string that lies in its cell.
+    pub(crate) const fn is_short_str(self) -> bool {
+        self.0 >> INT_BITS == TAG_STR
+    }
+
+    /// Whether it is a handle of any kind.
+    pub(crate) const fn is_handle(self) -> bool {
+        self.0 >> INT_BITS == TAG_HANDLE
+    }
+
     /// What it holds. `None` for a handle, which only a heap can read, and for no valid pattern.
     pub fn content(self) -> Option<Content> {
         let low = self.0 & ((1 << INT_BITS) - 1);

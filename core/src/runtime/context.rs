@@ -52,6 +52,10 @@ pub struct Context {
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
     pub(crate) poll_requests: AtomicU64,
+    /// The address of the heap's record 0; record i lies 16 i bytes below it.
+    pub records: u64,
+    /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
+    pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
     pub instance: u64,
     /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
@@ -117,6 +121,9 @@ pub struct Services {
     /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
     /// [`Context::operands`].
     pub soft: ServiceFn,
+    /// Runs the op at `site`, whose registers are in the frame, as the interpreter does. What it needs beyond the frame is
+    /// the heap.
+    pub op: ServiceFn,
     /// Machine code is left at the `deopt` at `site`, with all registers stored in the frame: the interpreter goes on
     /// behind it until the frame returns, with the result in [`Context::result`].
     pub deopt: ServiceFn,
@@ -167,6 +174,8 @@ impl Context {
             operands: [0; 4],
             native_limit: 0,
             poll_requests: AtomicU64::new(0),
+            records: 0,
+            activation: 0,
             instance: 0,
             shared: PhantomPinned,
         }

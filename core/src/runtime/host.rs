@@ -1,9 +1,10 @@
 //! Host functions: what a guest calls by `host`.
 
 use super::cell::Cell;
-use super::context::Context;
+use super::context::{Context, Entry};
 use super::frame;
 use super::instance::{CallError, Instance};
+use super::roots::Activation;
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
 use crate::vm3::types::TypeId;
@@ -73,7 +74,8 @@ impl HostCall<'_> {
     /// and the call traps `type_mismatch`.
     pub fn set_result(&mut self, value: impl Into<Value>) {
         let value = value.into();
-        if accepts(self.result_type, value) {
+        // SAFETY: as for `call`.
+        if unsafe { &*self.instance }.accepts(self.result_type, value) {
             self.result = value.bits();
         } else {
             self.failed = Some(Trap::new(TrapKind::TypeMismatch));
@@ -93,21 +95,6 @@ impl HostCall<'_> {
     }
 }
 
-/// Whether a value from the host may stand where `ty` is declared.
-pub(crate) fn accepts(ty: TypeId, value: Value) -> bool {
-    match (ty, value) {
-        (TypeId::I64, Value::I64(_)) | (TypeId::F64, Value::F64(_)) => true,
-        (TypeId::I64 | TypeId::F64 | TypeId::NONE, _) => false,
-        (_, Value::Cell(cell)) => match super::cell::Cell::from_bits(cell.bits()).and_then(Cell::content) {
-            Some(super::cell::Content::Null) => true,
-            Some(super::cell::Content::Str(..)) => ty == TypeId::STR || ty == TypeId::ANY,
-            Some(_) => ty == TypeId::ANY,
-            None => false,
-        },
-        _ => false,
-    }
-}
-
 /// Runs import `index` for the guest: 0, or 1 with the trap in the context.
 ///
 /// # Safety
@@ -124,6 +111,14 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site) };
         return 1;
     };
+    // SAFETY: the host was called by an op of the innermost activation, in the frame of the site's function, which ends
+    // where the host's starts.
+    unsafe {
+        let caller = &*((*context).entries as *const Entry).add(usize::from(site.func()));
+        let activation = (*context).activation as *mut Activation;
+        (*activation).top = frame_start.byte_sub(caller.frame_bytes as usize);
+        (*activation).site = site;
+    }
     let count = import.params.len();
     // SAFETY: the host frame has a header word and then a slot for each argument, at least one, inside the VM stack.
     let slots = unsafe { core::slice::from_raw_parts(frame_start.add(1), count) };

@@ -1,10 +1,12 @@
 //! An instance: one guest with its own stack and globals, and the calls into it.
 
-use super::cell::Cell;
+use super::cell::{Cell, Content};
 use super::context::{Context, NATIVE_RESERVE, Services};
 use super::engine::{Engine, Mode};
 use super::frame;
-use super::host::{HostFn, accepts};
+use super::heap::{Heap, HeapStats, OutOfMemory};
+use super::host::HostFn;
+use super::roots::{Activation, GuestRoots};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
 use crate::vm3::Module;
@@ -37,15 +39,17 @@ pub struct InstanceMemory<'e> {
 pub struct Instance<'e> {
     context: Context,
     engine: &'e Engine<'e>,
+    heap: Heap,
     /// The VM stack: its first word and the number of its words. A pointer made once, because a call from a host function
     /// works on the stack while the frames below are in use, and so must not borrow all of it anew.
     stack: *mut u64,
     stack_words: usize,
-    /// The globals, and behind them a word for each import.
+    /// The globals; behind them a word for each import, and one for each cell constant.
     state: *mut u64,
     state_words: usize,
     /// Both are borrowed for the instance's life.
     memory: PhantomData<&'e mut [u64]>,
+    heap_words: usize,
     globals: usize,
     imports: &'e [HostFn<'e>],
     native_stack: usize,
@@ -68,6 +72,13 @@ pub enum InstantiateError<'e> {
         /// Whether a function of that name was supplied whose signature is another.
         mismatch: bool,
     },
+    /// The heap is too short for the initial value of a global.
+    Heap {
+        /// The name of the global.
+        name: &'e str,
+        /// Words given.
+        given: usize,
+    },
 }
 
 impl fmt::Display for InstantiateError<'_> {
@@ -79,6 +90,9 @@ impl fmt::Display for InstantiateError<'_> {
             Self::Import { name, mismatch: false } => write!(f, "import {name} is not supplied by the host"),
             Self::Import { name, mismatch: true } => {
                 write!(f, "import {name} is supplied by the host with another signature than the module declares")
+            }
+            Self::Heap { name, given } => {
+                write!(f, "the heap has {given} words, which is too few for the initial value of global {name}")
             }
         }
     }
@@ -145,10 +159,12 @@ impl fmt::Display for CallError {
 impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
-    /// The number of words of state that an instance of the module needs: one a global, one an import.
+    /// The number of words of state that an instance of the module needs: one a global, one an import, one a cell
+    /// constant.
     pub fn state_words(module: &Module<'_>) -> usize {
         let container = module.container();
-        let words = u64::from(container.count(Section::Globals)) + u64::from(container.count(Section::Imports));
+        let count = |section| u64::from(container.count(section));
+        let words = count(Section::Globals) + count(Section::Imports) + count(Section::CellConsts);
         usize::try_from(words).unwrap_or(usize::MAX)
     }
 
@@ -167,31 +183,118 @@ impl<'e> Instance<'e> {
         for (index, word) in (0..container.count(Section::Imports)).zip(state.iter_mut().skip(globals)) {
             *word = resolve(&module, index, imports)?;
         }
+        let imported = usize::try_from(container.count(Section::Imports)).unwrap_or(usize::MAX);
+        // The constants: none is made yet.
+        for word in state.iter_mut().skip(globals.saturating_add(imported)) {
+            *word = 0;
+        }
+        // SAFETY: the words are borrowed exclusively for 'e, for as long as the instance can be used.
+        let heap = unsafe { Heap::new(memory.heap.as_mut_ptr(), memory.heap.len(), memory.seed) };
         let mut instance = Self {
             context: Context::new(),
             engine,
+            heap,
             stack: memory.stack.as_mut_ptr(),
             stack_words: memory.stack.len(),
             state: state.as_mut_ptr(),
             state_words: state.len(),
             memory: PhantomData,
+            heap_words: memory.heap.len(),
             globals,
             imports,
             native_stack: memory.native_stack,
         };
-        instance.reset();
+        instance.reset()?;
         Ok(instance)
     }
 
-    /// Puts all globals back to their initial values.
-    pub fn reset(&mut self) {
+    /// Puts all globals back to their initial values. What is on the heap is garbage then, but for what the host roots.
+    pub fn reset(&mut self) -> Result<(), InstantiateError<'e>> {
         let module = *self.engine.module();
-        let count = module.container().count(Section::Globals);
-        // SAFETY: the words were borrowed exclusively for 'e, and no guest runs while the instance is borrowed.
-        let state = unsafe { core::slice::from_raw_parts_mut(self.state, self.state_words) };
-        for (index, word) in (0..count).zip(state) {
-            *word = initial(&module, index).unwrap_or(0);
+        let container = module.container();
+        let count = container.count(Section::Globals);
+        // Nothing may refer to the heap while the first of them is made.
+        for index in 0..count {
+            self.set_state(index, initial(&module, index).unwrap_or(Cell::NULL.bits()));
         }
+        for index in 0..count {
+            let Some(global) = container.global(index) else { continue };
+            let (Bank::Cell, Some(at)) = (global.ty.bank(), global.init) else { continue };
+            if let Ok(cell) = self.constant(at) {
+                self.set_state(index, cell.bits());
+            } else {
+                let name = container.text(global.name).unwrap_or("?");
+                return Err(InstantiateError::Heap { name, given: self.heap_words });
+            }
+        }
+        Ok(())
+    }
+
+    fn set_state(&mut self, index: u32, bits: u64) {
+        if (index as usize) < self.state_words {
+            // SAFETY: the word lies in the words that were borrowed exclusively for 'e, and the instance is borrowed
+            // exclusively.
+            unsafe { self.state.add(index as usize).write(bits) };
+        }
+    }
+
+    /// The cell of constant `index`: made when it is first asked for, if it lies on the heap, and kept in the state from
+    /// then on.
+    fn constant(&mut self, index: u32) -> Result<Cell, OutOfMemory> {
+        // SAFETY: the instance is borrowed exclusively, so no guest runs that is not in a host call.
+        unsafe { Self::constant_of(self, index, core::ptr::null(), Site(0)) }
+    }
+
+    /// The same for a guest that is stopped at `site` in the frame at `frame`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`GuestRoots::new`]; nothing else refers to the instance's heap.
+    pub(crate) unsafe fn constant_of(
+        this: *mut Self,
+        index: u32,
+        frame: *const u64,
+        site: Site,
+    ) -> Result<Cell, OutOfMemory> {
+        // SAFETY: by the contract. The references are to the engine and to the heap, which no root lies in.
+        let (container, heap, place, mut roots) = unsafe {
+            let container = *(*this).engine().module().container();
+            let first = container.count(Section::Globals).saturating_add(container.count(Section::Imports));
+            let place = (*this).state.add(first.saturating_add(index) as usize);
+            (container, &mut (*this).heap, place, GuestRoots::new(this, frame, site))
+        };
+        let Some(constant) = container.cell_const(index) else { return Ok(Cell::NULL) };
+        if let Some(cell) = literal(&container, constant) {
+            return Ok(cell);
+        }
+        // SAFETY: the state has a word for each constant.
+        let known = unsafe { place.read() };
+        if known != 0 {
+            return Ok(Cell::from_slot(known));
+        }
+        let cell = match constant {
+            CellConst::Int(at) => heap.int(container.constant(at).unwrap_or(0) as i64, &mut roots)?,
+            CellConst::Str(at) => heap.str(container.bytes(at).unwrap_or(&[]), &mut roots)?,
+            CellConst::Bool(_) | CellConst::Float(_) => Cell::NULL,
+        };
+        // SAFETY: as above.
+        unsafe { place.write(cell.bits()) };
+        Ok(cell)
+    }
+
+    /// What the heap has done.
+    pub fn heap_stats(&self) -> HeapStats {
+        self.heap.stats()
+    }
+
+    /// The words of the state.
+    pub(crate) fn state(&self) -> *const u64 {
+        self.state
+    }
+
+    /// The innermost entry.
+    pub(crate) fn activation(&self) -> *const Activation {
+        self.context.activation as *const Activation
     }
 
     /// The engine.
@@ -225,6 +328,26 @@ impl<'e> Instance<'e> {
         self.enter(func, args, self.stack as u64)
     }
 
+    /// Whether a value from the host may stand where `ty` is declared: of the type's bank, and if it is a handle, one of a
+    /// live object of that type.
+    pub(crate) fn accepts(&self, ty: TypeId, value: Value) -> bool {
+        let cell = match (ty, value) {
+            (TypeId::I64, Value::I64(_)) | (TypeId::F64, Value::F64(_)) => return true,
+            (TypeId::I64 | TypeId::F64 | TypeId::NONE, _) => return false,
+            (_, Value::Cell(cell)) => cell,
+            _ => return false,
+        };
+        if cell.is_handle() {
+            return self.heap.is_live(cell) && self.heap.is_a(cell, ty, self.engine.module().container());
+        }
+        match Cell::from_bits(cell.bits()).and_then(Cell::content) {
+            Some(Content::Null) => true,
+            Some(Content::Str(..)) => ty == TypeId::STR || ty == TypeId::ANY,
+            Some(_) => ty == TypeId::ANY,
+            None => false,
+        }
+    }
+
     /// A word of the state.
     fn state_word(&self, index: usize) -> Option<u64> {
         if index >= self.state_words {
@@ -251,7 +374,7 @@ impl<'e> Instance<'e> {
         }
         for (index, &value) in (0..sig.count).zip(args) {
             let expected = container.param(&sig, index).ok_or(CallError::NoFunction)?;
-            if !accepts(expected, value) {
+            if !self.accepts(expected, value) {
                 return Err(CallError::ArgType { index: index.into(), expected });
             }
         }
@@ -291,12 +414,16 @@ impl<'e> Instance<'e> {
         self.context.tables = container.section(Section::TableData).as_ptr() as u64;
         self.context.entries = engine.functions().as_ptr() as u64;
         self.context.services = (&raw const SERVICES) as u64;
+        self.context.records = self.heap.record0();
         let instance = &raw mut *self;
         self.context.instance = instance as u64;
         // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
         // where the interpreter polls. So what was asked for before this call is found here in every engine.
         // SAFETY: the context is this exclusively borrowed instance's.
         let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } != 0;
+        let mut activation = Activation::new(self.activation(), frame);
+        // SAFETY: the instance is borrowed exclusively, and the guard ends before the activation does.
+        let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
         let status = match engine.mode() {
             _ if stopped => 1,
             Mode::Interpreter => {
@@ -304,8 +431,7 @@ impl<'e> Instance<'e> {
                 // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
                 let status = unsafe {
                     let context = &raw mut (*instance).context;
-                    let outer = core::mem::replace(&mut (*context).entry_sp, here);
-                    let _entered = Entered { context, outer };
+                    (*context).entry_sp = here;
                     crate::interp::run(context, frame, func, 0)
                 };
                 self.context.float_result = self.context.result;
@@ -318,6 +444,7 @@ impl<'e> Instance<'e> {
                 unsafe { enter(&raw mut (*instance).context, frame, code) }
             }
         };
+        drop(entered);
         if status != 0 {
             let site = Site(self.context.trap_site as u32);
             let trap = Trap::decode(self.context.trap).unwrap_or(Trap::new(TrapKind::Unreachable));
@@ -338,17 +465,35 @@ impl<'e> Instance<'e> {
     }
 }
 
-/// An entry into the interpreter. Ends when dropped, also if a host function panics and the host catches that.
+/// An entry into the guest. Ends when dropped, also if a host function panics and the host catches that.
 struct Entered {
     context: *mut Context,
     /// The native stack pointer of the entry around it.
+    outer_sp: u64,
+    /// The activation of the entry around it.
     outer: u64,
+}
+
+impl Entered {
+    /// # Safety
+    ///
+    /// The context is live and only this thread writes what is not atomic in it, both until the result is dropped.
+    unsafe fn new(context: *mut Context, activation: *mut Activation) -> Self {
+        // SAFETY: by the contract.
+        unsafe {
+            let outer = core::mem::replace(&mut (*context).activation, activation as u64);
+            Self { context, outer_sp: (*context).entry_sp, outer }
+        }
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // SAFETY: `enter` made it with the context of the instance that it has borrowed.
-        unsafe { (*self.context).entry_sp = self.outer };
+        // SAFETY: by the contract of `new`.
+        unsafe {
+            (*self.context).entry_sp = self.outer_sp;
+            (*self.context).activation = self.outer;
+        }
     }
 }
 

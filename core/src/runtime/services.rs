@@ -6,7 +6,7 @@ use super::trap::{Site, Trap, TrapKind};
 use core::sync::atomic::Ordering;
 
 /// The one table of services: they find everything else through the context.
-pub(super) const SERVICES: Services = Services { host_call, guard, soft, deopt };
+pub(super) const SERVICES: Services = Services { host_call, guard, soft, op, deopt };
 
 macro_rules! service {
     ($(#[$doc:meta])* fn $name:ident($context:ident, $frame:ident, $site:ident, $operand:ident) $body:block) => {
@@ -82,6 +82,15 @@ service! {
         // SAFETY: as above.
         unsafe { (*context).operands = [result, y, z, 0] };
         0
+    }
+}
+
+service! {
+    /// [`Services::op`].
+    fn op(context, frame, site, _operand) {
+        // SAFETY: the stub passes the running instance's context and frame; the template stored the registers that the op
+        // reads in the frame.
+        unsafe { crate::interp::heap::run(context, frame, Site(site)) }
     }
 }
 
