@@ -160,10 +160,10 @@ impl<'e> Step<'e> {
             Op::ArrU8Fill => self.fill(ArrU8),
             Op::ListFill => self.fill(List),
 
-            Op::IMapNew => self.map_new(Kind::IMap, self.get(1) as i64),
-            Op::IMapNewK => self.map_new(Kind::IMap, self.literal(1)),
-            Op::MapNew => self.map_new(Kind::Map, self.get(1) as i64),
-            Op::MapNewK => self.map_new(Kind::Map, self.literal(1)),
+            Op::IMapNew => self.imap_new(self.get(1) as i64),
+            Op::IMapNewK => self.imap_new(self.literal(1)),
+            Op::MapNew => self.map_new(self.get(1) as i64),
+            Op::MapNewK => self.map_new(self.literal(1)),
             Op::IMapLen => self.len(Kind::IMap),
             Op::MapLen => self.len(Kind::Map),
             Op::IMapGet => {
@@ -173,7 +173,7 @@ impl<'e> Step<'e> {
             }
             Op::IMapHas => {
                 let (map, key) = (self.object(1)?, self.get(2) as i64);
-                let found = self.heap().imap_get(map, key).is_some();
+                let found = self.heap().imap_has(map, key);
                 self.set(0, found.into())
             }
             Op::IMapSet => {
@@ -186,7 +186,11 @@ impl<'e> Step<'e> {
                 let deleted = self.heap().imap_del(map, key);
                 self.set(0, deleted.into())
             }
-            Op::IMapNext => self.next(Kind::IMap),
+            Op::IMapNext => {
+                let (map, cursor) = (self.object(2)?, self.get(3) as i64);
+                let next = self.heap().imap_next(map, cursor);
+                self.next(next.map(|(key, value, cursor)| (key as u64, value as u64, cursor)))
+            }
             Op::MapGet => {
                 let (map, key) = (self.object(1)?, self.cell(2));
                 let value = self.heap().map_get(map, key)?.unwrap_or(Cell::NULL);
@@ -194,7 +198,7 @@ impl<'e> Step<'e> {
             }
             Op::MapHas => {
                 let (map, key) = (self.object(1)?, self.cell(2));
-                let found = self.heap().map_get(map, key)?.is_some();
+                let found = self.heap().map_has(map, key)?;
                 self.set(0, found.into())
             }
             Op::MapSet => {
@@ -207,7 +211,11 @@ impl<'e> Step<'e> {
                 let deleted = self.heap().map_del(map, key)?;
                 self.set(0, deleted.into())
             }
-            Op::MapNext => self.next(Kind::Map),
+            Op::MapNext => {
+                let (map, cursor) = (self.object(2)?, self.get(3) as i64);
+                let next = self.heap().map_next(map, cursor);
+                self.next(next.map(|(key, value, cursor)| (key.bits(), value.bits(), cursor)))
+            }
 
             Op::StrLen => {
                 let text = self.cell(1);
@@ -442,17 +450,22 @@ impl<'e> Step<'e> {
         self.heap().array_fill(cell, kind, value)
     }
 
-    fn map_new(&mut self, kind: Kind, hint: i64) -> Outcome<()> {
+    fn imap_new(&mut self, hint: i64) -> Outcome<()> {
         let (heap, mut roots) = self.alloc();
-        let cell = heap.map_new(kind, hint, &mut roots)?;
+        let cell = heap.imap_new(hint, &mut roots)?;
         self.set_cell(0, cell)
     }
 
-    /// `next k, v, m, cur`: all are left alone at the end but `cur`, which becomes -1. The three are written in this order,
+    fn map_new(&mut self, hint: i64) -> Outcome<()> {
+        let (heap, mut roots) = self.alloc();
+        let cell = heap.map_new(hint, &mut roots)?;
+        self.set_cell(0, cell)
+    }
+
+    /// `next k, v, m, cur`: at the end all are left alone but `cur`, which becomes -1. The three are written in this order,
     /// so where registers coincide `cur` is what stays.
-    fn next(&mut self, kind: Kind) -> Outcome<()> {
-        let (map, cursor) = (self.object(2)?, self.get(3) as i64);
-        match self.heap().map_next(map, kind, cursor) {
+    fn next(&mut self, entry: Option<(u64, u64, i64)>) -> Outcome<()> {
+        match entry {
             Some((key, value, cursor)) => {
                 self.set(0, key)?;
                 self.set(1, value)?;

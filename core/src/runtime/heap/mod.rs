@@ -37,6 +37,7 @@ mod dynamic;
 pub(crate) mod map;
 mod object;
 mod payload;
+mod sip;
 mod slots;
 mod string;
 #[cfg(test)]
@@ -152,8 +153,8 @@ pub(crate) struct Heap {
     stress: bool,
     /// How many allocations may still succeed, for tests.
     fuse: Option<u64>,
-    /// What hashes start from.
-    seed: u64,
+    /// What the hashes of maps are keyed with.
+    hash_key: sip::Key,
     /// The host's clock.
     clock: Option<fn() -> u64>,
     stats: HeapStats,
@@ -187,7 +188,7 @@ impl Heap {
             roots: 0,
             stress: false,
             fuse: None,
-            seed,
+            hash_key: sip::Key::from_seed(seed),
             clock: None,
             stats: HeapStats { size: words as u64 * 8, ..HeapStats::default() },
         };
@@ -206,11 +207,6 @@ impl Heap {
     /// The address of record 0: record i lies 16 i bytes below it. It never changes.
     pub fn record0(&self) -> u64 {
         self.record0 as u64
-    }
-
-    /// What hashes start from.
-    pub fn seed(&self) -> u64 {
-        self.seed
     }
 
     /// What the heap has done.
