@@ -91,6 +91,16 @@ impl Cell {
         Self(bits)
     }
 
+    /// The float, if it is one.
+    pub(crate) fn as_float(self) -> Option<f64> {
+        if let Some(Content::Float(value)) = self.content() { Some(value) } else { None }
+    }
+
+    /// The bool, if it is one.
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        if let Some(Content::Bool(value)) = self.content() { Some(value) } else { None }
+    }
+
     /// The handle of record `index`, with the kind and generation that its meta word holds.
     pub(crate) const fn handle(meta: u16, index: u32) -> Self {
         Self(TAG_HANDLE << INT_BITS | (meta as u64) << 32 | index as u64)

@@ -30,20 +30,30 @@
 //! Everything here is safe to call with any cell: what reads an object first compares index, generation and kind with
 //! the record's. What `unsafe` code rests on are the records and headers, which only this module writes.
 
+mod array;
 pub(crate) mod closure;
 mod collect;
+mod dynamic;
 pub(crate) mod map;
+mod object;
 mod payload;
+mod sip;
 mod slots;
+mod string;
 #[cfg(test)]
 mod tests;
 
 use super::cell::Cell;
+use super::trap::TrapKind;
 use crate::vm3::container::Container;
 use crate::vm3::types::{Composite, TypeId};
 
 pub(crate) use collect::is_cell;
+pub(crate) use dynamic::DynOp;
+pub(crate) use map::MapError;
+pub(crate) use object::{Property, property_of};
 pub(crate) use slots::Record;
+pub(crate) use string::Text;
 
 /// What an object is: bits 44 to 47 of its handle. The numbers are those that `cell.kind` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,12 @@ impl Kind {
 /// An allocation that failed: a collection has not made enough room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
+
+impl From<OutOfMemory> for TrapKind {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 /// What the collector starts from, and what it needs to know of the objects' layout.
 pub(crate) trait Roots {
@@ -137,8 +153,8 @@ pub(crate) struct Heap {
     stress: bool,
     /// How many allocations may still succeed, for tests.
     fuse: Option<u64>,
-    /// What hashes start from.
-    seed: u64,
+    /// What the hashes of maps are keyed with.
+    hash_key: sip::Key,
     /// The host's clock.
     clock: Option<fn() -> u64>,
     stats: HeapStats,
@@ -172,7 +188,7 @@ impl Heap {
             roots: 0,
             stress: false,
             fuse: None,
-            seed,
+            hash_key: sip::Key::from_seed(seed),
             clock: None,
             stats: HeapStats { size: words as u64 * 8, ..HeapStats::default() },
         };
@@ -191,11 +207,6 @@ impl Heap {
     /// The address of record 0: record i lies 16 i bytes below it. It never changes.
     pub fn record0(&self) -> u64 {
         self.record0 as u64
-    }
-
-    /// What hashes start from.
-    pub fn seed(&self) -> u64 {
-        self.seed
     }
 
     /// What the heap has done.
