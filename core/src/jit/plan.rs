@@ -539,10 +539,20 @@ fn argument_count(container: &Container<'_>, words: &[u64], shape: &Shape, types
     let callee = u32::from(field_of(words, usize::from(shape.args).saturating_sub(1)));
     let sig = match Op::from_code(words.first().map_or(0, |&word| word as u8)) {
         Some(Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell) => container.import(callee).map(|i| i.sig),
+        Some(Op::FnNew) => return bound_count(container, words, types),
         Some(Op::FnCall | Op::FnCallI64 | Op::FnCallF64 | Op::FnCallCell) => closure_sig(container, types, callee),
         _ => container.func(callee).map(|f| f.sig),
     };
     sig.and_then(|sig| container.sig(sig)).map_or(0, |sig| sig.count)
+}
+
+/// The number of arguments that the `fn.new` at the start of `words` binds: those of the function that are not left in the
+/// signature of the closure.
+pub fn bound_count(container: &Container<'_>, words: &[u64], types: &[TypeId]) -> u16 {
+    let count = |sig| container.sig(sig).map(|sig| sig.count);
+    let left = closure_sig(container, types, field_of(words, 0).into()).and_then(count);
+    let whole = container.func(field_of(words, 1).into()).and_then(|func| count(func.sig));
+    whole.zip(left).map_or(0, |(whole, left)| whole.saturating_sub(left))
 }
 
 /// The signature of the closure in a slot, by the slot's type.

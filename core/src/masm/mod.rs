@@ -18,8 +18,8 @@ pub mod x64;
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::trap::{Site, Trap};
 
-use objects::KINDS_BY_TAG;
 pub use objects::{DynCond, DynOp, Element, Object, Objects, Slow, Spill};
+use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
 ///

@@ -85,6 +85,9 @@ impl Spill {
 /// of strings on: string, int, bool, null.
 pub(super) const KINDS_BY_TAG: u64 = 0x0124;
 
+/// Handles of this kind and of those before it, integers and strings, are compared by what they refer to.
+pub(super) const LAST_BY_VALUE: u64 = crate::runtime::heap::Kind::Str as u64;
+
 /// The most pinned registers that one op has.
 const SPILLS: usize = 4;
 

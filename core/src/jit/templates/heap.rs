@@ -1,7 +1,7 @@
 //! Templates of the ops on cells and objects. What has no verb of its own is done by its service.
 
 use super::super::emit::{Compiler, OpAt};
-use super::super::plan::{closure_sig, field_of};
+use super::super::plan::{bound_count, closure_sig, field_of};
 use super::super::shape::SHAPES;
 use crate::masm::{Any, DynCond, DynOp, Element, Int, Masm, Object, Slow};
 use crate::runtime::frame::slot_offset;
@@ -12,6 +12,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     #[inline(never)]
     pub(super) fn heap(&mut self, op: Op, at: OpAt<'_>) {
         match op {
+            Op::FnNew => self.fn_new(at),
             Op::FnCall => self.call_closure(None, at.a, 1, at),
             Op::FnCallI64 | Op::FnCallCell => self.call_closure(Some(Any::Int(at.at_a.int())), at.b, 2, at),
             Op::FnCallF64 => self.call_closure(Some(Any::Float(at.at_a.float())), at.b, 2, at),
@@ -150,6 +151,18 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     fn dynamic_compare(&mut self, cond: DynCond, at: OpAt<'_>) {
         let slow = self.slow(at);
         self.masm.dynamic_compare(cond, at.at_a.int(), slot_offset(at.b), slot_offset(at.c), slow);
+    }
+
+    /// `fn.new`: the service finds what is bound in the frame.
+    fn fn_new(&mut self, at: OpAt<'_>) {
+        let types = self.container.slots(&self.func).unwrap_or(&[]);
+        for index in 0..bound_count(self.container, at.words(), types) {
+            let slot = field_of(at.words(), 2 + usize::from(index));
+            if self.plan.place(slot).is_pinned() {
+                self.masm.store(slot_offset(slot), self.plan.place(slot).any());
+            }
+        }
+        self.service(at);
     }
 
     /// `fn.call`: the arguments that are named follow those that the closure binds.

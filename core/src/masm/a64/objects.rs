@@ -8,7 +8,8 @@ use crate::asm::a64::{
 };
 use crate::asm::{EmitError, Label};
 use crate::masm::{
-    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, Object, Objects, Slow,
+    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object, Objects,
+    Slow,
 };
 use crate::runtime::cell::{Cell, TAG_BOOL, TAG_HANDLE, TAG_INT, TAG_STR};
 use crate::runtime::heap::Record;
@@ -32,6 +33,8 @@ const NIBBLE: LogicalImm = LogicalImm::new(15, Size::X).unwrap();
 const INT_ABOVE: MoveImm = MoveImm::new(TAG_INT as u16, 48, Size::X).unwrap();
 const ONE: Imm12 = Imm12::new(1).unwrap();
 const SHORT: Imm12 = Imm12::new(16).unwrap();
+/// The last kind whose objects are compared by value.
+const BY_VALUE: Imm12 = Imm12::new(LAST_BY_VALUE).unwrap();
 /// From a payload back to the word that holds its capacity.
 const CAPACITY: Offset9 = Offset9::new(-8).unwrap();
 
@@ -431,15 +434,23 @@ impl Objects for A64<'_> {
 
     fn same(&mut self, d: Int, x: u32, y: u32, slow: Slow) {
         let mut cold = Label::new();
-        // Equal bits are the same value; of floats the service knows.
+        // Equal bits are the same; different ones only of two boxed integers or two long strings.
+        let mut done = Label::new();
+        let (mem, other) = (self.slot(x), RESULT);
+        a64::ldr_x(&mut self.buf, other, mem);
         let mem = self.slot(y);
-        a64::ldr_x(&mut self.buf, SECOND, mem);
-        self.tagged(RESULT, x);
-        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
-        a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
-        self.compare_tag(TAG_STR);
-        a64::b_cond(&mut self.buf, Cond::Lo, &mut cold);
-        crate::masm::Ints::mov(self, d, crate::masm::Src::Imm(1));
+        a64::ldr_x(&mut self.buf, THIRD, mem);
+        a64::mov_imm(&mut self.buf, SECOND, 1);
+        a64::cmp(&mut self.buf, S64, other, THIRD);
+        a64::b_cond(&mut self.buf, Cond::Eq, &mut done);
+        a64::lsr_imm(&mut self.buf, other, other, modulo_64(44));
+        a64::mov_imm(&mut self.buf, THIRD, TAG_HANDLE << 4);
+        a64::sub(&mut self.buf, S64, other, other, THIRD);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(other), BY_VALUE);
+        a64::b_cond(&mut self.buf, Cond::Ls, &mut cold);
+        a64::mov_imm(&mut self.buf, SECOND, 0);
+        a64::bind(&mut self.buf, &mut done);
+        self.put(d, SECOND);
         self.cold_op(cold, slow);
     }
 

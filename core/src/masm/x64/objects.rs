@@ -4,7 +4,9 @@ use super::convention::{FLOAT_RESULT, FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, slot};
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Shift, Sse, Xmm};
 use crate::asm::{EmitError, Label};
-use crate::masm::{Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, Object, Objects, Slow};
+use crate::masm::{
+    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
+};
 use crate::runtime::cell::{Cell, TAG_HANDLE, TAG_INT, TAG_STR};
 use crate::runtime::heap::Record;
 use crate::runtime::trap::Site;
@@ -426,13 +428,19 @@ impl Objects for X64<'_> {
 
     fn same(&mut self, d: Int, x: u32, y: u32, slow: Slow) {
         let mut cold = Label::new();
-        // Equal bits are the same value; of floats the service knows.
+        // Equal bits are the same; different ones only of two boxed integers or two long strings.
+        let mut done = Label::new();
         self.asm.mov_rm(B8, Gpr::Rax, slot(x));
+        self.asm.mov_ri(Gpr::Rcx, 1);
         self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rax, slot(y));
-        self.asm.jcc(Cc::Ne, &mut cold);
-        self.compare_tag(Gpr::Rax, TAG_STR);
-        self.asm.jcc(Cc::B, &mut cold);
-        crate::masm::Ints::mov(self, d, crate::masm::Src::Imm(1));
+        self.asm.jcc(Cc::E, &mut done);
+        self.asm.shift_ri(Shift::Shr, B8, Gpr::Rax, 44);
+        self.asm.alu_ri(Alu::Sub, B4, Gpr::Rax, (TAG_HANDLE << 4) as i32);
+        self.asm.alu_ri(Alu::Cmp, B4, Gpr::Rax, LAST_BY_VALUE as i32);
+        self.asm.jcc(Cc::Be, &mut cold);
+        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rcx, Gpr::Rcx);
+        self.asm.bind(&mut done);
+        self.put(d, Gpr::Rcx);
         self.cold_op(cold, slow);
     }
 
