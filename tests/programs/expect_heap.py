@@ -1,9 +1,14 @@
 """References for the programs of arrays, strings, maps, objects and closures; `expect.py` says how they are used."""
 
+import bisect
+import itertools
 import math
+import string
+import zlib
+from collections import Counter
 from functools import cache
 
-from values import INF, M, NAN, Kind, bits, text, wrap
+from values import INF, LOW, M, NAN, Kind, bits, text, wrap
 
 # Array kernels
 
@@ -131,6 +136,155 @@ def trees(n):
     return perfect(n + 1) + many + perfect(n)
 
 
+# Strings and maps
+
+ALU = ("GGCCGGGCGCGGTGGCTCACGCCTGTAATCCCAGCACTTTGGGAGGCCGAGGCGGGCGGATCACCTGAGGTCAGGAGTTCGAGACCAGCCTGGCCAACATGGTGAAACC"
+       "CCGTCTCTACTAAAAATACAAAAATTAGCCGGGCGTGGTGGCGCGCGCCTGTAATCCCAGCTACTCGGGAGGCTGAGGCAGGAGAATCGCTTGAACCCGGGAGGCGGAGG"
+       "TTGCAGTGAGCCGAGATCGCGCCACTGCACTCCAGCCTGGGCGACAGAGCGAGACTCCGTCTCAAAAA")
+UNCERTAIN = list(zip("acgtBDHKMNRSVWY", [0.27, 0.12, 0.12, 0.27] + [0.02] * 11))
+HUMAN = [("a", 0.3029549426680), ("c", 0.1979883004921), ("g", 0.1975473066391), ("t", 0.3015094502008)]
+
+
+def states(seed=42):
+    """The generator of the FASTA benchmark: numbers below 139968."""
+    while True:
+        seed = (seed * 3877 + 29573) % 139968
+        yield seed
+
+
+def drawn(n, source, numbers):
+    sums = list(itertools.accumulate(p for _, p in source))
+    places = (bisect.bisect_right(sums, next(numbers) / 139968.0) for _ in range(n))
+    return "".join(source[min(k, len(source) - 1)][0] for k in places)
+
+
+def lines(s):
+    return "".join(s[k:k + 60] + "\n" for k in range(0, len(s), 60))
+
+
+def repeated(n):
+    return lines((ALU * (n // len(ALU) + 1))[:n])
+
+
+def fasta(n):
+    n, numbers = max(n, 0), states()
+    return (">ONE Homo sapiens alu\n" + repeated(2 * n)
+            + ">TWO IUB ambiguity codes\n" + lines(drawn(3 * n, UNCERTAIN, numbers))
+            + ">THREE Homo sapiens frequency\n" + lines(drawn(5 * n, HUMAN, numbers)))
+
+
+def adler(s):
+    return zlib.adler32(s if isinstance(s, bytes) else s.encode())
+
+
+def dna(n):
+    return "".join("AAAAACCCGGGTTTTT"[x * 16 // 139968] for x in itertools.islice(states(), n))
+
+
+@cache
+def mers(n, k):
+    s = dna(n)
+    return Counter(s[i:i + k] for i in range(n - k + 1))
+
+
+def most(n, k):
+    """The most frequent slice, the first one of several."""
+    return max(mers(n, k).items(), key=lambda item: item[1], default=("", 0))
+
+
+def most_packed(n, k):
+    s, count = most(n, k)
+    return count * 4 ** k + int("0" + s.translate(str.maketrans("ACGT", "0123")), 4)
+
+
+def nucleotides():
+    s = 0
+    for k in range(1, 11):
+        # The generator goes on from one count to the next.
+        bases = "".join("AAAAACCCGGGTTTTT"[x * 16 // 139968] for x in
+                        itertools.islice(states(), 30_000 * (k - 1), 30_000 * k))
+        s = s * 7 + len({bases[i:i + k] for i in range(len(bases) - k + 1)})
+    return s * 1000 + most(30_000, 8)[1]
+
+
+PAIRS = bytes.maketrans(b"ACGTUMRWSYKVHDBN", b"TGCAAKYWSRMBDHVN")
+
+
+def other_strand(s):
+    return s.upper().translate(PAIRS)[::-1]
+
+
+def turned(n, times):
+    s = bytes(b"ACGT"[x & 3] for x in itertools.islice(states(), n))
+    for _ in range(times):
+        s = other_strand(s)
+    return polynomial(s)
+
+
+def polynomial(s):
+    h = 0
+    for c in s:
+        h = h * 31 + c & M
+    return wrap(h)
+
+
+def joined(lo, hi):
+    return ",".join(map(str, range(lo, hi)))
+
+
+SPREAD = 2654435769
+
+
+def fill_sum(n):
+    entries = {wrap(i * SPREAD): i for i in range(n)}
+    total = sum(entries.values())
+    for k, v in entries.items():
+        total = total * 31 + (k ^ v) & M
+    return wrap(total)
+
+
+def horner(numbers, factor, start=0):
+    for x in numbers:
+        start = start * factor + x & M
+    return wrap(start)
+
+
+def absent(k):
+    d = {7: 7}
+    has, get = int(k in d), d.get(k, 0)
+    gone = int(d.pop(k, None) is not None)
+    return int(f"{has}{get}{gone}{int(k in d)}{len(d)}")
+
+
+def deleted(n):
+    d = {k: k for k in range(n) if k % 3} | {k: 1 for k in range(0, n, 9)}
+    h = 0
+    for k, v in d.items():
+        h = (h * 7 + k) * 5 + v & M
+    return wrap(h ^ len(d))
+
+
+def runs_ahead(n):
+    h = 0
+    for k in range(n):
+        h = h * 3 & M ^ k
+    return wrap(h)
+
+
+def pairs(n):
+    alive, count = set(range(1, n + 1)), 0
+    for i in range(1, n + 1):
+        for j in range(1, n + 1):
+            if i in alive and j in alive:
+                count += 1
+                alive.discard(i + j)
+    return count * 1000 + len(alive)
+
+
+ANY_KEYS = [(1, "int"), (True, True), (False, 0), (None, 2.5), (b"one", "short"), (b"", "empty"),
+            (b"a longer one", "a longer value"), (2 ** 47, -2 ** 47 - 1), (LOW, Kind("map"))]
+
+
 REFERENCES = {
     "nsieve": {"nsieve": primes_below, "main": lambda: primes_below(1_000_000)},
     "fannkuch": {"flips": pancakes, "fannkuch": fannkuch, "main": lambda: fannkuch(9)},
@@ -141,6 +295,32 @@ REFERENCES = {
     "spectral_norm_arr": {"norm": spectral, "main": lambda: spectral(150)},
     "binary_trees": {"count": perfect, "binary_trees": trees, "chain": lambda n: n, "dropped_chain": lambda n: n,
                      "main": lambda: trees(12)},
+    "fasta": {"adler": adler, "fasta": lambda n, _: adler(fasta(n)), "repeated": lambda n: adler(repeated(n)),
+              "random_line": lambda n: drawn(n, HUMAN, states()), "main": lambda: adler(fasta(10_000))},
+    "k_nucleotide": {"dna": dna, "distinct": lambda n, k: len(mers(n, k)), "most": most_packed,
+                     "count": lambda n, s: mers(n, len(s))[s.decode()], "most_text": lambda n, k: most(n, k)[0],
+                     "main": nucleotides},
+    "reverse_complement": {"other_strand": other_strand, "reverse_complement": turned,
+                           "main": lambda: turned(100_000, 5)},
+    "string_build": {
+        "join": joined, "appended": lambda n: string.ascii_lowercase[:n], "repeat": lambda s, n: s * n,
+        "length": lambda s, n: len(s) * n, "reverse": lambda s: s[::-1], "find": bytes.find,
+        "compare": lambda x, y: (x > y) - (x < y), "equal": lambda x, y: int(x == y), "built": lambda n: 111,
+        "hash": polynomial,
+        "main": lambda: polynomial(joined(0, 50_000).encode()) ^ joined(0, 50_000).find("49998,49999")},
+    "map_fill_sum": {
+        "imap_fill_sum": fill_sum, "map_fill_sum": fill_sum, "text_fill_sum": fill_sum,
+        # 2 kept its place and has 8, 4 is gone, 1 came back with 1, and 0 came last with 8.
+        "imap_order": lambda: int("28" "33" "55" "11" "08"),
+        "map_order": lambda: "the second=iii;one=the second;", "absent": absent, "deleted": deleted,
+        "visits_evens": lambda n: sum(range(0, n, 2)) * 10_000 + len(range(0, n, 2)),
+        "visits_added": lambda n: horner(range(1, n), 31),  # each number is added by its half, so in order
+        "visits_moved": lambda n: horner([k + v for v in range(4) for k in range(n)] + [n], 31),
+        "runs_ahead": runs_ahead, "pairs": pairs, "refilled": lambda n: horner(range(n - 1, -1, -1), 31),
+        "last_stays": lambda: -1234, "empty_stays": lambda: -1234,
+        "any_key": lambda key: next((v for k, v in ANY_KEYS if (type(k), k) == (type(key), key)), None),
+        "main": lambda: fill_sum(200_000) ^ fill_sum(50_000)},
+
 }
 
 # Why each trap is where its line says, as in `expect.py`.
@@ -162,7 +342,23 @@ TRAPS = {
     },
     "spectral_norm_arr": {"norm(-5)": "out_of_bounds in norm at 0"},  # a negative length
     "binary_trees": {"count(12)": "out_of_memory in build at 0"},  # 8191 nodes of two cells do not fit 65536 bytes
+    "reverse_complement": {
+        'other_strand("AC-GT")': "user(404) in turn at 15",  # its comments number the ops
+        'other_strand("ACGT\\xff")': "user(404) in turn at 15",
+        "other_strand(null)": "null_reference in bytes at 0",  # the length of null
+    },
+    # 20 doublings, which are op 7; the one bit of 2^20 is added last of all.
+    "string_build": {'length("x", 1048576)': "out_of_memory in repeat at 7"},
+    "map_fill_sum": {
+        "any_key(1.0)": "type_mismatch in any_key at 28",  # new, 8 entries of 3 ops, const, box and set, then get
+        "any_key(nan)": "type_mismatch in any_key at 28",
+        "bad_key(0)": "type_mismatch in bad_key at 4",  # its comments number the ops; an object
+        "bad_key(1)": "type_mismatch in bad_key at 5",  # a float
+        "bad_key(2)": "type_mismatch in bad_key at 6",
+        "bad_key(3)": "type_mismatch in bad_key at 7",
+        "bad_key(4)": "type_mismatch in bad_key at 8",  # a map
+    },
 }
 
 # What `main` of a program prints.
-PRINTED = {}
+PRINTED = {"fasta": fasta(25)}
