@@ -1,11 +1,14 @@
 """References for the programs of arrays, strings, maps, objects and closures; `expect.py` says how they are used."""
 
 import bisect
+import heapq
 import itertools
+import json
 import math
+import re
 import string
 import zlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from functools import cache
 
 from values import INF, LOW, M, NAN, Kind, bits, text, wrap
@@ -285,6 +288,161 @@ ANY_KEYS = [(1, "int"), (True, True), (False, 0), (None, 2.5), (b"one", "short")
             (b"a longer one", "a longer value"), (2 ** 47, -2 ** 47 - 1), (LOW, Kind("map"))]
 
 
+# Sorting, searching and simulating
+
+def random(n):
+    x, out = 42, []
+    for _ in range(n):
+        x = x * 6364136223846793005 + 1442695040888963407 & M
+        out.append(wrap(x) >> 16)
+    return out
+
+
+def weighted(numbers):
+    return wrap(sum(k * x for k, x in enumerate(sorted(numbers), 1)))
+
+
+def floats(n):
+    return fold(x / 2.0 ** 47 * k for k, x in enumerate(sorted(random(n)), 1))
+
+
+KEYS = [{}, {"reverse": True}, {"key": lambda x: x % 10}, {"key": lambda x: x * 7 % 100},
+        {"key": lambda x: x % 10, "reverse": True}, {"key": lambda x: (x % 10, -x)}]
+
+
+def by_closures(n, which):
+    return sorted((x % 100 for x in itertools.islice(states(), n)), **KEYS[which])
+
+
+TEXT = (
+    "The tide came in at night, and with the tide came the boats. They had been out since the morning before, farther than "
+    "the boats of the harbour used to go, and nobody on the harbour wall had said so aloud: nobody says such a thing "
+    "aloud.\nThe first boat was the smallest. It carried a lantern at the bow; the second carried two, and the third, which "
+    "was the oldest boat in the harbour and the slowest, carried none at all. 'It went out,' said the man at the tiller, "
+    "'when the wind went round. The wind goes round, and out goes the lantern. That's how it is with lanterns.'\nThey "
+    "counted the boats, and counted them again. There were seven, and there ought to have been seven, and so the harbour "
+    "went to bed.\n")
+
+
+def word_list(s):
+    return re.findall("[a-z]+", s.lower())
+
+
+def frequent_word(letters):
+    counts = Counter(word for word in word_list(TEXT) if len(word) >= letters)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def word_table(s):
+    counts = Counter(word_list(s.decode("latin-1")))
+    return "".join(f"{word} {k} " for word, k in counts.items())
+
+
+def nth_word(n):
+    words = list(dict.fromkeys(word_list(TEXT)))
+    return words[n] if n < len(words) else None
+
+
+@cache
+def cached(capacity, n, m):
+    hits, entries = 0, OrderedDict()
+    for s in itertools.islice(states(), n):
+        key = s % (s % m + 1)
+        if key in entries:
+            hits += 1
+            entries.move_to_end(key)
+        else:
+            if len(entries) == capacity:
+                entries.popitem(last=False)
+            entries[key] = None
+    return hits, "".join(f"{key} " for key in reversed(entries))
+
+
+JSON_TOKENS = [r"[\[\]]", "[{}]", "[,:]", r'"(?:[^"\\]|\\.)*"', r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", "true|false|null"]
+
+
+def json_counts(s):
+    kinds = re.finditer("|".join(f"({token})" for token in JSON_TOKENS), s.decode() if isinstance(s, bytes) else s)
+    counts = Counter(match.lastindex for match in kinds)
+    return [counts[k] for k in range(1, 7)]
+
+
+def json_sum(s):
+    def walk(value):
+        if isinstance(value, (list, dict)):
+            return sum(map(walk, value.values() if isinstance(value, dict) else value))
+        return value if type(value) is int else 0
+    return wrap(walk(json.loads(s, parse_float=lambda x: int(re.match(r"-?\d+", x)[0]))))
+
+
+def json_depth(s):
+    def walk(value):
+        if isinstance(value, (list, dict)):
+            return 1 + max(map(walk, value.values() if isinstance(value, dict) else value), default=0)
+        return 0
+    return walk(json.loads(s))
+
+
+def json_large(n):
+    records = [f'{{"id": {i}, "name": "record \\u00e9 \\"{i * i}\\"", "at": [-1.5, 2.25e1, {-i}.125], "ok": true, '
+               '"none": null}' for i in range(n)]
+    s = "[" + ",\n ".join(records) + "]"
+    return sum(json_counts(s)) * len(s) + json_sum(s)
+
+
+def brainfuck(program, text_in=b""):
+    """Output and the last byte under the head."""
+    source, depth = ["p, t, out, k = 0, [0] * 30000, bytearray(), 0"], 0
+    for run in re.finditer(r"(.)\1*", re.sub(r"[^][<>+.,-]", "", program.decode())):
+        n, c = len(run[0]), run[1]
+        if c in "[]":
+            for _ in range(n):
+                source += [" " * depth + "while t[p]:"] if c == "[" else [" " * depth + "pass"]
+                depth += 1 if c == "[" else -1
+            continue
+        step = {">": f"p += {n}", "<": f"p -= {n}", "+": f"t[p] = t[p] + {n} & 255", "-": f"t[p] = t[p] - {n} & 255",
+                ".": f"out += bytes([t[p]]) * {n}", ",": f"k += {n}; t[p] = given[k - 1] if k <= len(given) else 0"}[c]
+        source.append(" " * depth + step)
+    names = {"given": text_in}
+    exec("\n".join(source), names)
+    return bytes(names["out"]), names["t"][names["p"]]
+
+
+
+
+
+def powers(n):
+    """13^5 is written by each of n runs, and then the run's input, which is one + longer each time."""
+    return n * (13 ** 5 % 256) + 43 * sum(range(n))
+
+
+def generations(cells, n, count):
+    for _ in range(count):
+        around = Counter(((x + dx) % n, (y + dy) % n) for x, y in cells for dx in (-1, 0, 1) for dy in (-1, 0, 1)
+                         if (dx, dy) != (0, 0))
+        cells = {cell for cell, k in around.items() if k == 3 or k == 2 and cell in cells}
+    return cells
+
+
+@cache
+def life(n, count):
+    if n < 1:
+        return set()
+    return generations({(k % n, k // n) for k, x in enumerate(itertools.islice(states(), n * n)) if x % 3 == 0}, n, count)
+
+
+def life_hash(n, count):
+    cells = life(n, count)
+    return horner([int((x, y) in cells) for y in range(n) for x in range(n)], 3)
+
+
+def evolve(s, count):
+    rows = s.decode().split()
+    n = len(rows)
+    cells = generations({(x, y) for y in range(n) for x in range(n) if rows[y][x] == "#"}, n, count)
+    return "".join("".join(".#"[(x, y) in cells] for x in range(n)) + "\n" for y in range(n))
+
+
 REFERENCES = {
     "nsieve": {"nsieve": primes_below, "main": lambda: primes_below(1_000_000)},
     "fannkuch": {"flips": pancakes, "fannkuch": fannkuch, "main": lambda: fannkuch(9)},
@@ -320,6 +478,30 @@ REFERENCES = {
         "last_stays": lambda: -1234, "empty_stays": lambda: -1234,
         "any_key": lambda key: next((v for k, v in ANY_KEYS if (type(k), k) == (type(key), key)), None),
         "main": lambda: fill_sum(200_000) ^ fill_sum(50_000)},
+
+    "quicksort": {
+        "quicksort": lambda n: weighted(random(n)), "sorted3": lambda *xs: " ".join(map(str, sorted(xs))),
+        "sort_few": lambda n, m: weighted((x & M) % m for x in random(n)), "sort_rising": lambda n: weighted(range(n)),
+        "sort_falling": lambda n: weighted(range(n)), "main": lambda: weighted(random(100_000))},
+    "heapsort": {"heapsort": lambda n: weighted(random(n)), "floats": floats,
+                 "largest": lambda n, k: wrap(sum(heapq.nlargest(k, random(n)))),
+                 "main": lambda: weighted(random(100_000))},
+    "sort_closures": {"sorted_text": lambda n, which: " ".join(map(str, by_closures(n, which))),
+                      "sort_closures": lambda n, which: horner(by_closures(n, which), 31),
+                      "main": lambda: horner([horner(by_closures(10_000, which), 31) for which in range(6)], 31)},
+    "word_count": {
+        "total": lambda n: n * len(word_list(TEXT)), "distinct": lambda n: len(set(word_list(TEXT))),
+        "count": lambda word: word_list(TEXT).count(word and word.decode()), "nth": nth_word, "most": frequent_word,
+        "words": word_table, "main": lambda: 400 * len(word_list(TEXT))},
+    "lru_cache": {"hits": lambda *args: cached(*args)[0], "recent": lambda *args: cached(*args)[1],
+                  "main": lambda: cached(1000, 200_000, 10_000)[0]},
+    "json_tokenizer": {"tokens": lambda s: sum(json_counts(s)), "sum": json_sum, "deepest": json_depth,
+                       "counts": lambda s: "".join(f"{k} " for k in json_counts(s)), "large": json_large,
+                       "main": lambda: json_large(5000)},
+    "brainfuck": {"output": lambda *args: brainfuck(*args)[0], "final": lambda *args: brainfuck(*args)[1],
+                  "brainfuck": powers, "main": lambda: powers(1)},
+    "life": {"population": lambda n, count: len(life(n, count)), "life": life_hash, "evolve": evolve,
+             "main": lambda: life_hash(128, 50)},
 
 }
 
@@ -357,6 +539,32 @@ TRAPS = {
         "bad_key(2)": "type_mismatch in bad_key at 6",
         "bad_key(3)": "type_mismatch in bad_key at 7",
         "bad_key(4)": "type_mismatch in bad_key at 8",  # a map
+    },
+    "heapsort": {"largest(10, 11)": "out_of_bounds in largest at 3"},  # its comments number the ops; the array is empty
+    # No comparator is null; its comments number the ops.
+    "sort_closures": {"sorted_text(12, 6)": "null_reference in sort at 11",
+                      "sort_closures(1000, 6)": "null_reference in sort at 11"},
+    "lru_cache": {
+        "hits(0, 10, 10)": "null_reference in unlink at 0",  # an empty cache has no oldest entry
+        "hits(1, 10, 0)": "division_by_zero in next at 6",  # its comments number the ops
+    },
+    "json_tokenizer": {  # the comments of each function number its ops
+        'tokens("[1, ?]")': "user(1) in token at 28", 'tokens("tru")': "user(1) in word at 8",
+        'tokens("nul\\xff")': "user(1) in word at 8", 'tokens("\\"open")': "user(2) in string at 33",
+        'tokens("\\"open\\\\")': "user(2) in string at 33",  # the end instead of an escape
+        'tokens("01")': "user(3) in number at 35", 'tokens("-")': "user(3) in digits at 8",
+        'tokens("1.")': "user(3) in digits at 8", 'tokens("1.e5")': "user(3) in digits at 8",
+        'tokens("1e")': "user(3) in digits at 8", 'tokens("[1e+]")': "user(3) in digits at 8",
+        'tokens("\\"\\\\x41\\"")': "user(4) in string at 18", 'tokens("\\"\\\\u00g0\\"")': "user(4) in string at 18",
+        'tokens("\\"a\\nb\\"")': "user(5) in string at 34", 'tokens("[1}")': "user(6) in pop_open at 7",
+        'tokens("]")': "user(6) in pop_open at 7", 'tokens("[")': "user(6) in read at 12",
+    },
+    "brainfuck": {  # the comments of each function number its ops
+        'output("[", "")': "user(1) in compile at 44", 'output("+[[-]", "")': "user(1) in compile at 44",
+        'output("]", "")': "user(1) in compile at 44", 'output("[]]", "")': "user(1) in compile at 44",
+        'output("<.", "")': "out_of_bounds in run at 19", 'output("<+", "")': "out_of_bounds in run at 11",
+        'output("<[-]", "")': "out_of_bounds in run at 28",
+        'output("+[>+]", "")': "out_of_bounds in run at 11",  # the tape ends behind 30000 bytes
     },
 }
 
