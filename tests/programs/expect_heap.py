@@ -5,6 +5,7 @@ import heapq
 import itertools
 import json
 import math
+import operator
 import re
 import string
 import zlib
@@ -443,6 +444,157 @@ def evolve(s, count):
     return "".join("".join(".#"[(x, y) in cells] for x in range(n)) + "\n" for y in range(n))
 
 
+# Dynamic types and closures
+
+class Circle:
+    fields = ("name", "tag", "r", "area", "link")
+
+    def __init__(self, size):
+        self.name, self.tag, self.link, self.r = "circle", 0, "circle", size
+
+    def area(self):
+        return self.r * self.r * math.pi
+
+
+class Square:
+    fields = ("side", "area", "name", "tag")
+
+    def __init__(self, size):
+        self.name, self.tag, self.side = "square", 1, size
+
+    def area(self):
+        return self.side * self.side
+
+
+class Rect:
+    fields = ("area", "tag", "w", "h", "name", "unlike")
+
+    def __init__(self, size):
+        self.name, self.tag, self.w, self.h, self.unlike = "rect", 2, size, size * 0.5, None
+
+    def area(self):
+        return self.w * self.h
+
+
+class Point:
+    fields = ("x", "y", "name")
+
+    def __init__(self, _):
+        self.x, self.y, self.name = 0, 0, 3
+
+
+CLASSES = [Circle, Square, Rect, Point]
+
+
+def shapes_total(n):
+    # The closure and the switch give the same area, one behind the other.
+    areas = (CLASSES[k % 3](float(k)).area() for k in range(n))
+    return fold(area for area in areas for _ in range(2))
+
+
+def shape_field(which, field):
+    return getattr(CLASSES[which](1.5), ["name", "tag", "r", "h", "unlike", "link"][field])
+
+
+def is_number(x):
+    return type(x) in (int, float)
+
+
+def dynamic(on_ints, on_floats):
+    """An op on two numbers: ints wrap, and an int beside a float becomes one."""
+    def op(x, y):
+        assert is_number(x) and is_number(y)
+        return wrap(on_ints(x, y)) if type(x) is type(y) is int else on_floats(float(x), float(y))
+    return op
+
+
+def plus(x, y):
+    return x + y if isinstance(x, bytes) else dynamic(operator.add, operator.add)(x, y)
+
+
+def float_div(x, y):
+    if y:
+        return x / y
+    return NAN if x == 0.0 or x != x else math.copysign(INF, x) * math.copysign(1.0, y)
+
+
+def float_rem(x, y):
+    return NAN if y == 0.0 or math.isinf(x) else math.fmod(x, y)
+
+
+def toward_zero(x, y):
+    return abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
+
+
+DYNAMIC = {
+    "add": plus, "sub": dynamic(operator.sub, operator.sub), "mul": dynamic(operator.mul, operator.mul),
+    "div": dynamic(toward_zero, float_div), "rem": dynamic(lambda x, y: x - y * toward_zero(x, y), float_rem),
+    "neg": lambda x: wrap(-x) if type(x) is int else -x,
+}
+
+
+def compare(op):
+    """Of numbers (an int beside a float as a float) and strings."""
+    def result(x, y):
+        if is_number(x) and type(x) is not type(y):
+            x, y = float(x), float(y)
+        return int(op(x, y))
+    return result
+
+
+def dynamic_eq(x, y):
+    return compare(operator.eq)(x, y) if is_number(x) and is_number(y) else int(type(x) is type(y) and x == y)
+
+
+def identical(x, y):
+    """`cell.same` of what is no object: the same kind and the same value, a NaN being one."""
+    return int(type(x) is type(y) and (bits(x) == bits(y) if type(x) is float else x == y))
+
+
+def series(n):
+    total = 0
+    for i in range(n):
+        total += i * i // 2
+        total -= i % 3
+        total += 0.5 if i % 2 else 0
+    return total
+
+
+def fibonacci(n):
+    a, b = 0, 1
+    for _ in range(n):
+        a, b = b, a + b
+    return wrap(a)
+
+
+def banks(a, x, s):
+    half = s.decode() + str(a * 7) + text(x * 2.0) + "/"
+    return half * 2
+
+
+def many(a):
+    """Base 7 Horner over a, a+1, ..., then with the last seven reversed, the last one back at a, and as they were."""
+    rising = [a + k for k in range(12)]
+    first = horner(rising, 7)
+    return wrap(first ^ horner(rising[:5] + rising[:4:-1], 7) ^ 3 * horner(rising[:11] + [a], 7) ^ 5 * first)
+
+
+def counted():
+    """Two counters from 10 and 20, in the order of the program."""
+    def counter(n):
+        def count(by):
+            nonlocal n
+            n += by
+            return n
+        return count
+    f, g = counter(10), counter(20)
+    f(1)
+    x = g(1)
+    f(1)
+    x = f(x)
+    return x * 100 + g(1)
+
+
 REFERENCES = {
     "nsieve": {"nsieve": primes_below, "main": lambda: primes_below(1_000_000)},
     "fannkuch": {"flips": pancakes, "fannkuch": fannkuch, "main": lambda: fannkuch(9)},
@@ -503,7 +655,37 @@ REFERENCES = {
     "life": {"population": lambda n, count: len(life(n, count)), "life": life_hash, "evolve": evolve,
              "main": lambda: life_hash(128, 50)},
 
+    "shapes": {
+        "total": shapes_total, "kinds": lambda: "0 1 2 2 3 4 4 5 6 7 8 9 10 11 12 ", "field_of": shape_field,
+        "one_site": lambda last: "circlesquarerect" * 3 + ("circle" if last else ""),
+        "renamed": lambda _, name: name, "resized": lambda side: side * side, "tagged": lambda tag: tag,
+        "held": lambda which: Kind("obj") if which == 0 else None, "cast_circle": lambda which: 0 if which == 0 else -1,
+        # The length of "text", the kind of null, and that a cast gives the closure itself.
+        "cast": lambda which: {0: 4, 1: 0, 5: 1}[which], "fresh": lambda: "00.0000",
+        "main": lambda: shapes_total(100_000)},
+    "dynamic": {
+        **DYNAMIC, "eq": dynamic_eq, "lt": compare(operator.lt), "le": compare(operator.le), "same": identical,
+        # Seven times: not the other one, but itself.
+        "objects": lambda _: "01" * 7, "series": series, "main": lambda: series(300_000)},
+    "closures": {
+        "curried": lambda x, y, z: wrap(x * 100 + y * 10 + z), "counters": counted,
+        "shared": lambda: 20 * 10 + 1,  # 5, 10, and 10 more; the counter holds what the last call gave
+        "composed": lambda n, x: wrap((x + 1) * 2 ** n - 1), "banks": banks, "many": many,
+        "factorial": math.factorial, "fib": fibonacci, "mapped": lambda n: 3.5 * (n * (n - 1) // 2) if n else 0,
+        "table": lambda which, x: [2 * x + 1, 120 + x, 2 + x][which],
+        "identity": lambda which: int(which < 2), "as_result": lambda: Kind("fn"),
+        "by_signature": lambda which: 0 if which else 6, "tail_called": lambda n: 0,
+        "kept_alive": lambda n: "the answer is 36" + text(0.5 * 0.5) + "!", "main": lambda: 3_000_000},
 }
+
+def trapping(trap, *calls):
+    return {call: trap for call in calls}
+
+
+def in_own(trap, calls):
+    """A trap in the first op of the function that is called."""
+    return {call: f"{trap} in {call.split('(')[0]} at 0" for call in calls.splitlines() if call}
+
 
 # Why each trap is where its line says, as in `expect.py`.
 TRAPS = {
