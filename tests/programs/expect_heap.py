@@ -316,13 +316,15 @@ def by_closures(n, which):
 
 
 TEXT = (
-    "The tide came in at night, and with the tide came the boats. They had been out since the morning before, farther than "
-    "the boats of the harbour used to go, and nobody on the harbour wall had said so aloud: nobody says such a thing "
-    "aloud.\nThe first boat was the smallest. It carried a lantern at the bow; the second carried two, and the third, which "
-    "was the oldest boat in the harbour and the slowest, carried none at all. 'It went out,' said the man at the tiller, "
-    "'when the wind went round. The wind goes round, and out goes the lantern. That's how it is with lanterns.'\nThey "
-    "counted the boats, and counted them again. There were seven, and there ought to have been seven, and so the harbour "
-    "went to bed.\n")
+    "The tide came in at night, and with the tide came the boats. They had been out since the morning before, farther"
+    " than the boats of the harbour used to go, and nobody on the harbour wall had said so aloud: nobody says such a "
+    "thing aloud.\n"
+    "The first boat was the smallest. It carried a lantern at the bow; the second carried two, and the third, which "
+    "was the oldest boat in the harbour and the slowest, carried none at all. 'It went out,' said the man at the "
+    "tiller, 'when the wind went round. The wind goes round, and out goes the lantern. That's how it is with "
+    "lanterns.'\n"
+    "They counted the boats, and counted them again. There were seven, and there ought to have been seven, and so the"
+    " harbour went to bed.\n")
 
 
 def word_list(s):
@@ -429,7 +431,8 @@ def generations(cells, n, count):
 def life(n, count):
     if n < 1:
         return set()
-    return generations({(k % n, k // n) for k, x in enumerate(itertools.islice(states(), n * n)) if x % 3 == 0}, n, count)
+    cells = {(k % n, k // n) for k, x in enumerate(itertools.islice(states(), n * n)) if x % 3 == 0}
+    return generations(cells, n, count)
 
 
 def life_hash(n, count):
