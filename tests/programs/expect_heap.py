@@ -679,7 +679,9 @@ REFERENCES = {
         "identity": lambda which: int(which < 2), "as_result": lambda: Kind("fn"),
         "by_signature": lambda which: 0 if which else 6, "tail_called": lambda n: 0,
         "kept_alive": lambda n: "the answer is 36" + text(0.5 * 0.5) + "!", "main": lambda: 3_000_000},
+
 }
+
 
 def trapping(trap, *calls):
     return {call: trap for call in calls}
@@ -750,6 +752,71 @@ TRAPS = {
         'output("<.", "")': "out_of_bounds in run at 19", 'output("<+", "")': "out_of_bounds in run at 11",
         'output("<[-]", "")': "out_of_bounds in run at 28",
         'output("+[>+]", "")': "out_of_bounds in run at 11",  # the tape ends behind 30000 bytes
+    },
+    "shapes": {  # the comments of each function number its ops
+        "field_of(1, 2)": "type_mismatch in field_of at 7",  # a square has no r
+        "field_of(1, 3)": "type_mismatch in field_of at 9",  # and no h
+        "field_of(2, 2)": "type_mismatch in field_of at 7",
+        "field_of(3, 1)": "type_mismatch in field_of at 5",  # a point has no tag
+        "field_of(4, 0)": "null_reference in field_of at 3",
+        "field_of(5, 0)": "type_mismatch in field_of at 3",  # an int
+        "field_of(6, 0)": "type_mismatch in field_of at 3",  # a list
+        "one_site(2)": "null_reference in one_site at 16", "one_site(3)": "type_mismatch in one_site at 16",
+        "one_site(4)": "type_mismatch in one_site at 16",
+        "renamed(0, 5)": "type_mismatch in renamed at 1",  # a string field takes no int
+        'renamed(3, "dot")': "type_mismatch in renamed at 1",  # nor an i64 field a string
+        # An f64 field takes floats only, an i64 field ints only.
+        **trapping("type_mismatch in resized at 2", "resized(5)", 'resized("5.0")', "resized(null)"),
+        **trapping("type_mismatch in tagged at 2", "tagged(7.0)", "tagged(true)", "tagged(null)"),
+        **trapping("type_mismatch in held at 9", "held(2)", "held(3)"),  # a square and an int for a circle
+        **trapping("type_mismatch in cast_circle at 7", "cast_circle(1)", "cast_circle(2)", "cast_circle(4)"),
+        "cast(2)": "type_mismatch in cast at 14", "cast(3)": "type_mismatch in cast at 16",
+        "cast(4)": "type_mismatch in cast at 18", "cast(6)": "type_mismatch in cast at 23",
+    },
+    "dynamic": {
+        **in_own("type_mismatch", """
+add("a", 1)
+add(1, "a")
+add(true, 1)
+add(1, null)
+add(null, null)
+add("a", null)
+add(true, false)
+sub("a", "a")
+sub(true, 1)
+mul("ab", 2)
+mul(null, 1)
+div("a", "b")
+div(null, 0)
+div(0, null)
+rem("a", 1)
+rem(false, 1)
+neg("a")
+neg(true)
+neg(null)
+lt("1", 1)
+le("1", 1)
+lt(true, false)
+le(true, false)
+lt(null, null)
+le(null, null)
+lt(null, 1)
+le(null, 1)
+"""),
+        **in_own("division_by_zero", "div(1, 0)\ndiv(0, 0)\nrem(1, 0)\nrem(-9223372036854775808, 0)"),  # of ints only
+        # Three ops, then one for each number; any other number is the last.
+        **{f"object_trap({k})": f"type_mismatch in object_trap at {k + 3}" for k in range(9)},
+    },
+    "closures": {
+        # 4096 bytes hold no 400 frames; each closure calls the next one in this op, which its comment numbers.
+        "composed(500, 5)": "stack_overflow in compose at 0", "fib(400)": "stack_overflow in fib_by at 5",
+        # The comments number the ops; no such key, and null passes a cast.
+        "table(3, 10)": "null_reference in table at 22",
+        "by_signature(1)": "type_mismatch in by_signature at 8",  # another result
+        "by_signature(2)": "type_mismatch in by_signature at 9",  # another parameter
+        "call_null(0)": "null_reference in call_null at 1",  # switch, then the three calls
+        "call_null(1)": "null_reference in call_null at 2", "call_null(2)": "null_reference in call_null at 3",
+        "callee_traps(0)": "division_by_zero in divide at 1",  # nop, div
     },
 }
 
