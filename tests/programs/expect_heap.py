@@ -12,7 +12,7 @@ import zlib
 from collections import Counter, OrderedDict
 from functools import cache
 
-from values import INF, LOW, M, NAN, Kind, bits, text, wrap
+from values import HIGH, INF, LOW, M, NAN, Kind, Trap, bits, from_bits, text, wrap
 
 # Array kernels
 
@@ -598,6 +598,126 @@ def counted():
     return x * 100 + g(1)
 
 
+# Lists, boxes and strings
+
+def tree(depth):
+    return [tree(depth - 1), tree(depth - 1), depth - 1] if depth > 0 else []
+
+
+def flat(items):
+    return [x for item in items for x in (flat(item) if isinstance(item, list) else [item])]
+
+
+def spaced(items):
+    return "".join(f"{x} " for x in items)
+
+
+def with_item(index, x):
+    items = [None, 12, "twelve", Kind("list")]
+    items[index] = x
+    return items[index]
+
+
+def sorted_states(n):
+    return sum(k * x for k, x in enumerate(sorted(itertools.islice(states(), n)), 1))
+
+
+def float_bits(x):
+    """The bits of a float, with one NaN."""
+    return bits(from_bits(x))
+
+
+def kind(c):
+    return {type(None): 0, bool: 1, int: 2, float: 3, bytes: 4}[type(c)]
+
+
+def boxed_sum(n):
+    return wrap(6364136223846793005 * (n * (n + 1) // 2))
+
+
+INT = rb"-?[0-9]+"
+FLOAT = rb"-?[0-9]+\.[0-9]+(e[+-]?[0-9]+)?|-?[0-9]+e[+-]?[0-9]+|-?inf|nan"
+
+
+def only_op(name, op, null="null_reference"):
+    """A reference for a function that starts with an op: null, an index and a value that are refused trap there."""
+    def reference(*args):
+        try:
+            if None in args:
+                raise Trap(f"{null} in {name} at 0")
+            return op(*args)
+        except IndexError:
+            raise Trap(f"out_of_bounds in {name} at 0") from None
+        except ValueError:
+            raise Trap(f"type_mismatch in {name} at 0") from None
+    return reference
+
+
+def require(condition, error=ValueError):
+    if not condition:
+        raise error
+
+
+def string_byte(s, i):
+    require(0 <= i < len(s), IndexError)
+    return s[i]
+
+
+def string_slice(s, start, end):
+    require(0 <= start <= end <= len(s), IndexError)
+    return s[start:end]
+
+
+def string_to_i64(s):
+    require(re.fullmatch(INT, s) and LOW <= int(s) <= HIGH)
+    return int(s)
+
+
+def string_to_f64(s):
+    if re.fullmatch(b"0x[0-9a-fA-F]{1,16}", s):
+        return float(wrap(int(s, 16)))
+    if not re.fullmatch(FLOAT, s):
+        return float(string_to_i64(s))
+    require("inf" in s.decode() or not math.isinf(float(s)))  # as a literal it would be an error
+    return float(s)
+
+
+def unboxed(kind):
+    def op(c):
+        require(type(c) is kind)
+        return int(c) if kind is bool else c
+    return op
+
+
+STRING_OPS = {
+    "len": len, "byte": string_byte, "slice": string_slice, "concat": operator.add,
+    "eq": lambda s, t: int(s == t), "cmp": lambda s, t: (s > t) - (s < t), "to_i64": string_to_i64,
+    "to_f64": string_to_f64}
+
+
+# One trap a line
+
+INDICES = [-1, 3, 2 ** 32, 2 ** 32 - 1, 2 ** 61, LOW, HIGH]
+ARRAYS = {"i64": [0, 11, 22], "f64": [0.0, 1.0, 2.0], "u8": [0, 200, 400 & 255]}
+HEAP_TRAPS = {}
+for bank, items in ARRAYS.items():
+    HEAP_TRAPS |= {
+        f"get_{bank}": items.__getitem__, f"set_{bank}": lambda i, x, byte=bank == "u8": x & 255 if byte else x,
+        f"pops_{bank}": lambda n: 3 - n, f"lengths_{bank}": lambda n: n}
+
+
+def accesses(calls, op):
+    """Traps of the op behind a const and a call, at which an index is out of bounds."""
+    return {call: f"out_of_bounds in {call.split('(')[0]} at {op}" for call in calls}
+
+
+def too_small():
+    """Each loop but those of arrays that push and strings that double keeps what it makes, and then counts."""
+    lengths = [2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 2, 4, 2, 4, 4, 4, 4, 4, 4, 4]
+    starts = itertools.accumulate(lengths, initial=21)  # 20 ops that prepare, and the switch
+    return {f"too_small({k})": f"out_of_memory in too_small at {at}" for k, at in zip(range(len(lengths)), starts)}
+
+
 REFERENCES = {
     "nsieve": {"nsieve": primes_below, "main": lambda: primes_below(1_000_000)},
     "fannkuch": {"flips": pancakes, "fannkuch": fannkuch, "main": lambda: fannkuch(9)},
@@ -680,6 +800,36 @@ REFERENCES = {
         "by_signature": lambda which: 0 if which else 6, "tail_called": lambda n: 0,
         "kept_alive": lambda n: "the answer is 36" + text(0.5 * 0.5) + "!", "main": lambda: 3_000_000},
 
+    "lists": {
+        "summed": lambda depth: sum(flat(tree(depth))), "flat": lambda depth: spaced(flat(tree(depth))),
+        "reversed": lambda n: spaced(range(n - 1, -1, -1)), "nested": lambda n: n, "nested_twice": lambda n: n,
+        "dropped": lambda n: n + 1, "cycles": lambda n: n + 1, "wide": lambda n: sum(range(9, n + 9)),
+        "mixed": lambda: int("0122344569"), "mixed_back": lambda: int("9654432210"),
+        "pushed": lambda n: horner(range(n - 1, -1, -1), 3), "nulls": lambda n: n, "hint": lambda _: 1,
+        "filled": lambda n: spaced([7] * n), "aliases": lambda: 22,
+        # The same or not: itself, one alike, itself; then twice each of seven values, and two lists.
+        "sameness": lambda: int("101" + "11" * 7 + "00"), "get": lambda i: [None, 12, "twelve", Kind("list")][i],
+        "set": with_item, "popped": lambda n: [None, 12, "twelve", Kind("list")][3 - n],
+        "after_pop": lambda i: [None, 12, "twelve"][i], "main": lambda: sorted_states(2000)},
+    "boxes": {
+        "int": int, "int_in_and_out": int, "float": float, "float_of_bits": float_bits, "kind_of_bits": lambda x: 3,
+        "nan_in_list": from_bits, "nan_in_field": from_bits, "bool": bool, "bool_as_int": lambda x: int(x != 0),
+        **{name: only_op(name, unboxed(of), "type_mismatch")
+           for name, of in [("unbox_int", int), ("unbox_float", float), ("unbox_bool", bool)]}, "kind": kind, "through_global": lambda c: c,
+        "same_boxes": lambda x: 1100, "edges": lambda: 4 * 64, "boxed_sum": boxed_sum,
+        "main": lambda: boxed_sum(1_000_000)},
+    "strings": {
+        **{name: only_op(name, op) for name, op in STRING_OPS.items()}, "from_i64": str,
+        "from_f64": lambda x: text(float(x)), "floats_back": lambda n: n, "ints_back": lambda n: n,
+        # Equal and the same, then whether n is 5 and whether it is 6.
+        "inline_or_not": lambda n: 1100 + 10 * (n == 5) + (n == 6),
+        "garbage": lambda n: 100 * len("kept for long and longer") + len("kept for long and longer1"),
+        "main": lambda: 50_000},
+
+    "heap_traps": {
+        **HEAP_TRAPS, "nulls": lambda which: 0, "accepts_null": lambda: 4, "hints": lambda n: 0,
+        "filled": lambda n: n * (300 + 2 + (300 & 255)), "just_enough": lambda n: (n - 1) & 255,
+        "out_of_memory_late": lambda _: 1000, "main": lambda: 9999 & 255},
 }
 
 
@@ -817,6 +967,33 @@ le(null, 1)
         "call_null(0)": "null_reference in call_null at 1",  # switch, then the three calls
         "call_null(1)": "null_reference in call_null at 2", "call_null(2)": "null_reference in call_null at 3",
         "callee_traps(0)": "division_by_zero in divide at 1",  # nop, div
+    },
+    "lists": {
+        "nulls(-1)": "out_of_bounds in nulls at 0",  # a negative length
+        "nulls(9223372036854775807)": "out_of_memory in nulls at 0",
+        # A call, then the access; 2^32 and 2^61 are not 0, though 8 * 2^61 wraps to it.
+        **trapping("out_of_bounds in get at 1", "get(4)", "get(-1)", "get(4294967296)", "get(2305843009213693952)",
+                   "get(-9223372036854775808)"),
+        **trapping("out_of_bounds in set at 1", "set(4, 1)", "set(-1, null)"),
+        "popped(4)": "out_of_bounds in popped at 5",  # its comments number the ops; the last pop
+        "popped(5)": "out_of_bounds in popped at 2",  # the pop in the loop
+        "after_pop(3)": "out_of_bounds in after_pop at 2",  # call, pop, get
+    },
+    # new, mov, switch, then an op for each.
+    "boxes": {f"unbox_object({k})": f"type_mismatch in unbox_object at {k + 3}" for k in range(3)},
+    "heap_traps": {
+        # Four constants, the switch, then one op for each number.
+        **{f"nulls({k})": f"null_reference in nulls at {k + 5}" for k in range(59)},
+        **{call: trap for bank, x in [("i64", LOW), ("f64", -0.5), ("u8", 511)] for call, trap in [
+            *accesses([f"get_{bank}({i})" for i in INDICES], 2).items(),
+            *accesses([f"set_{bank}({i}, {x})" for i in INDICES], 2).items(),
+            *accesses([f"pops_{bank}(4)"], 3).items(),  # const, call, branch, pop
+            *accesses([f"lengths_{bank}(-1)", f"lengths_{bank}({LOW})"], 0).items(),
+            *trapping(f"out_of_memory in lengths_{bank} at 0", f"lengths_{bank}({2 ** 61})",
+                      f"lengths_{bank}({HIGH})").items()]},
+        # The switch, then one op for each: ints are last in the switch and first in the listing.
+        **{f"negative_literal({k})": f"out_of_bounds in negative_literal at {at}" for k, at in enumerate([2, 3, 4, 1])},
+        **too_small(), "out_of_memory_late(1)": "out_of_memory in grow at 3",  # its comment numbers the op
     },
 }
 

@@ -20,6 +20,10 @@ class Kind(NamedTuple):
     name: str
 
 
+class Trap(Exception):
+    """What a reference raises where the call traps; its text says which trap in which function at which op."""
+
+
 def wrap(x):
     """x modulo 2^64, as a signed integer."""
     x &= M
