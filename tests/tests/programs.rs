@@ -31,12 +31,13 @@ fn run(
     engine: &EngineUnderTest,
     room: &mut Room,
 ) -> Result<(Option<String>, Vec<u8>), String> {
-    let With { stack, fuel, .. } = expectation.with;
+    let With { stack, heap, fuel } = expectation.with;
     if fuel.is_some() {
         return Err("the engine counts no fuel".into());
     }
     let native_stack = room.parts().0.native_stack.max(2 * stack as usize);
     let mut stack = vec![0; stack as usize / 8];
+    let mut heap = vec![0; heap as usize / 8];
     let (memory, code) = room.parts();
     let used = text::assemble(source, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
@@ -72,7 +73,7 @@ fn run(
         HostFn { name: "print_f64", params: &[TypeId::F64], result: TypeId::NONE, run: &print_f64 },
         HostFn { name: "print_str", params: &[TypeId::STR], result: TypeId::NONE, run: &print_str },
     ];
-    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: memory.state, native_stack };
+    let memory = InstanceMemory { heap: &mut heap, seed: 1, stack: &mut stack, state: memory.state, native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let container = *module.container();
     let func = module.func_index(expectation.call.func).ok_or("no such function")?;

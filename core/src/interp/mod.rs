@@ -10,6 +10,7 @@ pub(crate) mod heap;
 use crate::runtime::cell::Cell;
 use crate::runtime::context::{Context, Entry, POLL};
 use crate::runtime::frame;
+use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
 use crate::runtime::instance::{Instance, literal};
 use crate::runtime::services;
@@ -369,7 +370,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                     code = caller.words as *const u64;
                     pc = code.add(usize::from(site.word()));
                     let call = Word::new(pc);
-                    if call.op() != Op::Call {
+                    if !matches!(call.op(), Op::Call | Op::FnCall) {
                         slot(frame, call.a()).write(value);
                     }
                     skip!();
@@ -400,6 +401,55 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                     })*
                     if index < count {
                         copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
+                    }
+                    init_locals(entry, end);
+                    frame = end;
+                    func = callee;
+                    code = entry.words as *const u64;
+                    pc = code;
+                }
+                poll!();
+            }};
+        }
+        // Runs an op that works on the heap.
+        macro_rules! heap_op {
+            () => {{
+                let site = site!(pc);
+                // SAFETY: the context, the frame and the op are the running ones.
+                if unsafe { heap::run(context, frame, site) } != 0 {
+                    return 1;
+                }
+                skip!();
+            }};
+        }
+        // Enters the function of the closure in a slot; its arguments start at field `first`.
+        macro_rules! fn_call {
+            ($closure:expr, $first:expr) => {{
+                let site = site!(pc);
+                // SAFETY: the closure is a live one or null, and no guest function can have been bound that the module does
+                // not have. The callee's frame starts where this one ends and is inside the VM stack once its end has been
+                // compared; the closure and the op together have as many arguments as it has parameters.
+                unsafe {
+                    let heap = (*((*context).instance as *const Instance<'_>)).heap();
+                    let payload = heap.payload(Cell::from_slot(get!($closure)), Kind::Fn);
+                    let Some((&head, places)) = payload.and_then(<[u64]>::split_first) else {
+                        trap!(Trap::new(TrapKind::NullReference));
+                    };
+                    let (callee, bound) = closure::parts(head);
+                    let entry = &*entries.add(usize::from(callee));
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    let next_end = end.wrapping_byte_add(entry.frame_bytes as usize);
+                    if next_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    end.write(site.0.into());
+                    let slots = end.add(1);
+                    for (index, &place) in places.iter().enumerate().take(bound.into()) {
+                        slots.add(index).write(place);
+                    }
+                    let mut fields = Fields::new(pc, $first);
+                    for index in usize::from(bound)..entry.params as usize {
+                        slots.add(index).write(get!(fields.next()));
                     }
                     init_locals(entry, end);
                     frame = end;
@@ -442,11 +492,12 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 advance!(1);
             }
             Op::CellConst => {
-                let Some(cell) = cell_constant(module, word.wide()) else {
-                    trap!(Trap::new(TrapKind::Unreachable));
-                };
-                set!(word.a(), cell);
-                advance!(1);
+                if let Some(cell) = cell_constant(module, word.wide()) {
+                    set!(word.a(), cell);
+                    advance!(1);
+                } else {
+                    heap_op!();
+                }
             }
 
             Op::I64Add => int!(|x, y| x.wrapping_add(y)),
@@ -671,106 +722,11 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 advance!(1);
             }
 
-            // The verifier admits no op that needs a heap, and no `args` word is reached as an op.
-            Op::Args
-            | Op::FnNew
-            | Op::FnCall
-            | Op::FnCallI64
-            | Op::FnCallF64
-            | Op::FnCallCell
-            | Op::ArrI64New
-            | Op::ArrI64NewK
-            | Op::ArrI64NewLen
-            | Op::ArrI64NewLenK
-            | Op::ArrI64Len
-            | Op::ArrI64Push
-            | Op::ArrI64Pop
-            | Op::ArrI64Get
-            | Op::ArrI64Set
-            | Op::ArrI64Fill
-            | Op::ArrF64New
-            | Op::ArrF64NewK
-            | Op::ArrF64NewLen
-            | Op::ArrF64NewLenK
-            | Op::ArrF64Len
-            | Op::ArrF64Push
-            | Op::ArrF64Pop
-            | Op::ArrF64Get
-            | Op::ArrF64Set
-            | Op::ArrF64Fill
-            | Op::ArrU8New
-            | Op::ArrU8NewK
-            | Op::ArrU8NewLen
-            | Op::ArrU8NewLenK
-            | Op::ArrU8Len
-            | Op::ArrU8Push
-            | Op::ArrU8Pop
-            | Op::ArrU8Get
-            | Op::ArrU8Set
-            | Op::ArrU8Fill
-            | Op::ListNew
-            | Op::ListNewK
-            | Op::ListNewLen
-            | Op::ListNewLenK
-            | Op::ListLen
-            | Op::ListPush
-            | Op::ListPop
-            | Op::ListGet
-            | Op::ListSet
-            | Op::ListFill
-            | Op::IMapNew
-            | Op::IMapNewK
-            | Op::IMapLen
-            | Op::IMapGet
-            | Op::IMapHas
-            | Op::IMapSet
-            | Op::IMapDel
-            | Op::IMapNext
-            | Op::MapNew
-            | Op::MapNewK
-            | Op::MapLen
-            | Op::MapGet
-            | Op::MapHas
-            | Op::MapSet
-            | Op::MapDel
-            | Op::MapNext
-            | Op::StrLen
-            | Op::StrByte
-            | Op::StrConcat
-            | Op::StrEq
-            | Op::StrCmp
-            | Op::StrSlice
-            | Op::StrFromI64
-            | Op::StrFromF64
-            | Op::StrToI64
-            | Op::StrToF64
-            | Op::ObjNew
-            | Op::ObjGetI64
-            | Op::ObjGetF64
-            | Op::ObjGetCell
-            | Op::ObjSetI64
-            | Op::ObjSetF64
-            | Op::ObjSetCell
-            | Op::PropGet
-            | Op::PropSet
-            | Op::BoxI64
-            | Op::BoxF64
-            | Op::BoxBool
-            | Op::UnboxI64
-            | Op::UnboxF64
-            | Op::UnboxBool
-            | Op::CellKind
-            | Op::CellCast
-            | Op::CellSame
-            | Op::DynAdd
-            | Op::DynSub
-            | Op::DynMul
-            | Op::DynDiv
-            | Op::DynRem
-            | Op::DynNeg
-            | Op::DynEq
-            | Op::DynLt
-            | Op::DynLe => trap!(Trap::new(TrapKind::Unreachable)),
+            Op::FnCall => fn_call!(word.a(), 1),
+            Op::FnCallI64 | Op::FnCallF64 | Op::FnCallCell => fn_call!(word.b(), 2),
+
+            // No `args` word is reached as an op; every other op that is not above works on the heap.
+            _ => heap_op!(),
         }
     }
 }

@@ -282,6 +282,18 @@ impl<'e> Instance<'e> {
         Ok(cell)
     }
 
+    /// The heap.
+    #[inline(always)]
+    pub(crate) fn heap_mut(&mut self) -> &mut Heap {
+        &mut self.heap
+    }
+
+    /// The heap.
+    #[inline(always)]
+    pub(crate) fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
     /// What the heap has done.
     pub fn heap_stats(&self) -> HeapStats {
         self.heap.stats()

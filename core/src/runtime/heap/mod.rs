@@ -30,20 +30,28 @@
 //! Everything here is safe to call with any cell: what reads an object first compares index, generation and kind with
 //! the record's. What `unsafe` code rests on are the records and headers, which only this module writes.
 
+mod array;
 pub(crate) mod closure;
 mod collect;
+mod dynamic;
 pub(crate) mod map;
+mod object;
 mod payload;
 mod sip;
 mod slots;
+mod string;
 #[cfg(test)]
 mod tests;
 
 use super::cell::Cell;
+use super::trap::TrapKind;
 use crate::vm3::container::Container;
 use crate::vm3::types::{Composite, TypeId};
 
 pub(crate) use collect::is_cell;
+pub(crate) use dynamic::DynOp;
+pub(crate) use map::MapError;
+pub(crate) use object::property_of;
 pub(crate) use slots::Record;
 
 /// What an object is: bits 44 to 47 of its handle. The numbers are those that `cell.kind` gives.
@@ -77,6 +85,12 @@ impl Kind {
 /// An allocation that failed: a collection has not made enough room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
+
+impl From<OutOfMemory> for TrapKind {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 /// What the collector starts from, and what it needs to know of the objects' layout.
 pub(crate) trait Roots {

@@ -127,6 +127,18 @@ impl Heap {
         bytes.get_mut(..len)
     }
 
+    /// Copies `len` bytes of the string `from`, from byte `at` on, to byte `to` of the string `cell`; nothing if the bytes
+    /// are not there. Both lie on the heap.
+    pub fn copy_str(&mut self, cell: Cell, to: usize, from: Cell, at: usize, len: usize) {
+        let source = self.bytes(from, Kind::Str).and_then(|bytes| bytes.get(at..at.checked_add(len)?));
+        let Some(source) = source.map(<[u8]>::as_ptr) else { return };
+        let place = self.bytes_mut(cell, Kind::Str).and_then(|bytes| bytes.get_mut(to..to.checked_add(len)?));
+        if let Some(place) = place {
+            // SAFETY: both are ranges of `len` bytes of live payloads; nothing has moved between. They may overlap.
+            unsafe { core::ptr::copy(source, place.as_mut_ptr(), len) };
+        }
+    }
+
     /// The elements of a live object of the kinds `ArrI64`, `ArrF64` and `List`.
     #[inline(always)]
     pub fn elements(&self, cell: Cell, kind: Kind) -> Option<&[u64]> {

@@ -2,7 +2,7 @@
 
 use crate::input::Source;
 use crate::output::Output;
-use crate::session::{self, Kind};
+use crate::session::{self, Kind, Sizes};
 use crate::{Command, Failure, value};
 use lexopt::{Arg, Parser};
 use opstamp::jit::CompileError;
@@ -30,8 +30,8 @@ A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, and the
     run,
 };
 
-/// Bytes of VM stack, as vm3.md gives expectations.
-const STACK: usize = 1 << 20;
+/// What vm3.md gives expectations.
+const SIZES: Sizes = Sizes { stack: 1 << 20, heap: 64 << 20 };
 
 struct Request {
     file: OsString,
@@ -115,7 +115,7 @@ fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Va
 
 fn call(source: &Source, engine: &Engine<'_>, func: u16, values: &[Value]) -> Result<(), Failure> {
     let output = Output::new();
-    let outcome = session::with_instance(engine, STACK, &output, |instance| instance.call_index(func, values));
+    let outcome = session::with_instance(engine, SIZES, &output, |instance| instance.call_index(func, values));
     // What was printed before a trap comes before it.
     let flushed = output.flush();
     let result = outcome.map_err(|error| source.wrong(error))?;

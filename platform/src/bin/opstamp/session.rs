@@ -10,6 +10,7 @@ use opstamp::{
     TrapReport, TypeId, Value,
 };
 use opstamp_platform::{HostCode, features, native_stack};
+use std::hash::{BuildHasher, RandomState};
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
 const WINDOW: usize = 64 << 20;
@@ -55,10 +56,19 @@ pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<
     }
 }
 
-/// Hands a fresh instance with `stack` bytes of VM stack to `body`. What the guest prints goes to `output`.
+/// What an instance is given, in bytes.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Its VM stack.
+    pub stack: usize,
+    /// Its heap.
+    pub heap: usize,
+}
+
+/// Hands a fresh instance to `body`. What the guest prints goes to `output`.
 pub fn with_instance<R>(
     engine: &Engine<'_>,
-    stack: usize,
+    sizes: Sizes,
     output: &Output,
     body: impl FnOnce(&mut Instance<'_>) -> R,
 ) -> Result<R, String> {
@@ -71,10 +81,13 @@ pub fn with_instance<R>(
         function("print_f64", &[TypeId::F64]),
         function("print_str", &[TypeId::STR]),
     ];
-    let mut stack = vec![0; stack / 8];
+    let mut stack = vec![0; sizes.stack / 8];
     let mut state = vec![0; Instance::state_words(engine.module())];
+    let mut heap = vec![0; sizes.heap / 8];
+    // Each hasher state of the standard library has keys of its own.
+    let seed = RandomState::new().hash_one(0);
     let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
-    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack };
+    let memory = InstanceMemory { heap: &mut heap, seed, stack: &mut stack, state: &mut state, native_stack };
     let instance = Instance::new(engine, memory, &imports);
     instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
 }

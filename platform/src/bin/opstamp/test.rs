@@ -2,7 +2,7 @@
 
 use crate::input::Source;
 use crate::output::Output;
-use crate::session::{self, Kind};
+use crate::session::{self, Kind, Sizes};
 use crate::{Command, Failure, output, value};
 use lexopt::{Arg, Parser};
 use opstamp::vm3::text::{Expectation, Outcome, expectations};
@@ -147,9 +147,10 @@ fn mismatch(engine: &Engine<'_>, expectation: &Expectation<'_>) -> Option<String
     if expectation.with.fuel.is_some() {
         return Some("this engine has no fuel".to_owned());
     }
-    let stack = usize::try_from(expectation.with.stack).unwrap_or(usize::MAX);
+    let bytes = |size| usize::try_from(size).unwrap_or(usize::MAX);
+    let sizes = Sizes { stack: bytes(expectation.with.stack), heap: bytes(expectation.with.heap) };
     let call = |instance: &mut Instance<'_>| instance.call_index(func, &args);
-    match session::with_instance(engine, stack, &Output::silent(), call) {
+    match session::with_instance(engine, sizes, &Output::silent(), call) {
         Ok(outcome) => judge(module, sig.result, &expectation.outcome, outcome),
         Err(what) => Some(what),
     }
