@@ -6,6 +6,7 @@ use super::engine::{Engine, Mode};
 use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
 use super::host::HostFn;
+use super::objects::Objects;
 use super::roots::{Activation, GuestRoots};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
@@ -130,6 +131,11 @@ pub enum CallError {
         /// The parameter's type.
         expected: TypeId,
     },
+    /// An argument is the handle of an object that is gone, because nothing kept it alive, or of another instance's.
+    ArgStale {
+        /// The argument, from 0.
+        index: usize,
+    },
     /// The guest trapped.
     Trap(TrapReport),
 }
@@ -151,6 +157,12 @@ impl fmt::Display for CallError {
                 Some(name) => write!(f, "argument {} does not fit its type, expected {name}", index + 1),
                 None => write!(f, "argument {} does not fit its type, expected null", index + 1),
             },
+            Self::ArgStale { index } => write!(
+                f,
+                "argument {} is the handle of an object that is gone or of another instance, expected one that is alive: \
+                 a root keeps it so",
+                index + 1
+            ),
             Self::Trap(TrapReport { trap, func, op }) => write!(f, "trap: {trap} in function {func} at op {op}"),
         }
     }
@@ -299,6 +311,28 @@ impl<'e> Instance<'e> {
         self.heap.stats()
     }
 
+    /// Its heap, to make values in it, to read them and to keep them alive.
+    pub fn objects(&mut self) -> Objects<'_> {
+        Objects::of(self)
+    }
+
+    /// Collects at every allocation from now on, or no longer. For tests: it makes wrong uses of handles show at once, and
+    /// everything slow.
+    pub fn set_heap_stress(&mut self, on: bool) {
+        self.heap.set_stress(on);
+    }
+
+    /// Lets that many allocations succeed and all behind them fail, as if the heap were full; `None` lets all succeed that
+    /// there is room for. For tests of what happens where memory runs out. An array or a map that grows counts as one.
+    pub fn set_heap_fuse(&mut self, allocations: Option<u64>) {
+        self.heap.set_fuse(allocations);
+    }
+
+    /// Gives the instance a clock to time its collections by, in ticks of any length: [`HeapStats`] has the sums.
+    pub fn set_clock(&mut self, clock: Option<fn() -> u64>) {
+        self.heap.set_clock(clock);
+    }
+
     /// The words of the state.
     pub(crate) fn state(&self) -> *const u64 {
         self.state
@@ -387,6 +421,9 @@ impl<'e> Instance<'e> {
         for (index, &value) in (0..sig.count).zip(args) {
             let expected = container.param(&sig, index).ok_or(CallError::NoFunction)?;
             if !self.accepts(expected, value) {
+                if value.cell().is_some_and(|cell| cell.is_handle() && !self.heap.is_live(cell)) {
+                    return Err(CallError::ArgStale { index: index.into() });
+                }
                 return Err(CallError::ArgType { index: index.into(), expected });
             }
         }
