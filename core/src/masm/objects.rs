@@ -13,6 +13,7 @@
 //! long as the cell register is not written, whatever is allocated, grown or collected meanwhile: [`Object::Record`].
 
 use super::{Any, Float, Int, IntReg};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::frame::slot_offset;
 use crate::runtime::trap::Site;
 
@@ -140,6 +141,9 @@ pub trait Objects {
     fn op(&mut self, slow: Slow);
     /// Finds the record of the object in a cell, for [`Object::Record`].
     fn record(&mut self, d: IntReg, cell: u32);
+    /// Finds the record of the object in a cell of any kind, for [`Object::Record`]: that of null if it is no object of a
+    /// shape.
+    fn object_record(&mut self, d: IntReg, cell: u32);
     /// The record of null, for [`Object::Record`].
     fn null_record(&mut self, d: IntReg);
 
@@ -161,6 +165,12 @@ pub trait Objects {
     fn get_field(&mut self, d: Any, object: Object, index: u16, slow: Slow);
     /// Writes field `index` of an object.
     fn set_field(&mut self, object: Object, index: u16, s: Any, slow: Slow);
+
+    /// The field, as a cell, that an inline cache knows of the object in a cell of any kind, or whose record is
+    /// [`Objects::object_record`]'s.
+    fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow);
+    /// Writes the field that an inline cache knows.
+    fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow);
 
     /// The length of a string.
     fn str_len(&mut self, d: Int, cell: u32, slow: Slow);

@@ -4,6 +4,7 @@ use super::super::emit::{Compiler, OpAt};
 use super::super::plan::{bound_count, closure_sig, field_of};
 use super::super::shape::SHAPES;
 use crate::masm::{Any, DynCond, DynOp, Element, Int, Masm, Object, Slow};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::frame::slot_offset;
 use crate::vm3::op::Op;
 
@@ -38,6 +39,21 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::ObjGetF64 => self.get_field(Any::Float(at.at_a.float()), at),
             Op::ObjSetI64 | Op::ObjSetCell => self.set_field(Any::Int(at.at_c.int()), at),
             Op::ObjSetF64 => self.set_field(Any::Float(at.at_c.float()), at),
+
+            Op::PropGet => match self.cache(at.c, false) {
+                Some(cache) => {
+                    let (object, slow) = (self.object(at.b), self.slow(at));
+                    self.masm.get_property(slot_offset(at.a), object, cache, slow);
+                }
+                None => self.service(at),
+            },
+            Op::PropSet => match self.cache(at.b, true) {
+                Some(cache) => {
+                    let (object, slow) = (self.object(at.a), self.slow(at));
+                    self.masm.set_property(object, slot_offset(at.c), cache, slow);
+                }
+                None => self.service(at),
+            },
 
             Op::StrLen => {
                 let slow = self.slow(at);
@@ -103,6 +119,13 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             fields &= fields - 1;
         }
         slow
+    }
+
+    /// The next inline cache, of an access to the property that is string `name`.
+    fn cache(&mut self, name: u16, writes: bool) -> Option<CacheSite> {
+        let number = self.caches;
+        self.caches = number.saturating_add(1);
+        CacheSite::new(self.container, number, name, writes)
     }
 
     /// Where the object in a cell slot is found.
