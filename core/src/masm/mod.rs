@@ -19,7 +19,7 @@ use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::cache::CacheSite;
 use crate::runtime::trap::{Site, Trap};
 
-pub use objects::{DynCond, DynOp, Element, Object, Objects, Slow, Spill};
+pub use objects::{Cast, DynCond, DynOp, Element, Object, Objects, Slow, Spill};
 use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.

@@ -53,6 +53,15 @@ pub enum DynCond {
     Le,
 }
 
+/// What a cast asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast {
+    /// The kind of the handle.
+    pub kind: u8,
+    /// The length in the record, which is the shape of an object and the type of a closure.
+    pub len: Option<u16>,
+}
+
 /// A pinned register that an op has among its operands.
 #[derive(Clone, Copy, Debug)]
 pub struct Spill {
@@ -187,6 +196,8 @@ pub trait Objects {
     fn unbox_float(&mut self, d: Float, cell: u32, slow: Slow);
     /// The bool in a cell, as 0 or 1.
     fn unbox_bool(&mut self, d: Int, cell: u32, slow: Slow);
+    /// A cell that is a handle as `to` says.
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow);
     /// The number of a cell's kind.
     fn kind(&mut self, d: Int, cell: u32);
     /// Whether two cells hold the same.

@@ -8,8 +8,8 @@ use crate::asm::a64::{
 };
 use crate::asm::{EmitError, Label};
 use crate::masm::{
-    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object, Objects,
-    Slow,
+    Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object,
+    Objects, Slow,
 };
 use crate::runtime::cache::{Access, CHAIN, CacheSite};
 use crate::runtime::cell::{Cell, TAG_BOOL, TAG_HANDLE, TAG_INT, TAG_STR};
@@ -101,7 +101,7 @@ impl A64<'_> {
         let record = match object {
             Object::Record(reg) => gpr(reg.0),
             Object::Cell(cell) => {
-                self.compare_object(cell);
+                self.compare_kind(cell, Kind::Obj as u8);
                 a64::b_cond(&mut self.buf, Cond::Ne, service);
                 self.load_context(TARGET, field::RECORDS);
                 a64::sub_extended(&mut self.buf, S64, or_sp(SECOND), or_sp(TARGET), RESULT, BY_RECORD);
@@ -130,12 +130,12 @@ impl A64<'_> {
         0
     }
 
-    /// Loads a cell into x0, and compares its tag and kind with those of objects of a shape. Uses x1 and x16.
-    fn compare_object(&mut self, cell: u32) {
+    /// Loads a cell into x0, and compares its tag and kind with those of handles of a kind. Uses x1 and x16.
+    fn compare_kind(&mut self, cell: u32, kind: u8) {
         let mem = self.slot(cell);
         a64::ldr_x(&mut self.buf, RESULT, mem);
         a64::lsr_imm(&mut self.buf, SECOND, RESULT, modulo_64(44));
-        a64::mov_imm(&mut self.buf, TARGET, TAG_HANDLE << 4 | Kind::Obj as u64);
+        a64::mov_imm(&mut self.buf, TARGET, TAG_HANDLE << 4 | u64::from(kind));
         a64::cmp(&mut self.buf, S64, SECOND, TARGET);
     }
 
@@ -250,7 +250,7 @@ impl A64<'_> {
         }
     }
 
-    /// There is no array of bytes that are floats.
+    /// What no template asks for, such as an array of bytes that are floats.
     fn refuse(&mut self) {
         let at = self.buf.pos();
         self.buf.fail(EmitError::Operand { at });
@@ -339,7 +339,7 @@ impl Objects for A64<'_> {
     }
 
     fn object_record(&mut self, d: IntReg, cell: u32) {
-        self.compare_object(cell);
+        self.compare_kind(cell, Kind::Obj as u8);
         a64::csel(&mut self.buf, S64, RESULT, RESULT, X::Zr, Cond::Eq);
         self.load_context(TARGET, field::RECORDS);
         a64::sub_extended(&mut self.buf, S64, or_sp(gpr(d.0)), or_sp(TARGET), RESULT, BY_RECORD);
@@ -557,6 +557,22 @@ impl Objects for A64<'_> {
         let t = Self::target(d, RESULT);
         a64::and_imm(&mut self.buf, or_sp(t), RESULT, NIBBLE);
         self.put(d, t);
+        self.cold_op(cold, slow);
+    }
+
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow) {
+        let mut cold = Label::new();
+        self.compare_kind(cell, to.kind);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
+        if let Some(len) = to.len {
+            self.load_context(TARGET, field::RECORDS);
+            a64::sub_extended(&mut self.buf, S64, or_sp(SECOND), or_sp(TARGET), RESULT, BY_RECORD);
+            a64::ldr_w(&mut self.buf, SECOND, len_of(SECOND));
+            a64::mov_imm(&mut self.buf, TARGET, len.into());
+            a64::cmp(&mut self.buf, S64, SECOND, TARGET);
+            a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
+        }
+        self.put(Int::Slot(d), RESULT);
         self.cold_op(cold, slow);
     }
 

@@ -5,7 +5,7 @@ use super::{B4, B8, X64, context, field, gpr, slot};
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Shift, Sse, Xmm};
 use crate::asm::{EmitError, Label};
 use crate::masm::{
-    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
+    Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
 };
 use crate::runtime::cache::{Access, CHAIN, CacheSite};
 use crate::runtime::cell::{Cell, TAG_HANDLE, TAG_INT, TAG_STR};
@@ -64,14 +64,14 @@ impl X64<'_> {
         self.asm.bind(&mut over);
     }
 
-    /// Finds an object's payload, in rcx, and its entry of an inline cache: rdx leads to it as to the first one. Goes to
-    /// `chain` for another entry, to `service` for what is no object. Gives the place that the chain comes back to.
+    /// Finds an object's payload, in rcx, and the offset of its field by an inline cache, in rax. Goes to `chain` for
+    /// another entry than the first, to `service` for what is no object. Gives the place that the chain comes back to.
     fn find_property(&mut self, object: Object, cache: CacheSite, chain: &mut Label, service: &mut Label) -> u32 {
         let record = match object {
             Object::Record(reg) => gpr(reg.0),
             Object::Cell(cell) => {
                 self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
-                self.compare_object(Gpr::Rax, Gpr::Rcx);
+                self.compare_kind(Gpr::Rax, Gpr::Rcx, Kind::Obj as u8);
                 self.asm.jcc(Cc::Ne, service);
                 self.asm.mov_rr(B4, Gpr::Rax, Gpr::Rax);
                 self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, RECORD_SHIFT);
@@ -94,17 +94,14 @@ impl X64<'_> {
         self.asm.jcc(Cc::Ne, chain);
         let found = self.asm.buf.pos() as u32;
         self.asm.mov_rm(B4, Gpr::Rax, Mem::base(Gpr::Rdx, cache.offset as i32 + 4));
-        if let Some(mem) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) {
-            self.asm.lea(B8, Gpr::Rcx, mem);
-        }
         found
     }
 
-    /// Compares the tag and the kind of the cell in `s` with those of objects of a shape. Uses `t`.
-    fn compare_object(&mut self, s: Gpr, t: Gpr) {
+    /// Compares the tag and the kind of the cell in `s` with those of handles of a kind. Uses `t`.
+    fn compare_kind(&mut self, s: Gpr, t: Gpr, kind: u8) {
         self.asm.mov_rr(B8, t, s);
         self.asm.shift_ri(Shift::Shr, B8, t, 44);
-        self.asm.alu_ri(Alu::Cmp, B4, t, (TAG_HANDLE << 4 | Kind::Obj as u64) as i32);
+        self.asm.alu_ri(Alu::Cmp, B4, t, (TAG_HANDLE << 4 | u64::from(kind)) as i32);
     }
 
     /// The hot code of a property access ends here.
@@ -191,7 +188,7 @@ impl X64<'_> {
         }
     }
 
-    /// There is no array of bytes that are floats.
+    /// What no template asks for, such as an array of bytes that are floats.
     fn refuse(&mut self) {
         let at = self.asm.buf.pos();
         self.asm.buf.fail(EmitError::Operand { at });
@@ -234,17 +231,21 @@ impl X64<'_> {
         self.asm.movq_xr(Xmm::Xmm1, Gpr::Rcx);
     }
 
-    /// Makes a cell of the integer in `t`; goes to `cold` if 48 bits do not hold it. Uses rcx and rdx.
-    fn tag_int(&mut self, t: Gpr, cold: &mut Label) {
-        // What 48 bits hold comes back from their top; there the tag's place is free below.
-        self.asm.mov_rr(B8, Gpr::Rdx, t);
-        self.asm.shift_ri(Shift::Shl, B8, t, 16);
-        self.asm.mov_rr(B8, Gpr::Rcx, t);
-        self.asm.shift_ri(Shift::Sar, B8, Gpr::Rcx, 16);
-        self.asm.alu_rr(Alu::Cmp, B8, Gpr::Rcx, Gpr::Rdx);
-        self.asm.jcc(Cc::Ne, cold);
-        self.asm.alu_ri(Alu::Add, B8, t, TAG_INT as i32);
-        self.asm.shift_ri(Shift::Ror, B8, t, 16);
+    /// Makes a cell of the integer in `x`, in rax; goes to `cold` if 48 bits do not hold it.
+    fn tag_int(&mut self, x: Int, cold: &mut Label) {
+        // Moved up by a product, which overflows exactly where bits are lost. Below there is room for the tag.
+        match x {
+            Int::Reg(reg) => self.asm.imul_rri(B8, Gpr::Rax, gpr(reg.0), 1 << 16),
+            Int::Slot(at) => self.asm.imul_rmi(B8, Gpr::Rax, slot(at), 1 << 16),
+        }
+        self.tag_moved(cold);
+    }
+
+    /// The second half of making a cell: rax holds the product.
+    fn tag_moved(&mut self, cold: &mut Label) {
+        self.asm.jcc(Cc::O, cold);
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rax, TAG_INT as i32);
+        self.asm.shift_ri(Shift::Ror, B8, Gpr::Rax, 16);
     }
 
     /// Puts a condition in a place as 0 or 1. Uses rax.
@@ -278,7 +279,7 @@ impl Objects for X64<'_> {
     fn object_record(&mut self, d: IntReg, cell: u32) {
         self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
         self.asm.alu_rr(Alu::Xor, B4, Gpr::Rdx, Gpr::Rdx);
-        self.compare_object(Gpr::Rax, Gpr::Rcx);
+        self.compare_kind(Gpr::Rax, Gpr::Rcx, Kind::Obj as u8);
         self.asm.cmov_rr(Cc::Ne, B8, Gpr::Rax, Gpr::Rdx);
         self.asm.mov_rr(B4, Gpr::Rax, Gpr::Rax);
         self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, RECORD_SHIFT);
@@ -406,12 +407,16 @@ impl Objects for X64<'_> {
     fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow) {
         let (mut chain, mut service) = (Label::new(), Label::new());
         let found = self.find_property(object, cache, &mut chain, &mut service);
-        self.asm.mov_rm(B8, Gpr::Rax, Mem::base(Gpr::Rcx, 0));
+        let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) else { return self.refuse() };
         match cache.access {
-            Access::Cell => {}
-            Access::Int => self.tag_int(Gpr::Rax, &mut service),
+            Access::Cell => self.asm.mov_rm(B8, Gpr::Rax, place),
+            Access::Int => {
+                self.asm.imul_rmi(B8, Gpr::Rax, place, 1 << 16);
+                self.tag_moved(&mut service);
+            }
             Access::Float => {
                 // The service makes NaN canonical.
+                self.asm.mov_rm(B8, Gpr::Rax, place);
                 self.asm.movq_xr(FLOAT_RESULT, Gpr::Rax);
                 self.asm.ucomisd_rr(FLOAT_RESULT, FLOAT_RESULT);
                 self.asm.jcc(Cc::P, &mut service);
@@ -424,6 +429,9 @@ impl Objects for X64<'_> {
     fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow) {
         let (mut chain, mut service) = (Label::new(), Label::new());
         let found = self.find_property(object, cache, &mut chain, &mut service);
+        if let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) {
+            self.asm.lea(B8, Gpr::Rcx, place);
+        }
         self.asm.mov_rm(B8, Gpr::Rax, slot(s));
         match cache.access {
             Access::Cell => {}
@@ -489,8 +497,7 @@ impl Objects for X64<'_> {
 
     fn box_int(&mut self, d: u32, x: Int, slow: Slow) {
         let mut cold = Label::new();
-        self.get(Gpr::Rax, x);
-        self.tag_int(Gpr::Rax, &mut cold);
+        self.tag_int(x, &mut cold);
         self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.cold_op(cold, slow);
     }
@@ -536,6 +543,23 @@ impl Objects for X64<'_> {
         self.asm.alu_ri(Alu::Cmp, B8, Gpr::Rax, 1);
         self.asm.jcc(Cc::A, &mut cold);
         self.put(d, Gpr::Rax);
+        self.cold_op(cold, slow);
+    }
+
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow) {
+        let mut cold = Label::new();
+        self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
+        self.compare_kind(Gpr::Rax, Gpr::Rcx, to.kind);
+        self.asm.jcc(Cc::Ne, &mut cold);
+        if let Some(len) = to.len {
+            self.asm.mov_rr(B4, Gpr::Rcx, Gpr::Rax);
+            self.asm.shift_ri(Shift::Shl, B8, Gpr::Rcx, RECORD_SHIFT);
+            self.asm.mov_rm(B8, Gpr::Rdx, context(field::RECORDS));
+            self.asm.alu_rr(Alu::Sub, B8, Gpr::Rdx, Gpr::Rcx);
+            self.asm.alu_mi(Alu::Cmp, B4, len_of(Gpr::Rdx), len.into());
+            self.asm.jcc(Cc::Ne, &mut cold);
+        }
+        self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.cold_op(cold, slow);
     }
 
@@ -593,9 +617,7 @@ impl Objects for X64<'_> {
             }
         }
         // 16 bits up, 64 bits overflow exactly where the result does not fit in 48.
-        self.asm.jcc(Cc::O, &mut cold);
-        self.asm.alu_ri(Alu::Add, B8, Gpr::Rax, TAG_INT as i32);
-        self.asm.shift_ri(Shift::Ror, B8, Gpr::Rax, 16);
+        self.tag_moved(&mut cold);
         self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.asm.jmp(&mut done);
         self.asm.bind(&mut floats);
