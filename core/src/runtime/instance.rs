@@ -1,5 +1,6 @@
 //! An instance: one guest with its own stack and globals, and the calls into it.
 
+use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
 use super::context::{Context, NATIVE_RESERVE, Services};
 use super::engine::{Engine, Mode};
@@ -172,12 +173,10 @@ impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
     /// The number of words of state that an instance of the module needs: one a global, one an import, one a cell
-    /// constant.
+    /// constant, and some for the inline cache of each property access. Reads the code of all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
         let container = module.container();
-        let count = |section| u64::from(container.count(section));
-        let words = count(Section::Globals) + count(Section::Imports) + count(Section::CellConsts);
-        usize::try_from(words).unwrap_or(usize::MAX)
+        cache::first_word(container).saturating_add(cache::state_words(module))
     }
 
     /// An instance of the engine's module: globals at their initial values, imports resolved by name among `imports`.
@@ -200,6 +199,8 @@ impl<'e> Instance<'e> {
         for word in state.iter_mut().skip(globals.saturating_add(imported)) {
             *word = 0;
         }
+        let first_cache = cache::first_word(container);
+        cache::clear(state.get_mut(first_cache..).unwrap_or(&mut []));
         // SAFETY: the words are borrowed exclusively for 'e, for as long as the instance can be used.
         let heap = unsafe { Heap::new(memory.heap.as_mut_ptr(), memory.heap.len(), memory.seed) };
         let mut instance = Self {
@@ -331,6 +332,15 @@ impl<'e> Instance<'e> {
     /// Gives the instance a clock to time its collections by, in ticks of any length: [`HeapStats`] has the sums.
     pub fn set_clock(&mut self, clock: Option<fn() -> u64>) {
         self.heap.set_clock(clock);
+    }
+
+    /// What the inline caches of the property accesses have seen, in the order of the functions and of the ops in them.
+    /// Machine code fills them; the interpreter looks every name up.
+    pub fn cache_stats(&self) -> impl Iterator<Item = CacheStats> + '_ {
+        let container = self.engine.module().container();
+        // SAFETY: the state's words are borrowed for 'e, and no guest writes them while the instance is borrowed.
+        let state = unsafe { core::slice::from_raw_parts(self.state, self.state_words) };
+        cache::stats(container, state.get(cache::first_word(container)..).unwrap_or(&[]))
     }
 
     /// The words of the state.

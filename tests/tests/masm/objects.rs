@@ -10,7 +10,7 @@ use crate::services::{ANSWER, Noted, take_noted};
 use opstamp::masm::{
     Any, Calls, DynCond, DynOp, Element, Float, FloatReg, Int, IntReg, Masm, Object, Objects, Saved, Slow,
 };
-use opstamp::runtime::context::Context;
+use opstamp::runtime::context::{Context, Entry};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
 use opstamp::vm3::op::Bank::{self, F64, I64};
@@ -666,8 +666,8 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
     }
 }
 
-/// Words of an entry of the function table, and the places of the code's address and of the frame's size in it.
-const ENTRY: usize = 6;
+/// Words of an entry of the function table, and the place of the frame's size in it, in the high half.
+const ENTRY: usize = size_of::<Entry>() / 8;
 const FRAME_BYTES: usize = 3;
 
 /// Calls of closures: what the callee is given, the traps before it, and what comes back.
