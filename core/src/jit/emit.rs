@@ -1,7 +1,8 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::CompileError;
-use super::plan::{Place as SlotPlace, Plan};
+use super::plan::{Place as SlotPlace, Plan, field_of};
+use super::shape::SHAPES;
 use crate::asm::{Buf, EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Masm, Place, Src};
 use crate::runtime::cell::Cell;
@@ -160,6 +161,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         self.enter_locals();
         let body = self.masm.pos();
         let code = self.code;
+        let records = !self.plan.records.is_empty();
         for (word, &bits) in code.iter().enumerate() {
             let op = Op::of_verified(bits as u8);
             if op == Op::Args {
@@ -168,6 +170,9 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             self.masm.relieve_cold();
             self.start_op(word);
             self.template(op, OpAt::new(&self.plan, code, word, bits));
+            if records {
+                self.find_records(word, bits);
+            }
             self.masm.check()?;
         }
         let cold = self.masm.pos();
@@ -208,6 +213,26 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             (start, count, bits) = (slot.into(), 1, initial);
         }
         self.fill(start, count, bits);
+        for &slot in &self.plan.records {
+            let Some(reg) = self.plan.record(slot) else { continue };
+            if slot < self.sig.count {
+                self.masm.record(reg, slot_offset(slot));
+            } else if self.plan.needs_zero(slot) {
+                self.masm.null_record(reg);
+            }
+        }
+    }
+
+    /// Finds the records anew of the cells that an op has written.
+    fn find_records(&mut self, word: usize, bits: u64) {
+        let mut fields = SHAPES[usize::from(bits as u8)].cells;
+        while fields != 0 {
+            let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
+            if let Some(reg) = self.plan.record(slot) {
+                self.masm.record(reg, slot_offset(slot));
+            }
+            fields &= fields - 1;
+        }
     }
 
     fn fill(&mut self, start: u32, count: u32, bits: u64) {

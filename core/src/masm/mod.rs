@@ -12,10 +12,14 @@
 //! list of them ([`Cold`]) and writes it out when the function ends, or between two ops when the list is full.
 
 pub mod a64;
+mod objects;
 pub mod x64;
 
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::trap::{Site, Trap};
+
+pub use objects::{DynCond, DynOp, Element, Object, Objects, Slow, Spill};
+use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
 ///
@@ -257,6 +261,10 @@ pub struct Stubs {
     pub soft: usize,
     /// Goes on in the interpreter until the frame returns, then returns its result.
     pub deopt: usize,
+    /// Runs an op by its service. Preserves every register of the pools.
+    pub op: usize,
+    /// Finds a closure's function and lays out its frame. Preserves every register of the pools.
+    pub closure: usize,
     /// One past the last byte of all stubs.
     pub end: usize,
 }
@@ -326,6 +334,8 @@ pub enum ColdKind {
         /// Whether the remainder is wanted.
         remainder: bool,
     },
+    /// The whole op, by its service; then back.
+    Op(Slow),
     /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
     /// back.
     FloatMinMax {
@@ -353,7 +363,7 @@ pub const COLD_CAPACITY: usize = 48;
 ///
 /// Verbs read all their sources before they write their destination, so a destination may be one of the sources. What a
 /// verb cannot do (a buffer that is full, a branch that does not reach) shows in [`Masm::check`].
-pub trait Masm<'m>: Ints + Floats + Flow + Calls + Sized {
+pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     /// The registers that integers are pinned to, the cheapest first.
     const INT_POOL: &'static [PoolReg];
     /// The registers that floats are pinned to, the cheapest first.

@@ -5,11 +5,11 @@
 #[repr(transparent)]
 pub struct Cell(u64);
 
-const TAG_STR: u64 = 0xFFF9;
-const TAG_INT: u64 = 0xFFFA;
-const TAG_BOOL: u64 = 0xFFFB;
+pub(crate) const TAG_STR: u64 = 0xFFF9;
+pub(crate) const TAG_INT: u64 = 0xFFFA;
+pub(crate) const TAG_BOOL: u64 = 0xFFFB;
 const TAG_NULL: u64 = 0xFFFC;
-const TAG_HANDLE: u64 = 0xFFFF;
+pub(crate) const TAG_HANDLE: u64 = 0xFFFF;
 const NAN: u64 = 0x7FF8_0000_0000_0000;
 const INT_BITS: u32 = 48;
 

@@ -33,6 +33,8 @@ pub struct Context {
     pub globals: u64,
     /// The address of the elements of the module's tables, 8 bytes each.
     pub tables: u64,
+    /// The address of the heap's record 0; record i lies 16 i bytes below it.
+    pub records: u64,
     /// The native stack pointer behind the innermost entry from the host, or 0 outside any.
     pub entry_sp: u64,
     /// The address of the functions of the host side that stubs call, [`Services`].
@@ -52,8 +54,6 @@ pub struct Context {
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
     pub(crate) poll_requests: AtomicU64,
-    /// The address of the heap's record 0; record i lies 16 i bytes below it.
-    pub records: u64,
     /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
     pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
@@ -165,6 +165,7 @@ impl Context {
             entries: 0,
             globals: 0,
             tables: 0,
+            records: 0,
             entry_sp: 0,
             services: 0,
             trap: 0,
@@ -174,7 +175,6 @@ impl Context {
             operands: [0; 4],
             native_limit: 0,
             poll_requests: AtomicU64::new(0),
-            records: 0,
             activation: 0,
             instance: 0,
             shared: PhantomPinned,

@@ -404,7 +404,7 @@ ops! {
     IMapHas "imap.has" [d(I64), cr(IMap), r(I64)] HEAP [NullReference];
     IMapSet "imap.set" [cr(IMap), r(I64), r(I64)] HEAP [NullReference, OutOfMemory];
     IMapDel "imap.del" [d(I64), cr(IMap), r(I64)] HEAP [NullReference];
-    IMapNext "imap.next" [d(I64), d(I64), cr(IMap), rw(I64)] HEAP [NullReference];
+    IMapNext "imap.next" [rw(I64), rw(I64), cr(IMap), rw(I64)] HEAP [NullReference];
     MapNew "map.new" [cd(Map), r(I64)] HEAP [OutOfMemory];
     MapNewK "map.new" [cd(Map), Imm16] HEAP [OutOfMemory];
     MapLen "map.len" [d(I64), cr(Map)] HEAP [NullReference];

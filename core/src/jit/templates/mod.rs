@@ -3,6 +3,7 @@
 
 mod calls;
 mod flow;
+mod heap;
 
 use super::emit::{Compiler, OpAt};
 use super::plan::field_of;
@@ -186,8 +187,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::GlobalSetI64 | Op::GlobalSetCell => self.global_set(Any::Int(at.at_b.int()), at),
             Op::GlobalSetF64 => self.global_set(Any::Float(at.at_b.float()), at),
 
-            // The verifier refuses what needs a heap, so this is never run.
-            _ => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+            _ => self.heap(op, at),
         }
     }
 
@@ -200,8 +200,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         let cell = self.container.cell_const(wide(at)).and_then(|constant| literal(self.container, constant));
         match cell {
             Some(cell) => self.masm.mov(at.at_a.int(), Src::Imm(cell.bits() as i64)),
-            // As for an op that needs a heap.
-            None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+            None => self.service(at),
         }
     }
 

@@ -24,7 +24,7 @@ impl A64<'_> {
     }
 
     /// Loads 8 bytes of memory into a place. May use x1.
-    fn load_any(&mut self, d: Any, mem: Mem<3>) {
+    pub(super) fn load_any(&mut self, d: Any, mem: Mem<3>) {
         match d {
             Any::Float(Float::Reg(reg)) => a64::ldr_d(&mut self.buf, fpr(reg.0), mem),
             Any::Int(Int::Reg(reg)) => a64::ldr_x(&mut self.buf, gpr(reg.0), mem),
@@ -36,7 +36,7 @@ impl A64<'_> {
     }
 
     /// Stores the value of a place behind a base. May use x1.
-    fn store_any(&mut self, base: X, offset: u32, s: Any) {
+    pub(super) fn store_any(&mut self, base: X, offset: u32, s: Any) {
         if let Any::Float(Float::Reg(reg)) = s {
             let mem = self.at(base, offset);
             return a64::str_d(&mut self.buf, fpr(reg.0), mem);

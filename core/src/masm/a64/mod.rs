@@ -5,6 +5,7 @@ pub mod convention;
 mod floats;
 mod flow;
 mod ints;
+mod objects;
 mod saves;
 mod stubs;
 
@@ -294,6 +295,10 @@ impl A64<'_> {
                     self.guard(site);
                     a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
+                ColdKind::Op(slow) => {
+                    self.service_op(slow);
+                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                }
                 // Other ISAs' instructions have these rare halves.
                 ColdKind::Saturate { .. } | ColdKind::DivideByMinusOne { .. } | ColdKind::FloatMinMax { .. } => {
                     self.buf.fail(EmitError::Operand { at: cold.back });
@@ -384,4 +389,5 @@ mod field {
     pub const TRAP_SITE: usize = offset_of!(Context, trap_site);
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
+    pub const RECORDS: usize = offset_of!(Context, records);
 }

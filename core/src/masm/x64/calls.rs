@@ -18,7 +18,7 @@ impl X64<'_> {
     }
 
     /// Loads 8 bytes of memory into a place.
-    fn load_any(&mut self, d: Any, mem: Mem) {
+    pub(super) fn load_any(&mut self, d: Any, mem: Mem) {
         match d {
             Any::Float(Float::Reg(reg)) => self.asm.movsd_rm(xmm(reg.0), mem),
             Any::Int(Int::Reg(reg)) => self.asm.mov_rm(B8, gpr(reg.0), mem),
@@ -30,7 +30,7 @@ impl X64<'_> {
     }
 
     /// Stores the value of a place in 8 bytes of memory. May use rcx.
-    fn store_any(&mut self, mem: Mem, s: Any) {
+    pub(super) fn store_any(&mut self, mem: Mem, s: Any) {
         match s {
             Any::Float(Float::Reg(reg)) => self.asm.movsd_mr(mem, xmm(reg.0)),
             Any::Int(Int::Reg(reg)) => self.asm.mov_mr(B8, mem, gpr(reg.0)),

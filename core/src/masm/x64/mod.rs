@@ -5,6 +5,7 @@ pub mod convention;
 mod floats;
 mod flow;
 mod ints;
+mod objects;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
@@ -199,6 +200,7 @@ impl X64<'_> {
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
+                ColdKind::Op(slow) => self.service_op(slow),
             }
             self.asm.jmp(&mut back);
         }
@@ -270,6 +272,7 @@ mod field {
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
     pub const OPERANDS: usize = offset_of!(Context, operands);
+    pub const RECORDS: usize = offset_of!(Context, records);
 }
 
 /// Whether two places are the same one.

@@ -9,7 +9,7 @@
 //! is left where it is, so that one dead object does not move everything above it.
 
 use super::payload::{HEADER, header};
-use super::slots::MARK;
+use super::slots::{self, MARK};
 use super::{Heap, Kind, LEAST_ALLOWANCE, Roots};
 use crate::runtime::cell::Cell;
 use crate::vm3::container::Container;
@@ -28,9 +28,9 @@ impl Heap {
         self.mark_host_roots();
         let container = roots.container();
         self.drain(&container);
-        self.sweep();
+        let reached = self.sweep(all);
         self.compact(if all { 0 } else { self.live >> SLACK_SHIFT });
-        self.allowance = self.live.max(LEAST_ALLOWANCE);
+        self.allowance = self.live.saturating_add(reached.saturating_mul(slots::WORDS)).max(LEAST_ALLOWANCE);
         self.stats.collections += 1;
         self.stats.live = self.live as u64 * 8;
         self.stats.marked = self.stats.marked.wrapping_add(self.stats.live);
@@ -123,21 +123,6 @@ impl Heap {
                     }
                     _ => super::closure::bound_cells(container, payload.read()).for_each(|place| cell_at(self, place)),
                 }
-            }
-        }
-    }
-
-    /// Frees the records of what was not reached, and clears the marks of the others.
-    fn sweep(&mut self) {
-        for index in 1..self.slots {
-            let Some(record) = self.record_at(index) else { break };
-            // SAFETY: the record is in the table.
-            let meta = unsafe { (*record).meta };
-            if meta & MARK != 0 {
-                // SAFETY: as above.
-                unsafe { (*record).meta = meta & !MARK };
-            } else if meta >> 12 != 0 {
-                self.free_slot(index);
             }
         }
     }

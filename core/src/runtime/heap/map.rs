@@ -102,8 +102,8 @@ impl<'w> Parts<'w> {
         let (head, rest) = words.split_at_checked(ENTRIES as usize)?;
         let &[counts, _, guess] = head else { return None };
         let (entries, index) = rest.split_at_checked((counts >> 32) as usize * ENTRY as usize)?;
-        // SAFETY: words may be read as halves of words.
-        let (_, index, _) = unsafe { index.align_to::<u32>() };
+        // SAFETY: words may be read as halves of words, of which they have two.
+        let index = unsafe { core::slice::from_raw_parts(index.as_ptr().cast(), index.len() * 2) };
         Some(Self { head, entries: entries.as_chunks().0, index, mask: (guess >> 32) as u32 })
     }
 
@@ -177,9 +177,15 @@ impl<'w> PartsMut<'w> {
         let (head, rest) = words.split_at_mut_checked(ENTRIES as usize)?;
         let &mut [counts, _, guess] = head else { return None };
         let (entries, index) = rest.split_at_mut_checked((counts >> 32) as usize * ENTRY as usize)?;
-        // SAFETY: words may be written as halves of words: every pattern is valid.
-        let (_, index, _) = unsafe { index.align_to_mut::<u32>() };
+        // SAFETY: words may be written as halves of words, of which they have two: every pattern is valid.
+        let index = unsafe { core::slice::from_raw_parts_mut(index.as_mut_ptr().cast(), index.len() * 2) };
         Some(Self { head, entries: entries.as_chunks_mut().0, index, mask: (guess >> 32) as u32 })
+    }
+
+    /// The same, to be read.
+    #[inline(always)]
+    fn read(&self) -> Parts<'_> {
+        Parts { head: self.head, entries: self.entries, index: self.index, mask: self.mask }
     }
 
     fn set_guess(&mut self, guess: usize) {
@@ -429,10 +435,12 @@ impl Heap {
         roots: &mut dyn Roots,
     ) -> Result<(), OutOfMemory> {
         for _ in 0..2 {
-            let Some(parts) = self.payload(map, kind).and_then(Parts::of) else { return Ok(()) };
-            let probe = self.find(&parts, kind, hash, key);
-            let Some(mut parts) = self.payload_mut(map, kind).and_then(PartsMut::of) else { return Ok(()) };
-            match probe {
+            let Some(payload) = self.payload_mut(map, kind) else { return Ok(()) };
+            let payload = &raw mut *payload;
+            // SAFETY: the payload is in place while nothing is allocated, and nothing else refers to it: what compares keys
+            // reads records and the payloads of strings.
+            let Some(mut parts) = PartsMut::of(unsafe { &mut *payload }) else { return Ok(()) };
+            match self.find(&parts.read(), kind, hash, key) {
                 Probe::Found { entry, .. } => {
                     if let Some([_, held, _]) = parts.entries.get_mut(entry) {
                         *held = value;

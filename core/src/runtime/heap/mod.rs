@@ -25,7 +25,7 @@
 //! cell, finds length 0, and tells null from an index that is out of bounds on the cold path.
 //!
 //! A freed record's generation goes up by one, so a handle that a host kept is found out; a record whose generation
-//! would wrap is never used again.
+//! would wrap is retired until the heap is full and everything is collected.
 //!
 //! Everything here is safe to call with any cell: what reads an object first compares index, generation and kind with
 //! the record's. What `unsafe` code rests on are the records and headers, which only this module writes.
@@ -141,6 +141,8 @@ pub(crate) struct Heap {
     slots: u32,
     /// The first free record, 0 for none; each holds the next in `word`.
     free: u32,
+    /// The generation that a record starts with when it comes into the table.
+    fresh: u32,
     /// Words that may be allocated before the next collection.
     allowance: usize,
     /// Words of payloads that are alive, while marking.
@@ -182,6 +184,7 @@ impl Heap {
             record0: (&raw const NULL_RECORD).cast_mut(),
             slots: 1,
             free: 0,
+            fresh: 0,
             allowance: LEAST_ALLOWANCE,
             live: 0,
             gray: 0,
@@ -318,8 +321,8 @@ impl Heap {
         true
     }
 
-    /// Makes sure that `words` words and `slots` records can be taken, or says that they cannot.
-    fn make_room(&mut self, words: usize, slots: u32, roots: &mut dyn Roots) -> Result<(), OutOfMemory> {
+    /// Begins an allocation of so many words: burns the fuse, and collects if it is time to.
+    fn charge(&mut self, words: usize, roots: &mut dyn Roots) -> Result<(), OutOfMemory> {
         if let Some(fuse) = &mut self.fuse {
             if *fuse == 0 {
                 self.collect(true, roots);
@@ -327,24 +330,22 @@ impl Heap {
             }
             *fuse -= 1;
         }
-        let charge = words.saturating_add(slots::WORDS);
-        if self.stress {
-            self.collect(false, roots);
-        } else if charge > self.allowance && charge <= self.words {
+        if self.stress || words > self.allowance && words <= self.words {
             self.collect(false, roots);
         }
-        self.allowance = self.allowance.saturating_sub(charge);
-        if self.has_room(words, slots) {
-            return Ok(());
-        }
+        self.allowance = self.allowance.saturating_sub(words);
+        Ok(())
+    }
+
+    /// Makes sure that `words` words and `slots` records can be taken, or says that they cannot.
+    fn make_room(&mut self, words: usize, slots: u32, roots: &mut dyn Roots) -> Result<(), OutOfMemory> {
+        let words_of_all = words.saturating_add(slots as usize * slots::WORDS);
+        self.charge(words_of_all, roots)?;
         // What no collection could make room for is refused at once.
-        if charge <= self.words {
+        if !self.has_room(words, slots) && words_of_all <= self.words {
             self.collect(true, roots);
-            if self.has_room(words, slots) {
-                return Ok(());
-            }
         }
-        Err(OutOfMemory)
+        if self.has_room(words, slots) { Ok(()) } else { Err(OutOfMemory) }
     }
 
     fn has_room(&self, words: usize, slots: u32) -> bool {
@@ -360,13 +361,22 @@ impl Heap {
         if words <= held {
             return Ok(());
         }
+        let (more, whole) = (words - held, words.saturating_add(payload::HEADER));
+        self.charge(if self.is_last(cell) { more } else { whole }, roots)?;
         if self.extend_last(cell, words) {
             return Ok(());
         }
-        self.make_room(words.saturating_add(payload::HEADER), 0, roots)?;
-        // The collection may have made the object the last one.
-        if self.extend_last(cell, words) {
-            return Ok(());
+        if !self.has_room(whole, 0) {
+            if more <= self.words {
+                self.collect(true, roots);
+            }
+            // The collection may have made the object the last one.
+            if self.extend_last(cell, words) {
+                return Ok(());
+            }
+            if !self.has_room(whole, 0) {
+                return Err(OutOfMemory);
+            }
         }
         let index = cell.index();
         let new = self.take_payload(words, index)?;

@@ -36,19 +36,30 @@ impl Heap {
         self.stats.peak = self.stats.peak.max(self.used() as u64 * 8);
     }
 
-    /// Makes the payload of an object `words` words long where it is, if nothing lies behind it.
-    pub(super) fn extend_last(&mut self, cell: Cell, words: usize) -> bool {
+    /// Whether nothing lies behind an object's payload.
+    pub(super) fn is_last(&self, cell: Cell) -> bool {
         let Some(record) = self.record_at(cell.index()) else { return false };
         // SAFETY: the record is in the table, and of an object with a payload, as the caller has seen; so it holds the
-        // payload's address, with a header before it.
+        // payload's address, with a header before it. The other address is one past the payloads' last word.
+        unsafe {
+            let payload = (*record).word as *const u64;
+            payload.wrapping_add(payload.sub(HEADER).read() as u32 as usize) == self.start.add(self.bump)
+        }
+    }
+
+    /// Makes the payload of an object `words` words long where it is, if nothing lies behind it.
+    pub(super) fn extend_last(&mut self, cell: Cell, words: usize) -> bool {
+        if !self.is_last(cell) {
+            return false;
+        }
+        let Some(record) = self.record_at(cell.index()) else { return false };
+        // SAFETY: as above.
         let (payload, held) = unsafe {
             let payload = (*record).word as *mut u64;
             (payload, payload.sub(HEADER).read() as u32 as usize)
         };
         let Some(more) = words.checked_sub(held) else { return true };
-        // SAFETY: the address is one past the payloads' last word.
-        let last = unsafe { self.start.add(self.bump) } == payload.wrapping_add(held);
-        if !last || self.words.saturating_sub(self.used()) < more {
+        if self.words.saturating_sub(self.used()) < more {
             return false;
         }
         // SAFETY: the words behind the payload are free, as just seen.
@@ -57,7 +68,6 @@ impl Heap {
             payload.sub(HEADER).write(header(words as u32, cell.index()));
         }
         self.bump += more;
-        self.allowance = self.allowance.saturating_sub(more);
         self.note_peak();
         true
     }

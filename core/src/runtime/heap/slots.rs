@@ -9,6 +9,9 @@ pub(super) const WORDS: usize = 2;
 /// Set in [`Record::meta`] of an object that the collector has reached.
 pub(super) const MARK: u32 = 1 << 16;
 
+/// Set in [`Record::meta`] of a free record whose generations have all been used.
+const RETIRED: u32 = 1 << 17;
+
 /// The generation's bits in [`Record::meta`].
 const GENERATION: u32 = 0xFFF;
 
@@ -21,7 +24,8 @@ pub(crate) struct Record {
     /// The length; what it counts is the kind's matter.
     pub len: u32,
     /// Bits 0 to 11 the generation, 12 to 15 the kind (0 for a free record): bits 32 to 47 of the handle. Bit 16 is the
-    /// collector's mark.
+    /// collector's mark, bit 17 set in a free record that is not in the list of free ones, because its generations have
+    /// all been used.
     pub meta: u32,
 }
 
@@ -87,7 +91,7 @@ impl Heap {
         }
         self.slots += 1;
         // SAFETY: the table ended `WORDS` words above the free part's end, so the record lies in the region.
-        unsafe { self.record0.sub(index as usize).write(Record::NULL) };
+        unsafe { self.record0.sub(index as usize).write(Record { meta: self.fresh, ..Record::NULL }) };
         Ok(index)
     }
 
@@ -109,12 +113,51 @@ impl Heap {
         unsafe {
             let generation = ((*record).meta & GENERATION) + 1;
             if generation > GENERATION {
-                // Its handles have all been used: it stays out of the list for good.
-                record.write(Record::NULL);
+                record.write(Record { meta: RETIRED, ..Record::NULL });
                 return;
             }
             record.write(Record { word: self.free.into(), len: 0, meta: generation });
         }
         self.free = index;
+    }
+
+    /// Frees the records of what was not reached and clears the marks of the others. Gives the number of those.
+    ///
+    /// The list of free records is made anew, so that the lowest are taken first. A collection of `all` then shortens the
+    /// table by the free records at its end, and puts retired ones back into use: the guest holds none of their handles,
+    /// for it holds none of what was not reached. A host that kept one without a root could from then on find it accepted,
+    /// for another object of the same kind; so it could not before 4,096 objects had come and gone in the record.
+    pub(super) fn sweep(&mut self, all: bool) -> usize {
+        let mut reached = 0;
+        self.free = 0;
+        for index in (1..self.slots).rev() {
+            let Some(record) = self.record_at(index) else { break };
+            // SAFETY: the record is in the table, and the heap is borrowed exclusively.
+            let meta = unsafe { (*record).meta };
+            if meta & MARK != 0 {
+                // SAFETY: as above.
+                unsafe { (*record).meta = meta & !MARK };
+                reached += 1;
+                continue;
+            }
+            let free = meta >> 12 == 0;
+            let generation = meta & GENERATION;
+            if all && index + 1 == self.slots {
+                // New records start behind the generations of all that were given up.
+                let next = if free { generation } else { generation + 1 };
+                self.fresh = self.fresh.max(next);
+                self.slots = index;
+            } else if free && (all || meta & RETIRED == 0) {
+                // SAFETY: as above.
+                unsafe { record.write(Record { word: self.free.into(), len: 0, meta: generation }) };
+                self.free = index;
+            } else if !free {
+                self.free_slot(index);
+            }
+        }
+        if self.fresh > GENERATION {
+            self.fresh = 0;
+        }
+        reached
     }
 }
