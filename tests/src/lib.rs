@@ -10,6 +10,7 @@ mod control;
 mod data;
 pub mod digest;
 pub mod driver;
+pub mod dynamic;
 mod func;
 mod heap;
 pub mod host;

@@ -1,25 +1,14 @@
 //! `dyn.*` on all pairs of cells, beside a small evaluator written from vm3.md.
 
 use crate::digest::{self, GUEST};
+use crate::dynamic::{Dyn, pair};
 use crate::func::Name;
 use crate::{Case, Expect, Maker, Visit};
 use opstamp::vm3::op::{OPS, Op};
 use opstamp::{Trap, TrapKind, Value};
 
-/// A cell, as far as dynamic ops tell cells apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Dyn {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(&'static [u8]),
-    /// An object, by the place in [`CELLS`]: made once for each use, so the same only as itself.
-    Object(i64),
-}
-
 /// The cells that are tried, with the ops that make them.
-const CELLS: [(&str, Dyn); 40] = [
+const CELLS: [(&str, Dyn<'static>); 40] = [
     ("cell.null c", Dyn::Null),
     ("cell.const c, false", Dyn::Bool(false)),
     ("cell.const c, true", Dyn::Bool(true)),
@@ -65,60 +54,8 @@ const CELLS: [(&str, Dyn); 40] = [
 /// The dynamic ops with two sources.
 const PAIRS: [Op; 8] = [Op::DynAdd, Op::DynSub, Op::DynMul, Op::DynDiv, Op::DynRem, Op::DynEq, Op::DynLt, Op::DynLe];
 
-type Outcome = Result<Dyn, TrapKind>;
-
-fn float(cell: Dyn) -> Option<f64> {
-    match cell {
-        Dyn::Int(value) => Some(value as f64),
-        Dyn::Float(value) => Some(value),
-        _ => None,
-    }
-}
-
-/// What an op on two cells gives; of a comparison, a bool. A concatenation is left to the caller.
-fn pair(op: Op, x: Dyn, y: Dyn) -> Outcome {
-    use TrapKind::{DivisionByZero, TypeMismatch};
-    match (x, y) {
-        (Dyn::Int(x), Dyn::Int(y)) => {
-            if matches!(op, Op::DynDiv | Op::DynRem) && y == 0 {
-                return Err(DivisionByZero);
-            }
-            Ok(match op {
-                Op::DynAdd => Dyn::Int(x.wrapping_add(y)),
-                Op::DynSub => Dyn::Int(x.wrapping_sub(y)),
-                Op::DynMul => Dyn::Int(x.wrapping_mul(y)),
-                Op::DynDiv => Dyn::Int(x.wrapping_div(y)),
-                Op::DynRem => Dyn::Int(x.wrapping_rem(y)),
-                Op::DynEq => Dyn::Bool(x == y),
-                Op::DynLt => Dyn::Bool(x < y),
-                _ => Dyn::Bool(x <= y),
-            })
-        }
-        (Dyn::Str(x), Dyn::Str(y)) => match op {
-            Op::DynEq => Ok(Dyn::Bool(x == y)),
-            Op::DynLt => Ok(Dyn::Bool(x < y)),
-            Op::DynLe => Ok(Dyn::Bool(x <= y)),
-            _ => Err(TypeMismatch),
-        },
-        _ => match (float(x), float(y)) {
-            (Some(x), Some(y)) => Ok(match op {
-                Op::DynAdd => Dyn::Float(x + y),
-                Op::DynSub => Dyn::Float(x - y),
-                Op::DynMul => Dyn::Float(x * y),
-                Op::DynDiv => Dyn::Float(x / y),
-                Op::DynRem => Dyn::Float(libm::fmod(x, y)),
-                Op::DynEq => Dyn::Bool(x == y),
-                Op::DynLt => Dyn::Bool(x < y),
-                _ => Dyn::Bool(x <= y),
-            }),
-            _ if op == Op::DynEq => Ok(Dyn::Bool(x == y)),
-            _ => Err(TypeMismatch),
-        },
-    }
-}
-
 /// The checksum that the guest makes of a result.
-fn checksum(value: Dyn) -> i64 {
+fn checksum(value: Dyn<'_>) -> i64 {
     match value {
         Dyn::Null | Dyn::Object(_) => unreachable!("no dynamic op gives it"),
         Dyn::Bool(value) => i64::from(value),
