@@ -8,9 +8,9 @@ use std::path::Path;
 
 /// The program of that name.
 fn source(stem: &str) -> String {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let file = Path::new(stem).with_extension("vm3");
-    let path = [programs.join("heap").join(&file), programs.join(&file)].into_iter().find(|path| path.exists());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths = ["programs", "heap_programs"].map(|folder| tests.join(folder).join(stem).with_extension("vm3"));
+    let path = paths.into_iter().find(|path| path.exists());
     std::fs::read_to_string(path.unwrap_or_else(|| panic!("{stem}.vm3"))).expect("a program")
 }
 
