@@ -8,6 +8,7 @@
 //! | Two views of one section show the same bytes at all times; each has the permissions that it was mapped with, within the section's | memoryapi, `CreateFileMappingW`, `MapViewOfFile` |
 //! | A page of a `SEC_RESERVE` section has no memory and no access until `VirtualAlloc` commits it in a view, and then starts as zeros | `CreateFileMappingW` (`SEC_RESERVE`), `VirtualAlloc` |
 //! | Changing the permissions of private pages is `VirtualProtect` | `VirtualProtect` |
+//! | Private pages are decommitted by `VirtualFree`; those of a section cannot be. `MEM_RESET` says of a view, if the paging file is behind it, that what its pages hold is of no more use: the system need not keep it, or write it to the paging file | `VirtualFree` (`MEM_DECOMMIT`), `VirtualAlloc` (`MEM_RESET`) |
 //! | Whoever generates or changes code calls `FlushInstructionCache` before it runs | processthreadsapi, `FlushInstructionCache` |
 //! | On x86-64 bytes that were changed through another address need a serializing instruction besides | Intel SDM vol. 3, 9.1.3 |
 //! | Unwinders know generated code by the function tables that are registered for it | winnt, `RtlAddFunctionTable`; "x64 exception handling" in the documentation of Visual C++ |
@@ -19,6 +20,10 @@
 //! passes such a point before it runs one: it switches its address space (a write to CR3 serializes), or returns from the
 //! interrupt that made it switch.
 //!
+//! [`CodeMemory::release`] gives private pages' memory back at once. A section's pages it makes inaccessible in both views
+//! and marks as of no more use, so that the system may take their memory for others; they still count as committed until the
+//! window is dropped.
+//!
 //! Control-flow guard: only the call of the entry stub is an indirect call that a checked host makes, and in pages mapped
 //! as they are here it passes. The window's other addresses pass as well: the set of targets is not narrowed.
 //!
@@ -27,12 +32,14 @@
 //!
 //! Where the process forbids dynamic code (`ProcessDynamicCodePolicy`), both schemes are refused with the system's error
 //! 1655, `ERROR_DYNAMIC_CODE_BLOCKED`.
+//!
+//! [`CodeMemory::release`]: opstamp::code::CodeMemory::release
 
 mod code;
 mod stack;
+mod sys;
 #[cfg(target_arch = "x86_64")]
 mod unwind;
 
-pub use crate::window::Scheme;
-pub use code::WindowsCode;
+pub(crate) use code::{INVALID, Mapping, page_size, sync_cores};
 pub use stack::native_stack;

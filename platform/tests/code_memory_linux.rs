@@ -4,51 +4,16 @@
 mod system;
 
 use opstamp::code::{CodeError, CodeMemory};
-use opstamp_platform::MAX_WINDOW;
-use opstamp_platform::linux::{LinuxCode, Scheme};
+use opstamp_platform::{HostCode, MAX_WINDOW, Scheme};
 use std::fs;
 use std::time::{Duration, Instant};
-use system::{LEN, MIB, function, put, range, returns, schemes, turn};
-
-/// Whether the system itself serves this process. An emulator of one process does not filter system calls, answers some
-/// in its own way (MADV_DONTFORK), and its own memory counts as the process's.
-fn on_real_system() -> bool {
-    // SAFETY: this prctl reads no memory.
-    let real = unsafe { libc::prctl(libc::PR_GET_SECCOMP) } == 0;
-    if !real {
-        println!("skipped: what the system itself must answer, in an emulated process");
-    }
-    real
-}
+use system::{End, LEN, MIB, function, in_child, on_real_system, put, range, returns, schemes, turn};
 
 /// A field of /proc/self/status that counts KiB.
 fn status_kib(field: &str) -> usize {
     let text = fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// How a child process ended.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Exit(i32),
-    Signal(i32),
-}
-
-/// Runs `body` in a forked child, whose exit status is its result. It must neither panic nor rely on other threads.
-fn in_child(body: impl FnOnce() -> i32) -> End {
-    // SAFETY: the child only runs `body` and exits; glibc keeps its allocator usable in it.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "fork failed");
-    if child == 0 {
-        let status = body();
-        // SAFETY: this exits the child's only thread. The raw call is one that the strict seccomp mode allows.
-        unsafe { libc::syscall(libc::SYS_exit, status) };
-    }
-    let mut status = 0;
-    // SAFETY: the pointer is to a live int.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    if libc::WIFEXITED(status) { End::Exit(libc::WEXITSTATUS(status)) } else { End::Signal(libc::WTERMSIG(status)) }
 }
 
 #[test]
@@ -61,7 +26,7 @@ fn a_big_window_costs_addresses_alone() {
         let resident = status_kib("VmRSS:");
         let timed = || {
             let start = Instant::now();
-            let code = LinuxCode::new_with(64 * MIB, scheme).unwrap();
+            let code = HostCode::new_with(64 * MIB, scheme).unwrap();
             (start.elapsed(), code)
         };
         let least = (0..20).map(|_| timed().0).min().unwrap();
@@ -86,7 +51,7 @@ fn two_mappings_publish_without_a_system_call() {
     let _turn = turn();
     let rewrites = |scheme| {
         in_child(move || {
-            let Ok(mut code) = LinuxCode::new_with(MIB, scheme) else { return 2 };
+            let Ok(mut code) = HostCode::new_with(MIB, scheme) else { return 2 };
             let first = range(0, LEN);
             let Ok(()) = code.open(first).map(|bytes| bytes.copy_from_slice(&returns(1))) else { return 3 };
             forbid_system_calls();
@@ -118,7 +83,7 @@ fn a_forked_child_does_not_have_it() {
         return;
     }
     for scheme in schemes() {
-        let mut code = LinuxCode::new_with(MIB, scheme).unwrap();
+        let mut code = HostCode::new_with(MIB, scheme).unwrap();
         put(&mut code, 0, 5);
         let run = function(&code, 0);
         let status = in_child(|| {
@@ -173,11 +138,11 @@ fn falls_back_where_two_mappings_are_refused() {
         return;
     }
     let flips = || {
-        let forced = LinuxCode::new_with(MIB, Scheme::TwoMappings);
+        let forced = HostCode::new_with(MIB, Scheme::TwoMappings);
         if !matches!(forced, Err(CodeError::System { .. })) {
             return 2;
         }
-        let Ok(mut code) = LinuxCode::new_with(MIB, Scheme::Auto) else { return 3 };
+        let Ok(mut code) = HostCode::new_with(MIB, Scheme::Auto) else { return 3 };
         let first = range(0, LEN);
         let Ok(()) = code.open(first).map(|bytes| bytes.copy_from_slice(&returns(1))) else { return 4 };
         if code.scheme() != Scheme::Flip || code.publish(first).is_err() {
@@ -201,7 +166,7 @@ fn falls_back_where_two_mappings_are_refused() {
         }
         let before = status_kib("VmSize:");
         for _ in 0..100 {
-            if LinuxCode::new_with(MAX_WINDOW, Scheme::Auto).is_ok() {
+            if HostCode::new_with(MAX_WINDOW, Scheme::Auto).is_ok() {
                 return 1;
             }
         }

@@ -17,7 +17,10 @@ use linux as host;
 use windows as host;
 
 #[allow(unused_imports, reason = "each test uses its part")]
-pub use host::{INVALID, handles};
+pub use host::{INVALID, alone, handles, on_real_system};
+#[cfg(target_os = "linux")]
+#[allow(unused_imports, reason = "each test uses its part")]
+pub use linux::{End, in_child};
 
 pub const MIB: usize = 1 << 20;
 
