@@ -64,7 +64,8 @@ impl<const WORDS: usize, const FUNCTIONS: usize> Guest<WORDS, FUNCTIONS> {
         let words = self.module.get(..len).ok_or(GuestError::Module)?;
         let module = Module::verify(words, &mut self.scratch).map_err(|_| GuestError::Module)?;
         let engine = Engine::interpreter(module, &mut self.functions).map_err(GuestError::Engine)?;
-        let memory = InstanceMemory { stack: &mut self.stack, state: &mut self.state, native_stack };
+        let memory =
+            InstanceMemory { heap: &mut [], seed: 0, stack: &mut self.stack, state: &mut self.state, native_stack };
         let mut instance = Instance::new(&engine, memory, imports).map_err(|_| GuestError::Instantiate)?;
         instance.call(func, args).map_err(GuestError::Call)
     }

@@ -140,7 +140,8 @@ pub fn run(
         Some(words) => &mut memory.stack[..words],
     };
     stack.fill(GARBAGE);
-    let instance_memory = InstanceMemory { stack, state: &mut *memory.state, native_stack: memory.native_stack };
+    let instance_memory =
+        InstanceMemory { heap: &mut [], seed: 0, stack, state: &mut *memory.state, native_stack: memory.native_stack };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     let mut passed = 0;
     let mut seen = Coverage::new();

@@ -208,8 +208,13 @@ fn large_functions() {
                 Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
             };
             let engine = engine.expect("an engine");
-            let place =
-                opstamp::InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
+            let place = opstamp::InstanceMemory {
+                heap: &mut [],
+                seed: 0,
+                stack: memory.stack,
+                state: memory.state,
+                native_stack: memory.native_stack,
+            };
             let mut instance = opstamp::Instance::new(&engine, place, &[]).expect("an instance");
             let mut found = Vec::new();
             for n in [0, 1, 2, 3, 4, 5, -1, 250, 1000, -7] {

@@ -101,7 +101,13 @@ fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Wa
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
-    let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
+    let memory = InstanceMemory {
+        heap: &mut [],
+        seed: 0,
+        stack: memory.stack,
+        state: memory.state,
+        native_stack: memory.native_stack,
+    };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let container = *module.container();
     let mut trace = Vec::new();
@@ -513,7 +519,13 @@ fn limited_code(words: &[u64], engine: &EngineUnderTest, mut code: Limited<'_>, 
 fn result(engine: &Engine<'_>) -> Result<Option<Value>, CallError> {
     let imports = host::imports();
     let (mut stack, mut state) = (vec![0; 4096], vec![0; 16]);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: need::NATIVE_STACK };
+    let memory = InstanceMemory {
+        heap: &mut [],
+        seed: 0,
+        stack: &mut stack,
+        state: &mut state,
+        native_stack: need::NATIVE_STACK,
+    };
     let mut instance = Instance::new(engine, memory, &imports).expect("an instance");
     instance.call("sum", &[Value::I64(10)])
 }
@@ -533,7 +545,8 @@ fn too_little_memory_for_instances() {
             assert_eq!(needed, 3);
             for given in 0..=needed + 1 {
                 let mut state = vec![0; given];
-                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                let memory =
+                    InstanceMemory { heap: &mut [], seed: 0, stack: &mut [], state: &mut state, native_stack: 0 };
                 match Instance::new(&engine, memory, &imports) {
                     Ok(_) => assert!(given >= needed),
                     Err(error) => {
@@ -544,7 +557,8 @@ fn too_little_memory_for_instances() {
             }
             for (imports, mismatch) in [(vec![], false), (vec![wrong_signature()], true)] {
                 let mut state = [0; 8];
-                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                let memory =
+                    InstanceMemory { heap: &mut [], seed: 0, stack: &mut [], state: &mut state, native_stack: 0 };
                 let error = Instance::new(&engine, memory, &imports).err().expect("no import");
                 assert_eq!(error, InstantiateError::Import { name: "h_mix", mismatch });
                 says(&error);
@@ -552,15 +566,26 @@ fn too_little_memory_for_instances() {
             let (mut stack_sweep, mut native_sweep) = (Sweep::default(), Sweep::default());
             let (mut stack, mut state) = (vec![0; 200], vec![0; 8]);
             for given in 0..stack.len() {
-                let memory =
-                    InstanceMemory { stack: &mut stack[..given], state: &mut state, native_stack: need::NATIVE_STACK };
+                let memory = InstanceMemory {
+                    heap: &mut [],
+                    seed: 0,
+                    stack: &mut stack[..given],
+                    state: &mut state,
+                    native_stack: need::NATIVE_STACK,
+                };
                 let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
                 // Eleven frames of a header and six slots; the host frame fits behind the outermost.
                 overflow_or_result(&mut instance, given < 11 * 7, &mut stack_sweep);
             }
             stack_sweep.both();
             for given in (0..need::NATIVE_STACK).step_by(997) {
-                let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: given };
+                let memory = InstanceMemory {
+                    heap: &mut [],
+                    seed: 0,
+                    stack: &mut stack,
+                    state: &mut state,
+                    native_stack: given,
+                };
                 let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
                 let few = given < opstamp::runtime::context::NATIVE_RESERVE;
                 let found = instance.call("sum", &[Value::I64(10)]);
@@ -609,7 +634,13 @@ fn wrong_calls_are_refused() {
             let module = verified(&words);
             let engine = new_engine(module, &engine, memory.functions, code, memory.scratch).expect("an engine");
             let imports = host::imports();
-            let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: need::NATIVE_STACK };
+            let memory = InstanceMemory {
+                heap: &mut [],
+                seed: 0,
+                stack: memory.stack,
+                state: memory.state,
+                native_stack: need::NATIVE_STACK,
+            };
             let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
             let one = Value::I64(1);
             let float = Value::F64(1.5);

@@ -72,7 +72,7 @@ fn run(
         HostFn { name: "print_f64", params: &[TypeId::F64], result: TypeId::NONE, run: &print_f64 },
         HostFn { name: "print_str", params: &[TypeId::STR], result: TypeId::NONE, run: &print_str },
     ];
-    let memory = InstanceMemory { stack: &mut stack, state: memory.state, native_stack };
+    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: memory.state, native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let container = *module.container();
     let func = module.func_index(expectation.call.func).ok_or("no such function")?;

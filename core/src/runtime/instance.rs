@@ -21,6 +21,12 @@ pub struct InstanceMemory<'e> {
     pub stack: &'e mut [u64],
     /// Globals and resolved imports; [`Instance::state_words`] says how many words.
     pub state: &'e mut [u64],
+    /// The heap: objects and the table of their handles. Of any length; the guest's traps `out_of_memory` say when it is
+    /// too short.
+    pub heap: &'e mut [u64],
+    /// What the hashes of maps start from. A host that runs guests which it does not trust takes it from a source of
+    /// randomness, so that nobody can choose keys that collide; with equal seeds runs are equal.
+    pub seed: u64,
     /// Bytes of native stack that the host guarantees to be free at every call into the instance. Machine code uses at
     /// most twice as many bytes of it as of the VM stack (on arm64, which keeps it a multiple of 16), and
     /// [`NATIVE_RESERVE`] bytes for host functions and stubs.

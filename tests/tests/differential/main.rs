@@ -70,7 +70,8 @@ fn found(program: &Program, text: &str, engine: &EngineUnderTest, room: &mut Roo
     let imports = host::imports();
     let stack = &mut memory.stack[..program.stack_words];
     stack.fill(GARBAGE);
-    let memory = InstanceMemory { stack, state: memory.state, native_stack: memory.native_stack };
+    let memory =
+        InstanceMemory { heap: &mut [], seed: 0, stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let main = &program.funcs[0];
     let mut traces = Vec::new();

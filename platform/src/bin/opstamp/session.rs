@@ -74,7 +74,7 @@ pub fn with_instance<R>(
     let mut stack = vec![0; stack / 8];
     let mut state = vec![0; Instance::state_words(engine.module())];
     let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack };
+    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack };
     let instance = Instance::new(engine, memory, &imports);
     instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
 }
