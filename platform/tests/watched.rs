@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use system::{MIB, permissions, regions, returns, schemes, turn, write};
 
-/// Runs `body` while another thread reads the map; gives how often it did, at least 20 times.
+/// Runs `body` while another thread reads the map, at least 20 times.
 fn watched(body: impl FnOnce()) {
     let (stop, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
     let round = || {
@@ -142,12 +142,8 @@ fn emission_and_execution() {
             };
             let imports = [HostFn { name: "look", params: &[TypeId::I64], result: TypeId::NONE, run: &look }];
             let (mut stack, mut state) = (vec![0; 4096], vec![0; Instance::state_words(engine.module())]);
-            let memory = InstanceMemory {
-                stack: &mut stack,
-                state: &mut state,
-                native_stack: 512 * 1024,
-                ..InstanceMemory::default()
-            };
+            let native_stack = 512 * 1024;
+            let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack };
             let mut instance = Instance::new(&engine, memory, &imports).unwrap();
             assert_eq!(instance.call("outer", &[Value::I64(10)]), Ok(Some(Value::I64(10))));
             assert_eq!(looks.get(), 10, "{scheme:?}");
@@ -204,8 +200,7 @@ fn patching() {
                 });
                 let mut round = 0;
                 while round < 100 || concurrent && calls.load(Ordering::Relaxed) < 1000 {
-                    let (result, target, before) =
-                        if round % 2 == 0 { (2, SECOND, FIRST) } else { (1, FIRST, SECOND) };
+                    let (result, target, before) = if round % 2 == 0 { (2, SECOND, FIRST) } else { (1, FIRST, SECOND) };
                     let (offset, new) = leads_to(base, target);
                     assert_eq!(patch(&mut code, offset, new), Ok(leads_to(base, before).1), "{scheme:?}");
                     assert_eq!(site(), result, "{scheme:?}, round {round}");

@@ -66,7 +66,8 @@ mod tests {
     fn the_built_function_has_each_instruction_in_its_place() {
         let start = std::hint::black_box(built as *const () as usize) as *const u32;
         // SAFETY: a function's instructions are readable words, up to and including its return.
-        let words = (0..4096).map(|at| unsafe { start.add(at).read_volatile() }).take_while(|&word| word != 0xD65F_03C0);
+        let words =
+            (0..4096).map(|at| unsafe { start.add(at).read_volatile() }).take_while(|&word| word != 0xD65F_03C0);
         let name = |word: u32| match word {
             0xD50B_7B20..=0xD50B_7B3F => Some("dc cvau"),
             0xD50B_7520..=0xD50B_753F => Some("ic ivau"),

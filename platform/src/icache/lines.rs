@@ -122,15 +122,7 @@ mod tests {
     fn clean_then_invalidate_then_refetch() {
         // 12 bytes over the end of a line in both places.
         let ops = record(BOTH, 0x1_0038, 0x2_0038, 12);
-        let expected = [
-            Clean(0x1_0000),
-            Clean(0x1_0040),
-            Dsb,
-            Invalidate(0x2_0000),
-            Invalidate(0x2_0040),
-            Dsb,
-            Isb,
-        ];
+        let expected = [Clean(0x1_0000), Clean(0x1_0040), Dsb, Invalidate(0x2_0000), Invalidate(0x2_0040), Dsb, Isb];
         assert_eq!(ops, expected);
         // One word, the last of its line.
         assert_eq!(record(BOTH, 0x3C, 0x103C, 4), [Clean(0), Dsb, Invalidate(0x1000), Dsb, Isb]);
