@@ -24,11 +24,19 @@
 //! and marks as of no more use, so that the system may take their memory for others; they still count as committed until the
 //! window is dropped.
 //!
-//! Control-flow guard: only the call of the entry stub is an indirect call that a checked host makes, and in pages mapped
-//! as they are here it passes. The window's other addresses pass as well: the set of targets is not narrowed.
+//! Control-flow guard: of the window only the entry stub is called indirectly by a host that checks its calls; guest code
+//! and what it calls make no checks. In pages mapped as they are here that call passes, and one to any other address of the
+//! window would pass as well: the set of targets is not narrowed. To narrow it, pages would be allocated with
+//! `PAGE_TARGETS_INVALID` (views: `FILE_MAP_TARGETS_INVALID`), changed with `PAGE_TARGETS_NO_UPDATE`, and the entry stub
+//! registered by `SetProcessValidCallTargets`, for a view by `SetProcessValidCallTargetsForMappedView`, which must be given
+//! the section. A mistake in that ends the process at its first call into machine code, no system that the tests run on has
+//! the guard, and what it would add is small: guest code cannot choose what the host calls. Should that be wanted, the place
+//! is `describe`, which learns where the entry stub is before anything runs.
 //!
 //! On arm64 no function table is registered: there a stack walk ends at machine code, and an exception in a host function
-//! ends the process.
+//! ends the process. Its frames could be described, because x29 points to the frame of the entry stub everywhere in machine
+//! code; but no machine of ours runs it, and a record that is wrong sends an exception to frames that are not there, where
+//! none ends the process at once.
 //!
 //! Where the process forbids dynamic code (`ProcessDynamicCodePolicy`), both schemes are refused with the system's error
 //! 1655, `ERROR_DYNAMIC_CODE_BLOCKED`.
