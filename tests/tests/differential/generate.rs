@@ -1,14 +1,14 @@
 //! Random programs that verify and end.
 
 use crate::program::{
-    BACK, CELL_TYPES, CELLS, Func, GLOBALS, H_BACK, IMPORTS, Init, Ins, PLAIN_CELLS, PLAIN_GLOBALS, Program, Signature, Stmt,
-    Ty, import, pures,
+    BACK, CELL_TYPES, CELLS, Func, GLOBALS, H_BACK, IMPORTS, Init, Ins, PLAIN_CELLS, PLAIN_GLOBALS, Program, Signature,
+    Stmt, Ty, import, pures,
 };
 use fastrand::Rng;
 use opstamp::Cell;
 use opstamp::vm3::op::{Bank, Operand};
-use std::collections::BTreeMap;
 use opstamp_tests::values::{FLOATS, INTS, LITERALS};
+use std::collections::BTreeMap;
 
 /// Loops nested in each other, at most; each has a counter of its own.
 const NEST: usize = 3;
@@ -432,7 +432,8 @@ impl Context<'_> {
 
 /// A function without a body.
 fn head(rng: &mut Rng, index: usize, back: bool, heap: bool) -> Func {
-    let types: Vec<Ty> = if heap { [Ty::I64, Ty::F64].into_iter().chain(CELL_TYPES).collect() } else { vec![Ty::I64, Ty::F64, Ty::Any] };
+    let types: Vec<Ty> =
+        if heap { [Ty::I64, Ty::F64].into_iter().chain(CELL_TYPES).collect() } else { vec![Ty::I64, Ty::F64, Ty::Any] };
     let mut slots = vec![Ty::I64];
     if back {
         slots.push(Ty::F64);

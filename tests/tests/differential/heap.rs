@@ -196,7 +196,9 @@ impl Context<'_> {
                 }
                 Operand::Reg(Access::Write, Bank::I64, _) => Arg::Reg(self.write(Ty::I64)?),
                 Operand::Reg(Access::Write, Bank::F64, _) => Arg::Reg(self.write(Ty::F64)?),
-                Operand::Reg(Access::Write, Bank::Cell, class) => Arg::Reg(self.cell_written(row, class, shape, field)?),
+                Operand::Reg(Access::Write, Bank::Cell, class) => {
+                    Arg::Reg(self.cell_written(row, class, shape, field)?)
+                }
                 Operand::Reg(Access::Read, Bank::I64, _) => Arg::Reg(self.int_read(row, at, block)?),
                 Operand::Reg(Access::Read, Bank::F64, _) => Arg::Reg(self.read(Ty::F64)?),
                 Operand::Reg(Access::Read, Bank::Cell, CellClass::Obj) => Arg::Reg(self.read(Ty::Obj(shape))?),
@@ -211,7 +213,9 @@ impl Context<'_> {
                         let ty = SHAPES[shape].1.iter().find(|field| field.0 == name).map_or(Ty::Any, |field| field.1);
                         if self.often() { self.boxed(ty, block)? } else { self.read(Ty::Any)? }
                     }
-                    Op::MapGet | Op::MapHas | Op::MapDel | Op::MapSet if at == if row.op == Op::MapSet { 1 } else { 2 } => {
+                    Op::MapGet | Op::MapHas | Op::MapDel | Op::MapSet
+                        if at == if row.op == Op::MapSet { 1 } else { 2 } =>
+                    {
                         match self.rng.u8(0..8) {
                             0 => self.read(Ty::Any)?,
                             1 | 2 => self.boxed(Ty::I64, block)?,

@@ -134,13 +134,8 @@ fn found(
     let imports = host::imports();
     let stack = &mut memory.stack[..program.stack_words];
     stack.fill(GARBAGE);
-    let memory = InstanceMemory {
-        heap: &mut room.heap,
-        seed: 7,
-        stack,
-        state: memory.state,
-        native_stack: memory.native_stack,
-    };
+    let memory =
+        InstanceMemory { heap: &mut room.heap, seed: 7, stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     instance.set_heap_stress(manner.stress);
     let main = &program.funcs[0];
