@@ -75,7 +75,7 @@ fn destroy_saved<F: Family>(masm: &mut F::Masm<'_>, saved: &Saved) {
 const ENTRY: usize = 6;
 
 fn entry(index: usize) -> Callee {
-    Callee::Entry((8 * ENTRY * index) as u32)
+    Callee::Entry { at: (8 * ENTRY * index) as u32, func: index as u16 }
 }
 
 const FRAMES: [u32; 4] = [16, 4104, slot_offset(FAR), 0xF_F008];
@@ -241,8 +241,9 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
             result.push(bench.emit::<F>(&mut |masm| {
                 masm.prologue(leaf, SITE, &saved);
                 destroy_saved::<F>(masm, &saved);
-                masm.deopt(Site::new(FUNC, 3));
-                masm.epilogue(&saved);
+                masm.deopt(Site::new(FUNC, 3), true);
+                masm.leaving();
+                masm.left(false, &saved);
                 masm.result(value);
             }));
         }
