@@ -328,8 +328,8 @@ REFERENCES = {
         "nan_in_list": from_bits, "nan_in_field": from_bits, "bool": bool, "bool_as_int": lambda x: int(x != 0),
         **{name: only_op(name, unboxed(of), "type_mismatch")
            for name, of in [("unbox_int", int), ("unbox_float", float), ("unbox_bool", bool)]},
-        "kind": kind, "through_global": lambda c: c, "same_boxes": lambda x: 1100, "edges": lambda: 4 * 64, "boxed_sum": boxed_sum,
-        "main": lambda: boxed_sum(1_000_000)},
+        "kind": kind, "through_global": lambda c: c, "same_boxes": lambda x: 1100, "edges": lambda: 4 * 64,
+        "boxed_sum": boxed_sum, "main": lambda: boxed_sum(1_000_000)},
     "strings": {
         **{name: only_op(name, op) for name, op in STRING_OPS.items()}, "from_i64": str,
         "from_f64": lambda x: text(float(x)), "floats_back": lambda n: n, "ints_back": lambda n: n,
@@ -400,6 +400,9 @@ le(null, 1)
         **{f"object_trap({k})": f"type_mismatch in object_trap at {k + 3}" for k in range(9)},
     },
     "closures": {
+        # Runs: 3 ops of curried up to its call, 1 of rest2 up to its call, the 5 of add3, 1 of rest2, 1 of curried.
+        **{f"with fuel={fuel}: curried(1, 2, 3)": f"out_of_fuel in {where}" for fuel, where in [
+            (10, "curried at 3"), (9, "rest2 at 1"), (8, "add3 at 0"), (3, "rest2 at 0"), (2, "curried at 0")]},
         # 4096 bytes hold no 400 frames; each closure calls the next one in this op, which its comment numbers.
         "composed(500, 5)": "stack_overflow in compose at 0", "fib(400)": "stack_overflow in fib_by at 5",
         # The comments number the ops; no such key, and null passes a cast.
