@@ -232,9 +232,6 @@ TRAPS = {
         "nsieve(-9223372036854775808)": "out_of_bounds in nsieve at 0",
         "nsieve(9223372036854775807)": "out_of_memory in nsieve at 0",  # more than any heap
         "nsieve(1000000)": "out_of_memory in nsieve at 0",  # a million bytes do not fit 65536
-        # Runs of nsieve(2): ops 0 to 4, then 15. Of nsieve(3): 0 to 4, 5 and 6, 7 to 9, 13 and 14, 15.
-        "with fuel=5: nsieve(2)": "out_of_fuel in nsieve at 15", "with fuel=4: nsieve(2)": "out_of_fuel in nsieve at 0",
-        "with fuel=12: nsieve(3)": "out_of_fuel in nsieve at 15", "with fuel=11: nsieve(3)": "out_of_fuel in nsieve at 13",
     },
     "fannkuch": {
         "fannkuch(0)": "out_of_bounds in fannkuch at 3",  # three new_len, then the first set of an empty array
