@@ -60,8 +60,8 @@ extern "sysv64" fn first_core(info: u32) -> ! {
     let free = memory::largest(info.memory(), &used, 4096);
     // SAFETY: nothing outside is referred to any more: the command line was copied.
     unsafe { tables::install(info.memory(), module.clone()) };
-    prepare(0);
     apic::mask_legacy();
+    prepare(0);
     // SAFETY: the loader put the module there, where nothing else of the kernel lies, and the tables map it.
     let initrd = unsafe { core::slice::from_raw_parts(module.start as *const u8, module.len()) };
     // SAFETY: usable memory that nothing uses, mapped writable.
@@ -117,7 +117,7 @@ impl Arch for Machine {
     }
 
     fn stack() -> Range<usize> {
-        stacks::STACKS.bounds(Self::core())
+        stacks::of(Self::core())
     }
 
     fn start_cores(main: fn(usize)) -> usize {

@@ -7,8 +7,11 @@ use core::ops::Range;
 /// The size of a guard.
 pub const GUARD: usize = 4096;
 
-/// The size of a core's stack, its guard included.
-pub const STACK_BYTES: usize = 1 << 20;
+/// The size of the first core's stack, its guard included.
+pub const FIRST_BYTES: usize = crate::arch::FIRST_STACK + GUARD;
+
+/// The size of another core's stack, its guard included.
+pub const OTHER_BYTES: usize = crate::arch::OTHER_STACK + GUARD;
 
 /// The size of a stack for interrupts or for exceptions, its guard included.
 pub const INTERRUPT_BYTES: usize = 32 << 10;
@@ -37,8 +40,16 @@ impl<const BYTES: usize, const COUNT: usize> Stacks<BYTES, COUNT> {
     }
 }
 
-/// What the cores run on.
-pub static STACKS: Stacks<STACK_BYTES, MAX_CORES> = Stacks::new();
+/// What the first core runs on.
+pub static FIRST: Stacks<FIRST_BYTES, 1> = Stacks::new();
+
+/// What the other cores run on: core 1 on the first.
+pub static OTHERS: Stacks<OTHER_BYTES, { MAX_CORES - 1 }> = Stacks::new();
+
+/// The stack of a core.
+pub fn of(core: usize) -> Range<usize> {
+    if core == 0 { FIRST.bounds(0) } else { OTHERS.bounds(core - 1) }
+}
 
 /// What they run interrupt handlers on.
 pub static INTERRUPTS: Stacks<INTERRUPT_BYTES, MAX_CORES> = Stacks::new();
@@ -48,5 +59,5 @@ pub static EXCEPTIONS: Stacks<INTERRUPT_BYTES, MAX_CORES> = Stacks::new();
 
 /// All guards.
 pub fn guards() -> impl Iterator<Item = usize> {
-    STACKS.guards().chain(INTERRUPTS.guards()).chain(EXCEPTIONS.guards())
+    FIRST.guards().chain(OTHERS.guards()).chain(INTERRUPTS.guards()).chain(EXCEPTIONS.guards())
 }
