@@ -11,10 +11,11 @@ use opstamp_qemu::println;
 const GUEST: &str = "
 import meet()
 func work(core: i64, rounds: i64) -> i64
-  local n: i64, s: i64
+  local n: i64, s: i64, m: i64
+  i64.const m, 6364136223846793005
   host meet()
 again:
-  i64.mul s, s, 6364136223846793005
+  i64.mul s, s, m
   i64.add s, s, core
   i64.xor s, s, n
   i64.add n, n, 1

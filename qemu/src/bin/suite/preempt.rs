@@ -31,32 +31,29 @@ func step(n: i64) -> i64
   ret n
 end
 func floats(rounds: i64, seed: f64) -> f64
-  local a: f64, b: f64, c: f64, d: f64, e: f64, f: f64, g: f64, h: f64
-  f64.add a, seed, 1
-  f64.add b, seed, 2
-  f64.add c, seed, 3
-  f64.add d, seed, 4
-  f64.add e, seed, 5
-  f64.add f, seed, 6
-  f64.add g, seed, 7
-  f64.add h, seed, 8
+  local a: f64, b: f64, c: f64, d: f64, e: f64, f: f64, up: f64, down: f64, half: f64
+  f64.const up, 1.0000001
+  f64.const down, 0.9999999
+  f64.const half, 0.5
+  f64.add a, seed, up
+  f64.add b, seed, a
+  f64.add c, seed, b
+  f64.add d, seed, c
+  f64.add e, seed, d
+  f64.add f, seed, e
 again:
-  f64.mul a, a, 1.0000001
+  f64.mul a, a, up
   f64.add b, b, a
   f64.sub c, c, b
-  f64.add d, d, 0.5
+  f64.mul d, d, down
   f64.add e, e, d
-  f64.mul f, f, 0.9999999
-  f64.add g, g, f
-  f64.sub h, h, g
+  f64.add f, f, half
   i64.sub rounds, rounds, 1
   br.i64.gt rounds, 0, again
   f64.add a, a, b
   f64.add c, c, d
   f64.add e, e, f
-  f64.add g, g, h
   f64.add a, a, c
-  f64.add e, e, g
   f64.sub a, a, e
   ret a
 end
