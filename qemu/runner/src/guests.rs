@@ -40,21 +40,13 @@ again:
 end
 ";
 
-/// A run: the arguments, and the exit code, standard output and standard error that must come of it.
+/// A run: the arguments, and the exit code, standard output and standard error that must come of it. An error that does not
+/// end its line is a part of what must be said.
 struct Run<'r> {
     args: &'r [&'r str],
     code: i32,
     out: &'r str,
     error: &'r str,
-}
-
-fn good<'r>(args: &'r [&'r str], out: &'r str) -> Run<'r> {
-    Run { args, code: 0, out, error: "" }
-}
-
-/// `error` is all of standard error if it ends with a line break, else a part.
-fn wrong<'r>(args: &'r [&'r str], code: i32, error: &'r str) -> Run<'r> {
-    Run { args, code, out: "", error }
 }
 
 /// Runs all of them; how many there were.
@@ -82,22 +74,37 @@ pub fn run(isa: Isa) -> Result<String, String> {
     let none_error = format!("error: {echo}: there is no function `none`");
     let all_printed = format!("{printed}27\n");
     let runs = [
-        good(&[&mandelbrot], "3672260\n"),
-        good(&["--engine", "interp", &mandelbrot], "3672260\n"),
-        good(&[&print_host], &all_printed),
-        good(&["--func", "text", &echo, "a b", "\"\\ü"], "a b\n\"\\ü\n1\n"),
-        good(&["--func", "text", &echo, "--", "-x", ""], "-x\n\n1\n"),
-        good(&["--func", "float", &container, "-0.1"], "-0.1\n"),
-        good(&["--func", "nothing", &container], ""),
-        good(&["--func", "divide", &echo, "-85", "2"], "-42\n"),
-        wrong(&["--func", "divide", &echo, "1", "0"], 1, "trap: division_by_zero in divide at op 0\n"),
-        wrong(&["--func", "deep", &echo, "1"], 1, "trap: stack_overflow in deep at op 1\n"),
-        wrong(&["--func", "divide", &echo, "1"], 2, "error: divide takes 2 arguments, 1 given\n"),
-        wrong(&["--func", "divide", &echo, "1", "x"], 2, "error: argument 2: "),
-        wrong(&["--func", "none", &echo], 2, &none_error),
-        wrong(&[&bad], 2, &bad_error),
-        wrong(&[&cut], 2, &cut_error),
-        wrong(&["--limit", "2", "--func", "forever", &echo], 3, "error: no end within 2s"),
+        Run { args: &[&mandelbrot], code: 0, out: "3672260\n", error: "" },
+        Run { args: &["--engine", "interp", &mandelbrot], code: 0, out: "3672260\n", error: "" },
+        Run { args: &[&print_host], code: 0, out: &all_printed, error: "" },
+        Run { args: &["--func", "text", &echo, "a b", "\"\\ü"], code: 0, out: "a b\n\"\\ü\n1\n", error: "" },
+        Run { args: &["--func", "text", &echo, "--", "-x", ""], code: 0, out: "-x\n\n1\n", error: "" },
+        Run { args: &["--func", "float", &container, "-0.1"], code: 0, out: "-0.1\n", error: "" },
+        Run { args: &["--func", "nothing", &container], code: 0, out: "", error: "" },
+        Run { args: &["--func", "divide", &echo, "-85", "2"], code: 0, out: "-42\n", error: "" },
+        Run {
+            args: &["--func", "divide", &echo, "1", "0"],
+            code: 1,
+            out: "",
+            error: "trap: division_by_zero in divide at op 0\n",
+        },
+        Run {
+            args: &["--func", "deep", &echo, "1"],
+            code: 1,
+            out: "",
+            error: "trap: stack_overflow in deep at op 1\n",
+        },
+        Run {
+            args: &["--func", "divide", &echo, "1"],
+            code: 2,
+            out: "",
+            error: "error: divide takes 2 arguments, 1 given\n",
+        },
+        Run { args: &["--func", "divide", &echo, "1", "x"], code: 2, out: "", error: "error: argument 2: " },
+        Run { args: &["--func", "none", &echo], code: 2, out: "", error: &none_error },
+        Run { args: &[&bad], code: 2, out: "", error: &bad_error },
+        Run { args: &[&cut], code: 2, out: "", error: &cut_error },
+        Run { args: &["--limit", "2", "--func", "forever", &echo], code: 3, out: "", error: "error: no end within 2s" },
     ];
     let program = env::current_exe().map_err(|error| error.to_string())?;
     for run in &runs {
