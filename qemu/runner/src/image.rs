@@ -59,12 +59,12 @@ pub fn cargo(isa: Isa, folder: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Builds an image of this repository's kernel in its release form and gives the linked file.
-pub fn linked(isa: Isa, name: &str) -> Result<PathBuf, String> {
+/// Builds an image of this repository's kernel in a profile of its manifest and gives the linked file.
+pub fn linked(isa: Isa, name: &str, profile: &str) -> Result<PathBuf, String> {
     let mut command = cargo(isa, &repository())?;
-    command.args(["--release", "--package", "opstamp-qemu", "--features", "kernel", "--bin", name]);
+    command.args(["--profile", profile, "--package", "opstamp-qemu", "--features", "kernel", "--bin", name]);
     run(&mut command)?;
-    Ok(target_folder()?.join(isa.target()).join("release").join(name))
+    Ok(target_folder()?.join(isa.target()).join(profile).join(name))
 }
 
 /// Runs a command whose output is shown.
@@ -87,9 +87,9 @@ pub fn bootable(isa: Isa, linked: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Builds an image and makes it ready for QEMU.
+/// Builds a release image and makes it ready for QEMU.
 pub fn build(isa: Isa, name: &str) -> Result<PathBuf, String> {
-    bootable(isa, &linked(isa, name)?)
+    bootable(isa, &linked(isa, name, "release")?)
 }
 
 /// What the segments of an ELF file hold, each at its place behind the first.
