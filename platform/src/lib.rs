@@ -7,6 +7,7 @@
 
 use opstamp::masm::Features;
 
+pub mod bare;
 pub mod icache;
 #[cfg(target_os = "linux")]
 pub mod linux;

@@ -192,15 +192,7 @@ mod tests {
         let ctr = 0x8003_8005;
         assert_eq!(
             record(ctr, 0x101C, 0x20FC, 8),
-            [
-                Clean(0x1000),
-                Clean(0x1020),
-                Complete,
-                Invalidate(0x2080),
-                Invalidate(0x2100),
-                Complete,
-                Synchronize
-            ]
+            [Clean(0x1000), Clean(0x1020), Complete, Invalidate(0x2080), Invalidate(0x2100), Complete, Synchronize]
         );
     }
 

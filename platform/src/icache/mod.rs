@@ -14,6 +14,9 @@ use x86_64 as isa;
 /// zero, faults by itself.
 pub const FILLER: Option<u8> = isa::FILLER;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::serialize;
+
 /// Makes `len` bytes, written at `write` and executed at `execute`, visible to this core's instruction fetch; the two
 /// addresses may be the same. Makes no system call. Other cores need a context-synchronizing event of their own.
 ///

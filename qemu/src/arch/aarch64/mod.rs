@@ -1,0 +1,1 @@
+//! The `virt` machine of QEMU.

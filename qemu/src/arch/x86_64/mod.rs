@@ -1,0 +1,1 @@
+//! A PC, entered by PVH.
