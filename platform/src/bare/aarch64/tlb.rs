@@ -125,7 +125,7 @@ mod tests {
         let mut recorder = Recorder::default();
         unmapped_by(&mut recorder, [0xFFFF_FF80_C000_3000, 0x1000]);
         // Bits 55 to 12, so the top byte and the offset in the page are not in the operand.
-        let forgotten = [Op::Forget(0xFFF_FF80_C000_3), Op::Forget(1)];
+        let forgotten = [Op::Forget(0xFFF_F80C_0003), Op::Forget(1)];
         let mut expected = vec![Op::CompleteStores];
         expected.extend(forgotten);
         expected.extend([Op::Complete, Op::Synchronize]);
