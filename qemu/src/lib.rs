@@ -5,6 +5,7 @@
 //! | [`guest`] | an engine and its guest in one static value |
 //! | [`arch`] | what a machine supplies, and the machines: x86-64 by PVH, arm64 `virt` |
 //! | `kernel` | what every image has: printing, the way in, reports |
+//! | [`memory`] | finding memory that nothing uses |
 //!
 //! The images are in `src/bin`: `unikernel` runs a guest that is handed in from outside, `suite` tests the engine and the
 //! machine. The package `runner` beside this one builds and boots them.
@@ -14,3 +15,4 @@ pub mod arch;
 pub mod guest;
 #[cfg(target_os = "none")]
 pub mod kernel;
+pub mod memory;

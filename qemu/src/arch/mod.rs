@@ -27,6 +27,13 @@ use opstamp::{CodeError, CodeMemory};
 /// The most cores that the kernel uses.
 pub const MAX_CORES: usize = 8;
 
+/// Bytes of stack that the first core has: the programs of the tests use 1 MiB of VM stack, and machine code at most twice as
+/// many bytes of native stack.
+pub const FIRST_STACK: usize = 4 << 20;
+
+/// Bytes of stack that each other core has.
+pub const OTHER_STACK: usize = 512 << 10;
+
 /// What is added to a status, so that none is a code that QEMU itself exits with.
 pub const STATUS_OFFSET: u8 = 32;
 
@@ -62,8 +69,8 @@ pub trait Arch {
     /// The number of the core that this runs on: 0 for the one that booted, then counted as they were started.
     fn core() -> usize;
 
-    /// The stack that this core runs on, outside interrupt handlers: its lowest address and one past its highest. Below the
-    /// lowest is a page that is not mapped.
+    /// The stack that this core runs on, outside interrupt handlers: its lowest address and one past its highest. It has
+    /// [`FIRST_STACK`] or [`OTHER_STACK`] bytes. Below the lowest is a page that is not mapped.
     fn stack() -> Range<usize>;
 
     /// Starts all other cores. Each gets a stack, the page tables, exception vectors and vector registers of the first one,
