@@ -1,19 +1,19 @@
-//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1.3.6, "Exception vectors") that saves everything which
-//! machine code and Rust use, the vector registers included, and calls the kernel's handlers.
+//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1.3.6, "Exception vectors") that saves everything that
+//! machine code and Rust use, the vector registers included, and calls the kernel's handler.
 //!
 //! Run threads on SP_EL0 (`msr spsel, #0`): an exception then changes to SP_EL1 by itself, so one that is caused by running
 //! off a thread's stack still has a stack for its report, and interrupts take nothing from the stacks that guests run on. A
 //! kernel that runs on SP_EL1 throughout can use the table too; its handlers run on the stack that was interrupted.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// What was interrupted. It goes on with what the handler leaves here, so a handler may send it elsewhere.
+/// What was interrupted: the registers as they were.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
-pub struct Frame {
+pub struct Interrupted {
     /// x0 to x30.
     pub x: [u64; 31],
     /// The stack pointer. Changing it has an effect only if it is SP_EL0.
@@ -22,64 +22,68 @@ pub struct Frame {
     pub pc: u64,
     /// The processor state to go on in (SPSR_EL1).
     pub spsr: u64,
-    /// v0 to v31.
-    pub v: [u128; 32],
     /// The floating-point status.
     pub fpsr: u64,
     /// The floating-point control.
     pub fpcr: u64,
+    /// v0 to v31.
+    pub v: [u128; 32],
+    /// The number of the vector, from 0: four each for this exception level on SP_EL0, this one on SP_EL1, a lower one in
+    /// AArch64 state and a lower one in AArch32 state.
+    pub vector: u64,
 }
 
-/// Which of the table's vectors was taken: four each for this exception level on SP_EL0, this one on SP_EL1, a lower one in
-/// AArch64 state and a lower one in AArch32 state.
+/// The kinds of exceptions, in the order of their vectors (Arm ARM, D1.3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Vector(pub u64);
-
-impl Vector {
-    /// The kinds of exceptions, in the order of the table.
-    pub const SYNCHRONOUS: u64 = 0;
+pub enum Kind {
+    /// Caused by the instruction at [`Interrupted::pc`].
+    Synchronous,
     /// An interrupt.
-    pub const IRQ: u64 = 1;
+    Irq,
     /// A fast interrupt.
-    pub const FIQ: u64 = 2;
+    Fiq,
     /// An error of the system, at no particular instruction.
-    pub const SYSTEM_ERROR: u64 = 3;
+    SystemError,
+}
 
+impl Interrupted {
     /// The kind of exception.
-    pub const fn kind(self) -> u64 {
-        self.0 & 3
+    pub const fn kind(&self) -> Kind {
+        match self.vector & 3 {
+            0 => Kind::Synchronous,
+            1 => Kind::Irq,
+            2 => Kind::Fiq,
+            _ => Kind::SystemError,
+        }
     }
 
-    /// Whether it was taken from SP_EL1: in a handler, if threads run on SP_EL0.
-    pub const fn from_handler(self) -> bool {
-        self.0 >> 2 == 1
+    /// Whether SP_EL1 was in use: in a handler, if all else runs on SP_EL0.
+    pub const fn on_handler_stack(&self) -> bool {
+        self.vector >> 2 == 1
     }
 }
 
-/// The kernel's handlers. They run with interrupts masked, default floating-point control, and every register saved.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Handlers {
-    /// Takes interrupts, IRQ and FIQ.
-    pub interrupt: extern "C" fn(&mut Frame, Vector),
-    /// Takes all others.
-    pub fault: extern "C" fn(&mut Frame, Vector),
+/// What handles interrupts and exceptions.
+pub trait Handler {
+    /// Handles one. Runs with interrupts masked, on the stack of SP_EL1, with the floating-point control that Rust expects.
+    /// What it stores in `interrupted` is what goes on.
+    extern "C" fn handle(interrupted: &mut Interrupted);
 }
 
-static HANDLERS: AtomicPtr<Handlers> = AtomicPtr::new(ptr::null_mut());
+/// The handler's address.
+static HANDLE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Makes this core enter exceptions through the table, and all cores that did so use these handlers.
+/// Makes this core enter exceptions through the table, and all cores that did so use this handler.
 ///
 /// # Safety
 ///
-/// The caller runs at EL1. When an exception is taken, SP_EL1 is a multiple of 16 with [`Frame`]'s size, and what the handlers
-/// need, mapped writable below it, and that memory is this core's alone.
-pub unsafe fn install(handlers: &'static Handlers) {
-    HANDLERS.store(ptr::from_ref(handlers).cast_mut(), Ordering::Release);
+/// The caller runs at EL1. When an exception is taken, SP_EL1 is a multiple of 16 with the size of [`Interrupted`], and what
+/// the handler needs, mapped writable below it, and that memory is this core's alone.
+pub unsafe fn install<H: Handler>() {
+    HANDLE.store(H::handle as *mut (), Ordering::Release);
     // SAFETY: the table below is aligned and mapped as the program's text is; by the contract this is EL1.
     unsafe {
-        core::arch::asm!(
+        asm!(
             "adrp {table}, opstamp_vectors",
             "add {table}, {table}, :lo12:opstamp_vectors",
             "msr vbar_el1, {table}",
@@ -121,6 +125,7 @@ global_asm!(
     "stp x24, x25, [sp, 192]",
     "stp x26, x27, [sp, 208]",
     "stp x28, x29, [sp, 224]",
+    "str x0, [sp, {vector}]",
     // The stack pointer that was interrupted: SP_EL0, but for vectors 4 to 7 what SP_EL1 was.
     "mrs x2, sp_el0",
     "add x3, sp, {size}",
@@ -131,6 +136,10 @@ global_asm!(
     "mrs x2, elr_el1",
     "mrs x3, spsr_el1",
     "stp x2, x3, [sp, {pc}]",
+    "mrs x2, fpsr",
+    "mrs x3, fpcr",
+    "stp x2, x3, [sp, {fpsr}]",
+    "msr fpcr, xzr",
     "stp q0, q1, [sp, {v} + 0]",
     "stp q2, q3, [sp, {v} + 32]",
     "stp q4, q5, [sp, {v} + 64]",
@@ -147,27 +156,13 @@ global_asm!(
     "stp q26, q27, [sp, {v} + 416]",
     "stp q28, q29, [sp, {v} + 448]",
     "stp q30, q31, [sp, {v} + 480]",
-    "mrs x2, fpsr",
-    "mrs x3, fpcr",
-    "add x4, sp, {fpsr}",
-    "stp x2, x3, [x4]",
-    "msr fpcr, xzr",
-    // Kinds 1 and 2 are interrupts.
-    "adrp x2, {handlers}",
-    "ldr x2, [x2, :lo12:{handlers}]",
-    "ldp x3, x4, [x2, {interrupt}]",
-    "and x5, x0, 3",
-    "sub x5, x5, 1",
-    "cmp x5, 2",
-    "csel x3, x3, x4, lo",
-    // The vector and, above the frame record that ends the chain of callers here, the frame.
-    "mov x1, x0",
+    "adrp x1, {handle}",
+    "ldr x1, [x1, :lo12:{handle}]",
     "mov x0, sp",
-    "mov x19, x1",
+    // The chain of frame records ends here.
     "mov x29, xzr",
-    "blr x3",
-    "add x4, sp, {fpsr}",
-    "ldp x2, x3, [x4]",
+    "blr x1",
+    "ldp x2, x3, [sp, {fpsr}]",
     "msr fpsr, x2",
     "msr fpcr, x3",
     "ldp q0, q1, [sp, {v} + 0]",
@@ -190,7 +185,8 @@ global_asm!(
     "msr elr_el1, x2",
     "msr spsr_el1, x3",
     "ldp x30, x2, [sp, 240]",
-    "lsr x4, x19, 2",
+    "ldr x4, [sp, {vector}]",
+    "lsr x4, x4, 2",
     "cmp x4, 1",
     "b.eq 1f",
     "msr sp_el0, x2",
@@ -213,15 +209,18 @@ global_asm!(
     "add sp, sp, {size}",
     "eret",
     ".popsection",
-    size = const size_of::<Frame>(),
-    pc = const offset_of!(Frame, pc),
-    v = const offset_of!(Frame, v),
-    fpsr = const offset_of!(Frame, fpsr),
-    interrupt = const offset_of!(Handlers, interrupt),
-    handlers = sym HANDLERS,
+    size = const size_of::<Interrupted>(),
+    pc = const offset_of!(Interrupted, pc),
+    fpsr = const offset_of!(Interrupted, fpsr),
+    v = const offset_of!(Interrupted, v),
+    vector = const offset_of!(Interrupted, vector),
+    handle = sym HANDLE,
 );
 
-// The offsets that the text above counts by hand.
-const _: () = assert!(offset_of!(Frame, x) == 0 && offset_of!(Frame, sp) == 248 && offset_of!(Frame, spsr) == 264);
-const _: () = assert!(offset_of!(Frame, fpcr) == offset_of!(Frame, fpsr) + 8 && offset_of!(Handlers, fault) == 8);
-const _: () = assert!(offset_of!(Frame, v).is_multiple_of(16) && size_of::<Frame>().is_multiple_of(16));
+// The pairs and offsets that the text above counts by hand.
+const _: () = {
+    assert!(offset_of!(Interrupted, x) == 0 && offset_of!(Interrupted, sp) == 248);
+    assert!(offset_of!(Interrupted, spsr) == offset_of!(Interrupted, pc) + 8);
+    assert!(offset_of!(Interrupted, fpcr) == offset_of!(Interrupted, fpsr) + 8);
+    assert!(offset_of!(Interrupted, v).is_multiple_of(16) && size_of::<Interrupted>().is_multiple_of(16));
+};

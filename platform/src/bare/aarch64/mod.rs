@@ -11,6 +11,6 @@ pub use crate::icache::arm64::synchronize;
 #[cfg(target_arch = "aarch64")]
 pub use cpu::{Missing, enable_vectors, features};
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
-pub use entry::{Frame, Handlers, Vector, install};
+pub use entry::{Handler, Interrupted, Kind, install};
 #[cfg(target_arch = "aarch64")]
 pub use tlb::{mapped, unmapped};

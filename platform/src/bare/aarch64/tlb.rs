@@ -71,13 +71,13 @@ mod cpu {
         }
     }
 
-    /// Makes this core, and every other, see entries that were invalid before and have been made valid. Call it behind the
-    /// last store and before the first access.
-    pub fn mapped() {
+    /// Call this when the page of 4 KiB at `address`, where nothing was mapped, has been mapped, before anything accesses it:
+    /// all cores see its entry.
+    pub fn mapped(_address: usize) {
         super::mapped_by(&mut Cpu(()));
     }
 
-    /// Makes every core forget the page of 4 KiB at `address`, whose entry has been made invalid.
+    /// Call this when the page of 4 KiB at `address` has been unmapped: all cores forget it.
     ///
     /// # Safety
     ///

@@ -8,18 +8,17 @@
 //! a cache. Memory that it does not need before that it leaves alone.
 
 use super::descriptor::{self, DEVICE_INDEX, Kind, NORMAL_INDEX};
-use super::layout::{BASE, EXCEPTION_STACK, IMAGE_TABLES, PAGE, STACK};
-use crate::arch::MAX_CORES;
+use super::layout::{IMAGE_TABLES, PAGE};
+use super::stacks;
 use aarch64_cpu::registers::{CPACR_EL1, HCR_EL2, MAIR_EL1, SCTLR_EL1, TCR_EL1};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
-use core::mem::size_of;
 
 /// A translation table. Memory that the MMU reads and the kernel writes by volatile accesses.
 #[repr(C, align(4096))]
 pub struct Table(pub UnsafeCell<[u64; 512]>);
 
-// SAFETY: tables are reached through `paging` alone, which takes a lock.
+// SAFETY: tables are reached through `tables` alone, which takes a lock.
 unsafe impl Sync for Table {}
 
 impl Table {
@@ -41,35 +40,6 @@ static IMAGE_PAGES: [Table; IMAGE_TABLES] = [const { Table::new() }; IMAGE_TABLE
 /// The root of the lower half while the MMU is being turned on: the GiB that the image starts in, at its own address.
 #[unsafe(link_section = ".tables")]
 pub static IDENTITY: Table = Table::new();
-
-/// A core's two stacks, each above a page that is not mapped.
-#[repr(C, align(4096))]
-pub struct CoreStacks {
-    pub exception_guard: [u8; PAGE],
-    pub exception: [u8; EXCEPTION_STACK],
-    pub guard: [u8; PAGE],
-    pub stack: [u8; STACK],
-}
-
-/// The stacks of all cores.
-#[repr(transparent)]
-pub struct Stacks(UnsafeCell<[CoreStacks; MAX_CORES]>);
-
-// SAFETY: each core uses its own, through its stack pointers alone.
-unsafe impl Sync for Stacks {}
-
-impl Stacks {
-    /// The address of a core's stacks.
-    pub fn of(&self, core: usize) -> usize {
-        self.0.get() as usize + core * size_of::<CoreStacks>()
-    }
-}
-
-const NO_STACKS: CoreStacks =
-    CoreStacks { exception_guard: [0; _], exception: [0; _], guard: [0; _], stack: [0; _] };
-
-#[unsafe(link_section = ".stacks")]
-pub static STACKS: Stacks = Stacks(UnsafeCell::new([NO_STACKS; MAX_CORES]));
 
 /// Bits of SCTLR_EL1 that are 1 where the feature that gives them a meaning is absent: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS.
 const SCTLR_RES1: u64 = 1 << 29 | 1 << 28 | 1 << 23 | 1 << 22 | 1 << 20 | 1 << 11;
@@ -297,13 +267,17 @@ global_asm!(
     "dsb nsh",
     "isb",
     // Exceptions take SP_EL1, all else SP_EL0.
-    "ldr x9, ={stacks}",
-    "ldr x10, ={core_stacks}",
+    "ldr x9, ={first} + {first_bytes}",
+    "cbz x22, 5f",
+    "ldr x9, ={others}",
+    "ldr x10, ={other_bytes}",
     "madd x9, x22, x10, x9",
-    "add x10, x9, x10",
-    "msr sp_el0, x10",
-    "add x9, x9, {page}",
-    "add x9, x9, {exception_stack}",
+    "5:",
+    "msr sp_el0, x9",
+    "ldr x9, ={interrupts}",
+    "add x10, x22, 1",
+    "ldr x11, ={interrupt_bytes}",
+    "madd x9, x10, x11, x9",
     "mov sp, x9",
     "msr spsel, 0",
     // The core's number, where Rust finds it.
@@ -327,13 +301,16 @@ global_asm!(
     tcr = const TCR,
     epd0 = const TCR_EPD0,
     sctlr = const SCTLR,
-    stacks = sym STACKS,
-    core_stacks = const size_of::<CoreStacks>(),
-    exception_stack = const EXCEPTION_STACK,
+    first = sym stacks::FIRST,
+    first_bytes = const stacks::FIRST_BYTES,
+    others = sym stacks::OTHERS,
+    other_bytes = const stacks::OTHER_BYTES,
+    interrupts = sym stacks::INTERRUPTS,
+    interrupt_bytes = const stacks::INTERRUPT_BYTES,
     root = sym ROOT,
     blocks = sym IMAGE_BLOCKS,
     pages = sym IMAGE_PAGES,
     identity = sym IDENTITY,
-    primary = sym super::start::primary,
-    secondary = sym super::start::secondary,
+    primary = sym super::machine::first_core,
+    secondary = sym super::cores::other_core,
 );

@@ -21,22 +21,22 @@ pub enum Conduit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gic {
     /// The distributor.
-    pub distributor: u64,
+    pub distributor: usize,
     /// The interface of the CPU that accesses it.
-    pub cpu_interface: u64,
+    pub cpu_interface: usize,
 }
 
 /// What the device tree says. Addresses are physical.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found<'a> {
     /// The largest region of memory.
-    pub memory: Range<u64>,
+    pub memory: Range<usize>,
     /// The initrd; empty if there is none.
-    pub initrd: Range<u64>,
+    pub initrd: Range<usize>,
     /// The command line, without the zero behind it.
     pub command_line: &'a [u8],
     /// The registers of the PL011.
-    pub console: u64,
+    pub console: usize,
     /// The interrupt controller.
     pub gic: Gic,
     /// The number of the private interrupt (PPI) of the virtual timer.
@@ -83,7 +83,7 @@ impl<'a> Found<'a> {
         let chosen_value = |name| chosen.and_then(|node| property(node, name));
         let address = |name| chosen_value(name).and_then(number);
         let initrd = match (address("linux,initrd-start"), address("linux,initrd-end")) {
-            (Some(start), Some(end)) if start < end => start..end,
+            (Some(start), Some(end)) if start < end => start as usize..end as usize,
             _ => 0..0,
         };
         let command_line = chosen_value("bootargs").unwrap_or_default();
@@ -112,29 +112,15 @@ impl<'a> Found<'a> {
 }
 
 /// The ranges of memory that the tree reserves: where the loader, firmware or devices keep something.
-pub fn reserved<'a>(tree: Fdt<'a>) -> impl Iterator<Item = Range<u64>> + 'a {
-    let reservations = tree.memory_reservations().map(|range| range.address()..range.address() + range.size());
+pub fn reserved<'a>(tree: Fdt<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
+    let reservations = tree.memory_reservations().map(|range| range.address() as usize..(range.address() + range.size()) as usize);
     let nodes = tree.root().child("reserved-memory").into_iter().flat_map(|node| node.children());
     reservations.chain(nodes.flat_map(|node| regions(node)))
 }
 
-/// The largest range of whole pages of `page` bytes inside `memory` that no range of `used` touches.
-pub fn largest_gap(memory: Range<u64>, used: &[Range<u64>], page: u64) -> Range<u64> {
-    let starts = used.iter().map(|range| range.end).chain([memory.start]);
-    let gaps = starts.filter(|&start| start >= memory.start && start < memory.end).map(|start| {
-        if used.iter().any(|range| range.contains(&start)) {
-            return 0..0;
-        }
-        let ends = used.iter().map(|range| range.start).filter(|&end| end >= start);
-        let end = ends.fold(memory.end, u64::min);
-        start.next_multiple_of(page)..end & !(page - 1)
-    });
-    gaps.max_by_key(|gap| gap.end.saturating_sub(gap.start)).filter(|gap| gap.start < gap.end).unwrap_or(0..0)
-}
-
 /// A property's bytes.
 fn property<'a>(node: FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
-    node.properties().find(|property| property.name() == name).map(|property| property.value_bytes())
+    node.properties().find(|property| property.name() == name)?.value_as().ok()
 }
 
 /// A property that is a string.
@@ -152,10 +138,10 @@ fn number(bytes: &[u8]) -> Option<u64> {
 }
 
 /// The regions of a node's `reg` that are not empty.
-fn regions<'a>(node: FdtNode<'a>) -> impl Iterator<Item = Range<u64>> + 'a {
+fn regions<'a>(node: FdtNode<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
     let regions = node.reg().ok().flatten().into_iter().flatten();
     let regions = regions.filter_map(|region| {
-        let (start, size) = (region.address::<u64>().ok()?, region.size::<u64>().ok()?);
+        let (start, size) = (region.address::<u64>().ok()? as usize, region.size::<u64>().ok()? as usize);
         Some(start..start.checked_add(size)?)
     });
     regions.filter(|region| !region.is_empty())
@@ -211,18 +197,5 @@ mod tests {
         assert_eq!(found.cores[..3], [Some(0x100), Some(0x1_0000_0002), None]);
         let reserved: [_; 2] = core::array::from_fn(|index| reserved(tree).nth(index).expect("two"));
         assert_eq!(reserved, [0x9000_0000..0x9000_1000, 0xA000_0000..0xA010_0000]);
-    }
-
-    #[test]
-    fn gaps_in_memory() {
-        let memory = 0x1000..0x9000;
-        assert_eq!(largest_gap(memory.clone(), &[], 0x1000), memory);
-        assert_eq!(largest_gap(memory.clone(), &[0x1000..0x2001, 0x8800..0xA000], 0x1000), 0x3000..0x8000);
-        // One used range inside another, and two that touch.
-        let used = [0x3000..0x8000, 0x4000..0x5000, 0x8000..0x8800, 0..0x1800];
-        assert_eq!(largest_gap(memory.clone(), &used, 0x1000), 0x2000..0x3000);
-        assert_eq!(largest_gap(memory.clone(), &[0..0x2000, 0x2800..0x9000], 0x1000), 0..0, "less than a page");
-        assert_eq!(largest_gap(memory.clone(), &[0..0x1_0000], 0x1000), 0..0);
-        assert_eq!(largest_gap(memory, &[0x1_0000..0x2_0000], 0x1000), 0x1000..0x9000);
     }
 }

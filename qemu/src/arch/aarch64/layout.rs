@@ -28,8 +28,3 @@ pub const MEMORY_MAX: usize = CODE - MEMORY;
 
 /// The tables that map the image, 2 MiB each.
 pub const IMAGE_TABLES: usize = 32;
-
-/// One core's stack in bytes.
-pub const STACK: usize = 1 << 20;
-/// One core's stack for exceptions in bytes.
-pub const EXCEPTION_STACK: usize = 32 << 10;
