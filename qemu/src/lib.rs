@@ -12,6 +12,7 @@
 #![no_std]
 
 pub mod arch;
+pub mod command_line;
 pub mod guest;
 #[cfg(target_os = "none")]
 pub mod kernel;

@@ -115,6 +115,18 @@ pub fn run(
     coverage: &mut Coverage,
     report: &mut dyn FnMut(&Failure<'_>),
 ) -> u32 {
+    run_telling(group, memory, runner, coverage, report, &mut |_| {})
+}
+
+/// [`run`] that also tells `told` of each case that passed.
+pub fn run_telling(
+    group: &Group<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    coverage: &mut Coverage,
+    report: &mut dyn FnMut(&Failure<'_>),
+    told: &mut dyn FnMut(&Case<'_>),
+) -> u32 {
     macro_rules! load {
         ($stage:literal, $result:expr) => {
             match $result {
@@ -154,6 +166,7 @@ pub fn run(
         }
         coverage.count(case.op);
         if check(&mut instance, case, report) {
+            told(case);
             passed += 1;
         }
     });

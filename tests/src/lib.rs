@@ -12,6 +12,7 @@ pub mod driver;
 mod func;
 pub mod host;
 pub mod oracle;
+pub mod programs;
 mod pure;
 pub mod values;
 

@@ -62,11 +62,14 @@ extern "sysv64" fn first_core(info: u32) -> ! {
     unsafe { tables::install(info.memory(), module.clone()) };
     apic::mask_legacy();
     prepare(0);
-    // SAFETY: the loader put the module there, where nothing else of the kernel lies, and the tables map it.
-    let initrd = unsafe { core::slice::from_raw_parts(module.start as *const u8, module.len()) };
+    let initrd: &[u8] = if module.is_empty() {
+        &[]
+    } else {
+        // SAFETY: the loader put the module there, where nothing else of the kernel lies, and the tables map it.
+        unsafe { core::slice::from_raw_parts(module.start as *const u8, module.len()) }
+    };
     // SAFETY: usable memory that nothing uses, mapped writable.
     let memory = unsafe { core::slice::from_raw_parts_mut(free.start as *mut u8, free.len()) };
-    let initrd = if module.is_empty() { &[] } else { initrd };
     kernel::start(Boot { memory, initrd, command_line: &line[..*len] })
 }
 
