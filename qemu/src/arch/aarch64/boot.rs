@@ -88,7 +88,7 @@ global_asm!(
     ".word 0",
     // The offset from a multiple of 2 MiB, and the bytes that the image takes with what is not in the file.
     ".quad 0",
-    ".quad image_end - image_start",
+    ".quad image_bytes",
     // Little-endian, pages of 4 KiB, anywhere in memory.
     ".quad 0b1010",
     ".quad 0, 0, 0",

@@ -113,7 +113,8 @@ impl<'a> Found<'a> {
 
 /// The ranges of memory that the tree reserves: where the loader, firmware or devices keep something.
 pub fn reserved<'a>(tree: Fdt<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
-    let reservations = tree.memory_reservations().map(|range| range.address() as usize..(range.address() + range.size()) as usize);
+    let reservations =
+        tree.memory_reservations().map(|range| range.address() as usize..(range.address() + range.size()) as usize);
     let nodes = tree.root().child("reserved-memory").into_iter().flat_map(|node| node.children());
     reservations.chain(nodes.flat_map(|node| regions(node)))
 }

@@ -89,11 +89,8 @@ fn exception(interrupted: &Interrupted) -> ! {
         "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30",
     ];
     let mut registers = [("", 0); 34];
-    let special = [
-        ("syndrome", ESR_EL1.get()),
-        ("fault address", FAR_EL1.get()),
-        ("processor state", interrupted.spsr),
-    ];
+    let special =
+        [("syndrome", ESR_EL1.get()), ("fault address", FAR_EL1.get()), ("processor state", interrupted.spsr)];
     for (place, register) in registers.iter_mut().zip(special.into_iter().chain(NAMES.into_iter().zip(interrupted.x))) {
         *place = register;
     }
