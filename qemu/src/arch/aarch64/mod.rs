@@ -2,7 +2,6 @@
 
 mod descriptor;
 mod devicetree;
-mod layout;
 
 #[cfg(target_os = "none")]
 mod boot;
@@ -14,6 +13,8 @@ mod exceptions;
 mod firmware;
 #[cfg(target_os = "none")]
 mod interrupts;
+#[cfg(target_os = "none")]
+mod layout;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
