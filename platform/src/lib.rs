@@ -13,6 +13,7 @@ pub mod icache;
 pub mod linux;
 #[cfg(target_os = "macos")]
 pub mod macos;
+pub mod value;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod window;
 #[cfg(windows)]

@@ -15,7 +15,6 @@ mod output;
 mod run;
 mod session;
 mod test;
-mod value;
 
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;

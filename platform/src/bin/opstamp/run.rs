@@ -3,11 +3,12 @@
 use crate::input::Source;
 use crate::output::Output;
 use crate::session::{self, Kind};
-use crate::{Command, Failure, value};
+use crate::{Command, Failure};
 use lexopt::{Arg, Parser};
 use opstamp::jit::CompileError;
 use opstamp::vm3::text::parse_literal;
 use opstamp::{CodeError, Engine, EngineError, Module, Value};
+use opstamp_platform::value;
 use std::ffi::{OsStr, OsString};
 
 pub const COMMAND: Command = Command {

@@ -2,14 +2,13 @@
 
 use crate::Failure;
 use crate::output::Output;
-use crate::value;
 use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::Entry;
 use opstamp::{
     CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Trap,
     TrapReport, TypeId, Value,
 };
-use opstamp_platform::{HostCode, features, native_stack};
+use opstamp_platform::{HostCode, features, native_stack, value};
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
 const WINDOW: usize = 64 << 20;
@@ -64,7 +63,7 @@ pub fn with_instance<R>(
 ) -> Result<R, String> {
     // A host function can fail only by a trap. What could not be written is reported when the output is flushed.
     let line = |bytes: &[u8]| output.line(bytes).map_err(|_| Trap::host(0));
-    let show = |call: &mut HostCall<'_>| line(&call.arg(0).map(value::print).unwrap_or_default());
+    let show = |call: &mut HostCall<'_>| line(&call.arg(0).map(printed).unwrap_or_default());
     let function = |name, ty| HostFn { name, params: ty, result: TypeId::NONE, run: &show };
     let imports = [
         function("print", &[TypeId::I64]),
@@ -95,7 +94,14 @@ pub fn function_name<'m>(module: &Module<'m>, func: u16) -> &'m str {
     container.func(func.into()).and_then(|func| container.text(func.name)).unwrap_or("?")
 }
 
+/// The bytes that a value prints as.
+pub fn printed(value: Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value::print(value, &mut |piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
 /// The result of a call in the words of the output; nothing for no result.
 pub fn print_result(output: &Output, result: Option<Value>) -> std::io::Result<()> {
-    result.map_or(Ok(()), |value| output.line(&value::print(value)))
+    result.map_or(Ok(()), |value| output.line(&printed(value)))
 }

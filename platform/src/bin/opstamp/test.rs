@@ -3,10 +3,11 @@
 use crate::input::Source;
 use crate::output::Output;
 use crate::session::{self, Kind};
-use crate::{Command, Failure, output, value};
+use crate::{Command, Failure, output};
 use lexopt::{Arg, Parser};
 use opstamp::vm3::text::{Expectation, Outcome, expectations};
 use opstamp::{CallError, Engine, Instance, Module, TypeId, Value};
+use opstamp_platform::value;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -170,7 +171,7 @@ fn judge(
             Err(what) => return Some(format!("the expected result {what}")),
         },
         Outcome::Kind(kind) => {
-            let met = matches!(outcome, Ok(Some(given)) if value::print(given) == format!("<{kind}>").into_bytes());
+            let met = matches!(outcome, Ok(Some(given)) if session::printed(given) == format!("<{kind}>").into_bytes());
             (format!("<{kind}>"), met)
         }
         Outcome::Trap(trap) => {
@@ -199,5 +200,5 @@ fn judge(
 }
 
 fn show(value: Value) -> String {
-    String::from_utf8_lossy(&value::print(value)).into_owned()
+    String::from_utf8_lossy(&session::printed(value)).into_owned()
 }

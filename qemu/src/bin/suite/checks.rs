@@ -16,14 +16,16 @@ const PROGRAMS: &[(&str, &str, Option<&[u8]>)] = &include!(concat!(env!("OUT_DIR
 /// What has come of the checks.
 pub struct Tally {
     tell_all: bool,
+    engines: usize,
     passed: u32,
     failed: u32,
     skipped: u32,
 }
 
 impl Tally {
-    pub fn new(tell_all: bool) -> Self {
-        Self { tell_all, passed: 0, failed: 0, skipped: 0 }
+    /// `tell_all`: a line for each check. `engines`: so many of [`engines::all`] are tested.
+    pub fn new(tell_all: bool, engines: usize) -> Self {
+        Self { tell_all, engines, passed: 0, failed: 0, skipped: 0 }
     }
 
     pub fn pass(&mut self, group: &str, what: impl fmt::Display) {
@@ -59,7 +61,7 @@ impl Tally {
 pub fn suite(region: &mut Region, tally: &mut Tally) {
     let mut room = Room::new(region, need::WORDS, need::SCRATCH);
     let source = region.values(SOURCE_BYTES);
-    for engine in engines::all() {
+    for engine in engines::all().into_iter().take(tally.engines) {
         let before = tally.passed;
         let mut groups = 0;
         let mut coverage = Coverage::new();
@@ -89,7 +91,7 @@ pub fn programs(region: &mut Region, tally: &mut Tally) {
     let words = sizes.clone().map(|sizes| sizes.out_words).max().unwrap_or(0);
     let scratch = sizes.map(|sizes| sizes.scratch_words).max().unwrap_or(0);
     let mut room = Room::new(region, words, scratch.max(need::SCRATCH));
-    for engine in engines::all() {
+    for engine in engines::all().into_iter().take(tally.engines) {
         let before = tally.passed;
         for &(name, source, printed) in PROGRAMS {
             let (mut memory, code) = room.parts();

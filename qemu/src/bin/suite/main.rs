@@ -3,7 +3,8 @@
 //! The words of the command line are the tests, run in that order:
 //! `suite` the shared suite and `programs` the programs of `tests/programs`, both through every engine;
 //! `permissions` a look at the page tables; `preempt` guests that the timer stops; `cores N` one guest on N cores at once;
-//! `protect-...` what ends the machine with a report. `-v` anywhere tells of each case.
+//! `protect-...` what ends the machine with a report. `-v` anywhere tells of each case,
+//! `--engines` adds variants of the compiler's options.
 #![no_std]
 #![no_main]
 
@@ -24,12 +25,13 @@ entry!(main);
 
 fn main(boot: Boot) -> Status {
     let mut region = Region::new(boot.memory);
-    let mut tally = Tally::new(words(boot.command_line).any(|word| word.is("-v")));
+    let option = |text| words(boot.command_line).any(|word| word.is(text));
+    let mut tally = Tally::new(option("-v"), if option("--engines") { usize::MAX } else { 2 });
     let mut line = words(boot.command_line);
     while let Some(word) = line.next() {
         let number = line.clone().next().and_then(Word::number);
         match word {
-            word if word.is("-v") => {}
+            word if word.is("-v") || word.is("--engines") => {}
             word if word.is("suite") => checks::suite(&mut region, &mut tally),
             word if word.is("programs") => checks::programs(&mut region, &mut tally),
             word if word.is("permissions") => {
