@@ -61,13 +61,17 @@ impl<'a> Found<'a> {
     /// Reads a tree.
     pub fn read(tree: Fdt<'a>) -> Result<Self, Lacks> {
         let root = tree.root();
-        let compatible = |name: &'static str| root.children().find(|node| node.is_compatible(name));
+        let compatible = |name: &'static str| root.children().find(|node| enabled(*node) && node.is_compatible(name));
+        let chosen = root.child("chosen");
         let memory = root
             .children()
             .filter(|node| text(*node, "device_type") == Some("memory"))
             .flat_map(|node| regions(node))
             .max_by_key(|region| region.end - region.start);
-        let console = compatible("arm,pl011").and_then(|node| regions(node).next());
+        // Options may follow the path behind a colon.
+        let path = chosen.and_then(|node| text(node, "stdout-path")).and_then(|path| path.split(':').next());
+        let told = path.and_then(|path| tree.find_node(path)).filter(|node| node.is_compatible("arm,pl011"));
+        let console = told.or_else(|| compatible("arm,pl011")).and_then(|node| regions(node).next());
         let gic = ["arm,cortex-a15-gic", "arm,gic-400"].into_iter().find_map(compatible).and_then(|node| {
             let mut regions = regions(node);
             Some(Gic { distributor: regions.next()?.start, cpu_interface: regions.next()?.start })
@@ -79,7 +83,6 @@ impl<'a> Found<'a> {
                 _ => None,
             }
         });
-        let chosen = root.child("chosen");
         let chosen_value = |name| chosen.and_then(|node| property(node, name));
         let address = |name| chosen_value(name).and_then(number);
         let initrd = match (address("linux,initrd-start"), address("linux,initrd-end")) {
@@ -117,6 +120,11 @@ pub fn reserved<'a>(tree: Fdt<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
         tree.memory_reservations().map(|range| range.address() as usize..(range.address() + range.size()) as usize);
     let nodes = tree.root().child("reserved-memory").into_iter().flat_map(|node| node.children());
     reservations.chain(nodes.flat_map(|node| regions(node)))
+}
+
+/// Whether a node's device is there for this kernel (Devicetree Specification, 2.3.4, "status").
+fn enabled(node: FdtNode<'_>) -> bool {
+    text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
 }
 
 /// A property's bytes.

@@ -5,7 +5,7 @@ use super::{firmware, interrupts};
 use crate::arch::{Arch, MAX_CORES};
 use crate::kernel::{self, Access, Exception, Status};
 use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use opstamp_platform::bare::aarch64::{Handler, Interrupted, Kind};
 
 /// This kernel's handling.
@@ -20,8 +20,8 @@ impl Handler for Kernel {
     }
 }
 
-/// Whether a core is reporting an exception.
-static REPORTING: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
+/// How many exceptions a core has begun to report.
+static REPORTS: [AtomicU32; MAX_CORES] = [const { AtomicU32::new(0) }; MAX_CORES];
 
 /// The classes of exceptions, ESR_EL1.EC, that a kernel without processes can meet (Arm ARM DDI 0487, D24.2, "ESR_EL1").
 fn name(class: u64) -> &'static str {
@@ -73,9 +73,12 @@ fn exception(interrupted: &Interrupted) -> ! {
     if firmware::exiting() {
         firmware::power_off();
     }
-    let nested = REPORTING.get(Machine::core()).is_none_or(|flag| flag.swap(true, Ordering::Relaxed));
-    if nested {
-        Machine::write(b"\nexception while an exception was reported\n");
+    let before = REPORTS.get(Machine::core()).map_or(0, |reports| reports.fetch_add(1, Ordering::Relaxed));
+    if before > 0 {
+        // If it was the console that raised it, nothing more is told.
+        if before == 1 {
+            Machine::write(b"\nexception while an exception was reported\n");
+        }
         Machine::exit(Status::Exception as u8);
     }
     let (class, syndrome) = (ESR_EL1.read(ESR_EL1::EC), ESR_EL1.read(ESR_EL1::ISS));

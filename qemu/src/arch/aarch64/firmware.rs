@@ -7,8 +7,9 @@ use spin::Once;
 
 static CONDUIT: Once<Conduit> = Once::new();
 
-/// Whether this machine is being ended.
+/// How far this machine's end has come: whether semihosting was asked, and whether firmware was.
 static EXITING: AtomicBool = AtomicBool::new(false);
+static OFF: AtomicBool = AtomicBool::new(false);
 
 /// Learns how PSCI is called.
 pub fn init(conduit: Conduit) {
@@ -37,9 +38,10 @@ pub fn exiting() -> bool {
     EXITING.load(Ordering::Acquire)
 }
 
-/// Turns the machine off by PSCI's SYSTEM_OFF, without a status.
+/// Turns the machine off by PSCI's SYSTEM_OFF, without a status. If firmware does not take the call, this core stops.
 pub fn power_off() -> ! {
-    let _ = match CONDUIT.get() {
+    let conduit = CONDUIT.get().filter(|_| !OFF.swap(true, Ordering::AcqRel));
+    let _ = match conduit {
         Some(Conduit::Hvc) => psci::system_off::<Hvc>(),
         Some(Conduit::Smc) => psci::system_off::<Smc>(),
         None => Ok(()),

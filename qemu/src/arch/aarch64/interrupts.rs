@@ -44,6 +44,8 @@ pub unsafe fn init(distributor: usize, cpu_interface: usize, timer: u32) {
 pub fn prepare() {
     with_gic(|gic| {
         gic.setup();
+        // With security extensions, the view that is not secure has its own enable in this place (IHI 0048, 4.3.1).
+        gic.enable_group0(true);
         // Software-generated interrupts may be enabled for good, which makes this fail for nothing.
         let _ = gic.enable_interrupt(SYNCHRONIZE, true);
     });
