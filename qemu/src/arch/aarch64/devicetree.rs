@@ -35,8 +35,6 @@ pub struct Found<'a> {
     pub initrd: Range<usize>,
     /// The command line, without the zero behind it.
     pub command_line: &'a [u8],
-    /// The registers of the PL011.
-    pub console: usize,
     /// The interrupt controller.
     pub gic: Gic,
     /// The number of the private interrupt (PPI) of the virtual timer.
@@ -61,17 +59,12 @@ impl<'a> Found<'a> {
     /// Reads a tree.
     pub fn read(tree: Fdt<'a>) -> Result<Self, Lacks> {
         let root = tree.root();
-        let compatible = |name: &'static str| root.children().find(|node| enabled(*node) && node.is_compatible(name));
-        let chosen = root.child("chosen");
+        let compatible = |name| compatible(tree, name);
         let memory = root
             .children()
             .filter(|node| text(*node, "device_type") == Some("memory"))
             .flat_map(|node| regions(node))
             .max_by_key(|region| region.end - region.start);
-        // Options may follow the path behind a colon.
-        let path = chosen.and_then(|node| text(node, "stdout-path")).and_then(|path| path.split(':').next());
-        let told = path.and_then(|path| tree.find_node(path)).filter(|node| node.is_compatible("arm,pl011"));
-        let console = told.or_else(|| compatible("arm,pl011")).and_then(|node| regions(node).next());
         let gic = ["arm,cortex-a15-gic", "arm,gic-400"].into_iter().find_map(compatible).and_then(|node| {
             let mut regions = regions(node);
             Some(Gic { distributor: regions.next()?.start, cpu_interface: regions.next()?.start })
@@ -83,6 +76,7 @@ impl<'a> Found<'a> {
                 _ => None,
             }
         });
+        let chosen = root.child("chosen");
         let chosen_value = |name| chosen.and_then(|node| property(node, name));
         let address = |name| chosen_value(name).and_then(number);
         let initrd = match (address("linux,initrd-start"), address("linux,initrd-end")) {
@@ -103,7 +97,6 @@ impl<'a> Found<'a> {
             memory: memory.ok_or(Lacks("memory"))?,
             initrd,
             command_line: command_line.strip_suffix(b"\0").unwrap_or(command_line),
-            console: console.ok_or(Lacks("a serial port that is compatible with arm,pl011"))?.start,
             gic: gic.ok_or(Lacks("an interrupt controller that is compatible with arm,gic-400"))?,
             timer: compatible("arm,armv8-timer")
                 .and_then(virtual_timer)
@@ -114,12 +107,27 @@ impl<'a> Found<'a> {
     }
 }
 
+/// The registers of the PL011 that the tree names as the console, or else of the first one.
+pub fn console(tree: Fdt<'_>) -> Result<usize, Lacks> {
+    const PL011: &str = "arm,pl011";
+    // Options may follow the path behind a colon.
+    let path = tree.root().child("chosen").and_then(|node| text(node, "stdout-path"));
+    let named = path.and_then(|path| tree.find_node(path.split(':').next()?)).filter(|node| node.is_compatible(PL011));
+    let registers = named.or_else(|| compatible(tree, PL011)).and_then(|node| regions(node).next());
+    Ok(registers.ok_or(Lacks("a serial port that is compatible with arm,pl011"))?.start)
+}
+
 /// The ranges of memory that the tree reserves: where the loader, firmware or devices keep something.
 pub fn reserved<'a>(tree: Fdt<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
     let reservations =
         tree.memory_reservations().map(|range| range.address() as usize..(range.address() + range.size()) as usize);
     let nodes = tree.root().child("reserved-memory").into_iter().flat_map(|node| node.children());
     reservations.chain(nodes.flat_map(|node| regions(node)))
+}
+
+/// The first device that is compatible with what has this name, of those that the kernel may use.
+fn compatible<'a>(tree: Fdt<'a>, name: &str) -> Option<FdtNode<'a>> {
+    tree.root().children().find(|node| enabled(*node) && node.is_compatible(name))
 }
 
 /// Whether a node's device is there for this kernel (Devicetree Specification, 2.3.4, "status").
@@ -184,13 +192,13 @@ mod tests {
             memory: 0x4000_0000..0x5000_0000,
             initrd: 0x4800_0000..0x4800_0005,
             command_line: b"f 7",
-            console: 0x0900_0000,
             gic: Gic { distributor: 0x0800_0000, cpu_interface: 0x0801_0000 },
             timer: 11,
             psci: Conduit::Hvc,
             cores,
         };
         assert_eq!(Found::read(tree), Ok(found));
+        assert_eq!(console(tree), Ok(0x0900_0000));
         assert_eq!(reserved(tree).count(), 0);
     }
 
@@ -200,7 +208,7 @@ mod tests {
         let found = Found::read(tree).expect("complete");
         assert_eq!(found.memory, 0x8000_0000..0xC000_0000, "the larger of two");
         assert_eq!((found.initrd, found.command_line), (0..0, &b""[..]), "no chosen node");
-        assert_eq!(found.console, 0x1C09_0000);
+        assert_eq!(console(tree), Ok(0x1C09_0000), "the one that is not disabled");
         assert_eq!(found.gic, Gic { distributor: 0x2C00_1000, cpu_interface: 0x2C00_2000 });
         assert_eq!((found.timer, found.psci), (4, Conduit::Smc));
         assert_eq!(found.cores[..3], [Some(0x100), Some(0x1_0000_0002), None]);

@@ -1,7 +1,7 @@
 //! The machine: from the entry to the kernel, and what the kernel asks of it.
 
 use super::descriptor::Kind;
-use super::devicetree::{Found, reserved};
+use super::devicetree::{Found, console, reserved};
 use super::layout::{CODE, DEVICES, FIRMWARE, MEMORY, MEMORY_MAX, PAGE};
 use super::tables::Region;
 use super::{cores, exceptions, firmware, interrupts, stacks, tables};
@@ -39,15 +39,15 @@ pub extern "C" fn first_core(device_tree: usize, image: usize) -> ! {
     unsafe { isa::install::<exceptions::Kernel>() };
     let mut left = Region::new(FIRMWARE);
     let tree = read_device_tree(&mut left, device_tree);
-    let found = Found::read(tree).unwrap_or_else(|lacks| panic!("{lacks}"));
-
     let mut devices = Region::new(DEVICES);
     let mut device = |address: usize, size: usize, what: &str| {
         let mapped = devices.map(address..address + size, Kind::Device);
         mapped.unwrap_or_else(|error| panic!("{what} at {address:#x} cannot be mapped: {error:?}"))
     };
-    let console = device(found.console, size_of::<PL011Registers>(), "the serial port");
-    CONSOLE.store(console as *mut PL011Registers, Ordering::Release);
+    let registers = console(tree).unwrap_or_else(|lacks| panic!("{lacks}"));
+    let registers = device(registers, size_of::<PL011Registers>(), "the serial port");
+    CONSOLE.store(registers as *mut PL011Registers, Ordering::Release);
+    let found = Found::read(tree).unwrap_or_else(|lacks| panic!("{lacks}"));
     let distributor = device(found.gic.distributor, size_of::<Gicd>(), "the interrupt distributor");
     let cpu_interface = device(found.gic.cpu_interface, size_of::<Gicc>(), "the interrupt controller's CPU interface");
     // SAFETY: the device tree says that these are the registers, and they have been mapped for this alone.
