@@ -123,7 +123,8 @@ pub fn run(isa: Isa) -> Result<String, String> {
     Ok(format!("{} runs", runs.len()))
 }
 
-fn assembled(source: &str) -> Result<Vec<u64>, String> {
+/// A text as a container.
+pub fn assembled(source: &str) -> Result<Vec<u64>, String> {
     let sizes = opstamp::vm3::text::sizes(source);
     let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
     let count = opstamp::vm3::text::assemble(source, &mut words, &mut scratch, &mut |_| {});

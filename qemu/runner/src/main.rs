@@ -33,9 +33,11 @@ The exit code is 0 if all went well, 1 for a failed test or a trap, 2 for bad in
 /// Seconds that a guest may run.
 const LIMIT: u64 = 60;
 
-/// What to say on standard error, and the exit code.
+/// Why the command failed.
 pub struct Failure {
+    /// What to say on standard error.
     pub text: String,
+    /// The exit code.
     pub code: u8,
 }
 

@@ -2,9 +2,9 @@
 
 use crate::boot::{Boot, End, tail};
 use crate::machine::Isa;
-use crate::{Failure, foreign, guests, image, line};
+use crate::{Failure, foreign, guests, image, line, size};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub struct Request {
@@ -74,9 +74,16 @@ const TESTS: &[Test] = &[
 /// How long a boot may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// What runs a test, and gives what it says.
+type Run = fn(Isa) -> Result<String, String>;
+
+/// Tests that are more than one boot of that image.
+const OTHERS: [(&str, Run); 3] =
+    [(guests::NAME, guests::run), (size::NAME, size::measure), (foreign::NAME, foreign::run)];
+
 /// All names.
 fn names() -> impl Iterator<Item = &'static str> {
-    TESTS.iter().map(|test| test.name).chain([guests::NAME, foreign::NAME])
+    TESTS.iter().map(|test| test.name).chain(OTHERS.map(|(name, _)| name))
 }
 
 pub fn list() -> Result<(), Failure> {
@@ -118,20 +125,16 @@ pub fn run(request: &Request) -> Result<(), Failure> {
                 tell(test.name, started, boot(isa, &kernel, test, request));
             }
         }
-        if wanted(guests::NAME) {
+        for (name, test) in OTHERS.iter().filter(|(name, _)| wanted(name)) {
             let started = Instant::now();
-            tell(guests::NAME, started, guests::run(isa));
-        }
-        if wanted(foreign::NAME) {
-            let started = Instant::now();
-            tell(foreign::NAME, started, foreign::run(isa));
+            tell(name, started, test(isa));
         }
     }
     println!("{passed} passed, {failed} failed");
     if failed == 0 { Ok(()) } else { Err(Failure { text: "error: a test failed".to_owned(), code: 1 }) }
 }
 
-fn boot(isa: Isa, kernel: &PathBuf, test: &Test, request: &Request) -> Result<String, String> {
+fn boot(isa: Isa, kernel: &Path, test: &Test, request: &Request) -> Result<String, String> {
     let mut words: Vec<&str> = test.line.split(' ').collect();
     if request.verbose {
         words.push("-v");
