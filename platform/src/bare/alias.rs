@@ -98,10 +98,11 @@ unsafe impl<T: PageTables, C: Cores> CodeMemory for AliasCode<'_, T, C> {
             let address = self.execute + self.shown;
             let Some(bytes) = self.memory.get_mut(page.clone()) else { break };
             bytes.fill(icache::FILLER.unwrap_or(0));
-            let write = bytes.as_ptr() as usize;
-            // SAFETY: the memory is mapped and readable. What is fetched there from now on is the filler.
-            unsafe { icache::publish(bytes.as_ptr(), bytes.as_ptr(), bytes.len()) };
-            self.tables.show(address, write)?;
+            let write = bytes.as_ptr();
+            self.tables.show(address, write as usize)?;
+            // SAFETY: the page is mapped readable at both addresses. It is published behind the mapping, because instruction
+            // lines are invalidated by the address that they are fetched from: what is fetched there is the filler.
+            unsafe { icache::publish(write, address as *const u8, T::PAGE) };
             self.shown = page.end;
         }
         let size = self.memory.len();

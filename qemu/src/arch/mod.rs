@@ -11,7 +11,7 @@
 //! An exception that the kernel does not expect is told by [`crate::kernel::report`], which does not return. Rust's panics
 //! end in the same way.
 
-#[cfg(all(target_os = "none", target_arch = "aarch64"))]
+#[cfg(any(all(target_os = "none", target_arch = "aarch64"), all(test, not(target_os = "none"))))]
 mod aarch64;
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]
 mod x86_64;

@@ -1,11 +1,16 @@
-//! What only arm64 has.
+//! arm64 at EL1: vector registers, TLB maintenance and interrupt entry.
 
-use core::arch::asm;
+#[cfg(target_arch = "aarch64")]
+mod cpu;
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+mod entry;
+pub mod tlb;
 
-/// A context-synchronizing event (Arm ARM DDI 0487, B2.7.4.2, "Implementing changes to instructions"): what was published
-/// before is what this core fetches behind it. Needs no privilege.
-#[inline]
-pub fn synchronize() {
-    // SAFETY: a barrier changes no value. Not `nomem`: nothing moves across it.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) };
-}
+#[cfg(target_arch = "aarch64")]
+pub use crate::icache::arm64::synchronize;
+#[cfg(target_arch = "aarch64")]
+pub use cpu::{Missing, enable_vectors, features};
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+pub use entry::{Handler, Interrupted, Kind, install};
+#[cfg(target_arch = "aarch64")]
+pub use tlb::{mapped, unmapped};

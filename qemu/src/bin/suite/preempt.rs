@@ -113,7 +113,7 @@ fn trash_vectors() {
 #[cfg(target_arch = "aarch64")]
 fn trash_vectors() {
     macro_rules! trash {
-        ($($register:literal)*) => {
+        ($($register:tt)*) => {
             // SAFETY: Rust is told of all registers; whoever was interrupted gets back what was saved.
             unsafe {
                 core::arch::asm!(
