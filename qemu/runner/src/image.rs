@@ -8,7 +8,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Where cargo puts what it builds for bare machines: beside this program's own folder.
-fn target_folder() -> Result<PathBuf, String> {
+pub fn target_folder() -> Result<PathBuf, String> {
     let program = env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
     let folder = program.ancestors().nth(2).ok_or("this program lies in no target folder")?;
     Ok(folder.join("bare"))

@@ -136,11 +136,12 @@ global_asm!(
     ".code64",
 
     ".balign 8",
+    // The accessed bits are set, because the CPU cannot set them here.
     "boot_gdt:",
     ".quad 0",
-    ".quad 0x00af9a000000ffff", // 0x08: 64-bit code
-    ".quad 0x00cf92000000ffff", // 0x10: data
-    ".quad 0x00cf9a000000ffff", // 0x18: 32-bit code
+    ".quad 0x00af9b000000ffff", // 0x08: 64-bit code
+    ".quad 0x00cf93000000ffff", // 0x10: data
+    ".quad 0x00cf9b000000ffff", // 0x18: 32-bit code
     "boot_gdt_pointer:",
     ".word 31",
     ".long boot_gdt",
