@@ -13,6 +13,8 @@ mod cores;
 mod engines;
 mod preempt;
 mod protect;
+#[cfg(target_arch = "aarch64")]
+mod registers;
 
 use checks::Tally;
 use opstamp_qemu::arch::{Arch, Boot, Machine};

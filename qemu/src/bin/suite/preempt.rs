@@ -111,7 +111,7 @@ fn trash_vectors() {
 
 /// Overwrites the vector registers, as a kernel may that uses them in its handlers.
 #[cfg(target_arch = "aarch64")]
-fn trash_vectors() {
+pub fn trash_vectors() {
     macro_rules! trash {
         ($($register:tt)*) => {
             // SAFETY: Rust is told of all registers; whoever was interrupted gets back what was saved.
@@ -148,6 +148,8 @@ pub fn run(region: &mut Region, tally: &mut Tally) {
         tally.expect("preempt", format_args!("{}: another call: {next:?}", guest.name), next == Ok(Some(42.into())));
     }
     survives(tally, &guests, stack);
+    #[cfg(target_arch = "aarch64")]
+    crate::registers::run(tally);
 }
 
 /// Runs a guest that does not end, with the timer on: what came of it, and the number of ticks until then.
