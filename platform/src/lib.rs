@@ -10,6 +10,7 @@ use opstamp::masm::Features;
 #[cfg(test)]
 extern crate self as opstamp_platform;
 
+pub mod bare;
 #[cfg(any(target_os = "linux", windows))]
 mod fault;
 pub mod icache;
@@ -17,6 +18,7 @@ pub mod icache;
 pub mod linux;
 #[cfg(target_os = "macos")]
 pub mod macos;
+pub mod value;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod window;
 #[cfg(windows)]

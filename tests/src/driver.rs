@@ -53,7 +53,7 @@ pub struct Memory<'m> {
 pub const GARBAGE: u64 = 0xFFF7_DEAD_BEEF_5EED;
 
 /// The seed of the instances' hashes.
-const SEED: u64 = 0x6A09_E667_F3BC_C908;
+pub(crate) const SEED: u64 = 0x6A09_E667_F3BC_C908;
 
 /// How to run a group.
 pub enum Runner<'r> {
@@ -126,6 +126,18 @@ pub fn run(
     coverage: &mut Coverage,
     report: &mut dyn FnMut(&Failure<'_>),
 ) -> u32 {
+    run_telling(group, memory, runner, coverage, report, &mut |_| {})
+}
+
+/// [`run`] that also tells `told` of each case that passed.
+pub fn run_telling(
+    group: &Group<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    coverage: &mut Coverage,
+    report: &mut dyn FnMut(&Failure<'_>),
+    told: &mut dyn FnMut(&Case<'_>),
+) -> u32 {
     macro_rules! load {
         ($stage:literal, $result:expr) => {
             match $result {
@@ -173,6 +185,7 @@ pub fn run(
         }
         coverage.count(case.op);
         if check(&mut instance, case, report) {
+            told(case);
             passed += 1;
         }
     });

@@ -15,6 +15,7 @@ mod func;
 mod heap;
 pub mod host;
 pub mod oracle;
+pub mod programs;
 mod pure;
 pub mod values;
 

@@ -536,7 +536,7 @@ fn too_little_memory_for_instances() {
             let engine = new_engine(module, &engine, memory.functions, &mut code, memory.scratch).expect("an engine");
             let imports = host::imports();
             let needed = Instance::state_words(&module);
-                // Two globals, an import and a constant.
+            // Two globals, an import and a constant.
             assert_eq!(needed, 4);
             for given in 0..=needed + 1 {
                 let mut state = vec![0; given];

@@ -6,6 +6,8 @@
 //! checks, and the answer is [`HeapError::Stale`]. Only after 4,096 other objects have come and gone in the record, or the
 //! heap was full in between, may the cell be taken for another object of the same kind.
 
+mod literals;
+
 use super::cell::{Cell, CellKind};
 use super::heap::{Heap, Kind, MapError, OutOfMemory, Roots};
 use super::instance::Instance;

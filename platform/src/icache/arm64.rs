@@ -41,9 +41,15 @@ impl Ops for Core {
 
     #[inline(always)]
     fn refetch(&mut self) {
-        // SAFETY: a barrier changes no value.
-        unsafe { asm!("isb", options(nostack, preserves_flags)) };
+        synchronize();
     }
+}
+
+/// Executes `isb`: what this core fetches from here on is fetched anew.
+#[inline(always)]
+pub fn synchronize() {
+    // SAFETY: a barrier changes no value. Not `nomem`: code that others wrote must be read behind it.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
 }
 
 pub unsafe fn publish(write: *const u8, execute: *const u8, len: usize) {

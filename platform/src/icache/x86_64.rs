@@ -31,7 +31,7 @@ pub unsafe fn publish(_write: *const u8, _execute: *const u8, _len: usize) {
 
 /// Waits until all earlier instructions have completed and discards what has been fetched ahead.
 #[inline]
-fn serialize() {
+pub(crate) fn serialize() {
     let mut way = WAY.load(Ordering::Relaxed);
     if way == 0 {
         way = probe() as u8;

@@ -4,6 +4,7 @@
 use opstamp::EngineError;
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
+use opstamp::vm3::text::expectations;
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,6 +103,10 @@ impl Room {
         let sizes = opstamp::vm3::text::sizes(source);
         room.words.resize(sizes.out_words.max(need::WORDS), 0);
         room.scratch.resize(sizes.scratch_words.max(need::SCRATCH), 0);
+        let stack = expectations(source).flatten().map(|expectation| expectation.with.stack as usize / 8).max();
+        room.stack.resize(stack.unwrap_or(0).max(need::STACK), 0);
+        let heap = expectations(source).flatten().map(|expectation| expectation.with.heap as usize / 8).max();
+        room.heap = vec![0; heap.unwrap_or(0).max(need::HEAP)];
         room
     }
 
