@@ -1,5 +1,6 @@
 //! What runs beside the guest's code: cells, frames, the context that machine code sees, host functions and traps.
 
+pub mod cache;
 pub mod cell;
 pub mod context;
 pub mod engine;
