@@ -88,7 +88,7 @@ impl HostCall<'_> {
         }
     }
 
-    /// The guest's heap.
+    /// The guest's heap. The arguments are kept alive for as long as the host function runs, as is a result that was set.
     pub fn objects(&mut self) -> Objects<'_> {
         // SAFETY: as for `call`.
         Objects::of(unsafe { &mut *self.instance })

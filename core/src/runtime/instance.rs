@@ -375,7 +375,8 @@ impl<'e> Instance<'e> {
         Some(Value::from_slot(global.ty.bank(), bits))
     }
 
-    /// Calls a function by its name.
+    /// Calls a function by its name. A cell that it gives is good until the next call that may allocate; see
+    /// [`super::objects`].
     pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
         let index = self.engine.module().func_index(func).ok_or(CallError::NoFunction)?;
         self.call_index(index, args)

@@ -19,12 +19,9 @@ pub(crate) const fn parts(head: u64) -> (u16, u16) {
     (head as u16, (head >> 16) as u16)
 }
 
-/// The places of the bound cells in a payload whose first word is `head`.
-pub(super) fn bound_cells<'c>(container: &'c Container<'_>, head: u64) -> impl Iterator<Item = u32> + 'c {
-    let (func, bound) = parts(head);
-    let sig = container.func(func.into()).and_then(|func| container.sig(func.sig));
-    (0..bound).filter_map(move |index| {
-        let ty = container.param(sig.as_ref()?, index)?;
-        is_cell(ty).then(|| BOUND + u32::from(index))
-    })
+/// The word of bound argument `index` in a payload whose first word is `head`, if it is a cell.
+pub(super) fn bound_cell(container: &Container<'_>, head: u64, index: u32) -> Option<u32> {
+    let sig = container.func(parts(head).0.into()).and_then(|func| container.sig(func.sig))?;
+    let ty = container.param(&sig, u16::try_from(index).ok()?)?;
+    is_cell(ty).then_some(BOUND + index)
 }

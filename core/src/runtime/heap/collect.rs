@@ -1,8 +1,10 @@
 //! The collector: marks from the roots, frees the records of what was not reached, slides the live payloads together.
 //!
-//! Marking keeps its stack in the headers of the objects that are on it (in place of the record's index, which is known
-//! again when the object is taken off), so it needs no memory of its own, however deep the objects refer to one another,
-//! and no recursion. Each object is put on the stack at most once, when it is first reached.
+//! Marking goes into an object as soon as it is reached, while it is in the caches, and keeps the way back on a short
+//! stack of its own. What is deeper than that stack is put on a list, to start from again when the stack is empty; the
+//! list runs through the headers of the objects that are on it (in place of the record's index, which is known again when
+//! the object is taken off). So marking needs fixed memory, however deep the objects refer to one another, and no
+//! recursion. Each object is put on the stack or the list at most once, when it is first reached.
 //!
 //! Sliding keeps the order of the payloads (R. Jones, A. Hosking, E. Moss, "The Garbage Collection Handbook", 3.1), so
 //! objects that have lived long come to lie at the low end, where nothing moves any more. A share of garbage among them
@@ -17,6 +19,9 @@ use crate::vm3::types::TypeId;
 
 /// The share of the live words that may be left as garbage among payloads that are not moved, as a shift.
 const SLACK_SHIFT: u32 = 5;
+
+/// How deep marking goes before it makes a list of what is deeper.
+const DEPTH: usize = 32;
 
 impl Heap {
     /// Collects. `all` leaves no garbage anywhere; else some may stay where moving everything above it would cost more.
@@ -60,71 +65,118 @@ impl Heap {
         }
     }
 
-    /// Marks an object, and puts it on the stack if it may refer to others.
-    #[inline]
+    /// Marks an object, and puts it on the list if it may refer to others.
     fn mark(&mut self, cell: Cell) {
+        if let Some(index) = self.reach(cell) {
+            self.enlist(index);
+        }
+    }
+
+    /// Marks an object. Gives its record if it was not marked before and may refer to others.
+    #[inline(always)]
+    fn reach(&mut self, cell: Cell) -> Option<u32> {
         let number = cell.kind_number();
-        let Some(index) = cell.handle_of(number) else { return };
-        let Some(record) = self.record_at(index) else { return };
+        let index = cell.handle_of(number)?;
+        let record = self.record_at(index)?;
         // SAFETY: the record is in the table; one of a kind with a payload holds its address, with a header before it.
         unsafe {
             if number == 0 || (*record).meta != (cell.bits() >> 32 & 0xFFFF) as u32 {
-                return;
+                return None;
             }
             (*record).meta |= MARK;
             if !Kind::has_payload(number) {
-                return;
+                return None;
             }
-            let head = ((*record).word as *mut u64).sub(HEADER);
-            let words = head.read() as u32;
-            self.live += words as usize + HEADER;
-            let refers = [Kind::List, Kind::Map, Kind::Obj, Kind::Fn].iter().any(|&kind| kind as u8 == number);
-            if refers {
-                head.write(header(words, self.gray));
-                self.gray = index;
+            let head = ((*record).word as *const u64).sub(HEADER);
+            self.live += head.read() as u32 as usize + HEADER;
+        }
+        let refers = [Kind::List, Kind::Map, Kind::Obj, Kind::Fn].iter().any(|&kind| kind as u8 == number);
+        refers.then_some(index)
+    }
+
+    /// The header of an object's payload.
+    fn header_of(&self, index: u32) -> Option<*mut u64> {
+        // SAFETY: the record is in the table; what is marked and refers to others has a payload with a header before it.
+        self.record_at(index).map(|record| unsafe { ((*record).word as *mut u64).sub(HEADER) })
+    }
+
+    /// Puts an object on the list.
+    fn enlist(&mut self, index: u32) {
+        let Some(head) = self.header_of(index) else { return };
+        // SAFETY: it is a header.
+        unsafe { head.write(header(head.read() as u32, self.gray)) };
+        self.gray = index;
+    }
+
+    /// Takes an object off the list.
+    fn delist(&mut self) -> Option<u32> {
+        let index = self.gray;
+        let head = self.header_of(index).filter(|_| index != 0)?;
+        // SAFETY: it is a header, of an object on the list.
+        unsafe {
+            let bits = head.read();
+            self.gray = (bits >> 32) as u32;
+            head.write(header(bits as u32, index));
+        }
+        Some(index)
+    }
+
+    /// Scans the objects on the list, and what they refer to, until none is left.
+    fn drain(&mut self, container: &Container<'_>) {
+        // The objects that are being scanned, each with the first cell that has not been looked at.
+        let mut stack = [(0, 0); DEPTH];
+        while let Some(first) = self.delist() {
+            let mut depth: usize = 1;
+            stack[0] = (first, 0);
+            while let Some((index, cell)) = depth.checked_sub(1).and_then(|top| stack.get_mut(top)) {
+                match self.next_child(*index, cell, container) {
+                    None => depth -= 1,
+                    Some(child) => match stack.get_mut(depth) {
+                        Some(place) => {
+                            *place = (child, 0);
+                            depth += 1;
+                        }
+                        None => self.enlist(child),
+                    },
+                }
             }
         }
     }
 
-    /// Scans the objects on the stack until none is left.
-    fn drain(&mut self, container: &Container<'_>) {
-        while self.gray != 0 {
-            let index = self.gray;
-            let Some(record) = self.record_at(index) else { break };
-            // SAFETY: the record is in the table, and an object on the stack has a payload. The words are read one by one,
-            // because marking writes headers.
-            unsafe {
-                let Record { word, len, kind } = Record::of(record);
-                let payload = word as *mut u64;
-                let head = payload.sub(HEADER);
-                let bits = head.read();
-                self.gray = (bits >> 32) as u32;
-                let words = bits as u32;
-                head.write(header(words, index));
-                let cell_at = |heap: &mut Self, place: u32| {
-                    if place < words {
-                        heap.mark(Cell::from_slot(payload.add(place as usize).read()));
-                    }
-                };
-                match kind {
-                    k if k == Kind::List as u8 => (0..len).for_each(|place| cell_at(self, place)),
-                    k if k == Kind::Map as u8 => {
-                        let entries = super::map::entry_cells(payload.read());
-                        entries.for_each(|place| cell_at(self, place));
-                    }
-                    k if k == Kind::Obj as u8 => {
-                        let Some(shape) = container.shape(len) else { continue };
-                        for place in 0..shape.count {
-                            let ty = container.field(shape.fields.wrapping_add(place)).map(|field| field.ty);
-                            if ty.is_some_and(is_cell) {
-                                cell_at(self, place);
-                            }
-                        }
-                    }
-                    _ => super::closure::bound_cells(container, payload.read()).for_each(|place| cell_at(self, place)),
+    /// Marks what the object refers to from cell `at` on, up to the first that is to be scanned itself.
+    fn next_child(&mut self, index: u32, at: &mut u32, container: &Container<'_>) -> Option<u32> {
+        let record = self.record_at(index)?;
+        // SAFETY: the record is in the table, and an object that refers to others has a payload.
+        let (payload, len, kind, words, head) = unsafe {
+            let payload = (*record).word as *const u64;
+            (payload, (*record).len, (*record).kind(), payload.sub(HEADER).read() as u32, payload.read())
+        };
+        let shape = if kind == Kind::Obj as u8 { container.shape(len) } else { None };
+        let count = match kind {
+            k if k == Kind::List as u8 => len,
+            k if k == Kind::Map as u8 => super::map::cell_count(head),
+            k if k == Kind::Obj as u8 => shape?.count,
+            _ => super::closure::parts(head).1.into(),
+        };
+        while *at < count {
+            let place = match kind {
+                k if k == Kind::List as u8 => Some(*at),
+                k if k == Kind::Map as u8 => Some(super::map::cell_place(*at)),
+                k if k == Kind::Obj as u8 => {
+                    let field = container.field(shape?.fields.wrapping_add(*at));
+                    field.is_some_and(|field| is_cell(field.ty)).then_some(*at)
                 }
+                _ => super::closure::bound_cell(container, head, *at),
+            };
+            *at += 1;
+            let Some(place) = place.filter(|&place| place < words) else { continue };
+            // SAFETY: the word lies in the payload.
+            let cell = Cell::from_slot(unsafe { payload.add(place as usize).read() });
+            if let Some(child) = self.reach(cell) {
+                return Some(child);
             }
         }
+        None
     }
 
     /// Slides the live payloads down over the garbage between them, but for the first `slack` words of it.
@@ -161,23 +213,6 @@ impl Heap {
             }
         }
         self.bump = to;
-    }
-}
-
-/// What the scan of an object reads of its record.
-struct Record {
-    word: u64,
-    len: u32,
-    kind: u8,
-}
-
-impl Record {
-    /// # Safety
-    ///
-    /// `record` is in the table.
-    unsafe fn of(record: *mut super::Record) -> Self {
-        // SAFETY: by the contract.
-        unsafe { Self { word: (*record).word, len: (*record).len, kind: (*record).kind() } }
     }
 }
 

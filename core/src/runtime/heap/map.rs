@@ -58,12 +58,14 @@ impl From<OutOfMemory> for MapError {
     }
 }
 
-/// The places of the keys and values in a payload whose first word is `head`.
-pub(super) fn entry_cells(head: u64) -> impl Iterator<Item = u32> {
-    (0..head as u32).flat_map(|entry| {
-        let place = ENTRIES.saturating_add(entry.saturating_mul(ENTRY));
-        [place, place.saturating_add(1)]
-    })
+/// The number of keys and values in a payload whose first word is `head`.
+pub(super) fn cell_count(head: u64) -> u32 {
+    (head as u32).saturating_mul(2)
+}
+
+/// The word of one of them.
+pub(super) fn cell_place(cell: u32) -> u32 {
+    ENTRIES.saturating_add((cell / 2).saturating_mul(ENTRY)).saturating_add(cell % 2)
 }
 
 /// A key, its value and its sequence number.

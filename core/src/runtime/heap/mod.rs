@@ -146,7 +146,7 @@ pub(crate) struct Heap {
     allowance: usize,
     /// Words of payloads that are alive, while marking.
     live: usize,
-    /// The top of the stack of objects that are marked but not yet scanned, while marking.
+    /// The first of the list of objects that are marked and still to be scanned, 0 for none, while marking.
     gray: u32,
     /// Records of kind `Root`.
     roots: u32,

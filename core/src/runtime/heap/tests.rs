@@ -119,7 +119,9 @@ impl Space {
                     cells(&words[4..5]);
                 }
             } else if let Some(words) = self.heap.payload(cell, Kind::Map) {
-                super::map::entry_cells(words[0]).for_each(|place| cells(&words[place as usize..][..1]));
+                // Keys and values are the first two words of each entry of three, behind a head of three.
+                let placed = words[0] as u32 as usize;
+                words[3..3 + 3 * placed].chunks(3).for_each(|entry| cells(&entry[..2]));
             }
         }
         assert_eq!(container.shape(0).unwrap().count, 4);

@@ -272,11 +272,11 @@ impl World {
             }
             Data::Map(entries) if !entries.is_empty() => {
                 let (key, value, _) = heap.map_next(object, 0).unwrap();
-                if at % 2 == 0 { (key, entries[0].0.clone()) } else { (value, entries[0].1.clone()) }
+                if at.is_multiple_of(2) { (key, entries[0].0.clone()) } else { (value, entries[0].1.clone()) }
             }
             Data::P { any, next, .. } => {
                 let fields = heap.payload(object, Kind::Obj).unwrap();
-                let (bits, value) = if at % 2 == 0 { (fields[1], any) } else { (fields[3], next) };
+                let (bits, value) = if at.is_multiple_of(2) { (fields[1], any) } else { (fields[3], next) };
                 (Cell::from_slot(bits), value.clone())
             }
             Data::Fn { s, bound: 2.., .. } => (Cell::from_slot(heap.payload(object, Kind::Fn).unwrap()[2]), s.clone()),
