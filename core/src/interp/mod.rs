@@ -260,10 +260,10 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     macro_rules! poll {
         () => {
             // SAFETY: the context is live.
-            if unsafe { (*context).guard.load(Ordering::Relaxed) } == POLL
-                && unsafe { poll(context, site!(pc)) } == TRAPPED
-            {
-                return 1;
+            unsafe {
+                if (*context).guard.load(Ordering::Relaxed) == POLL && poll(context, site!(pc)) == TRAPPED {
+                    return TRAPPED;
+                }
             }
         };
     }

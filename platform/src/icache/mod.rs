@@ -16,7 +16,7 @@ use x86_64 as isa;
 /// zero, faults by itself.
 pub const FILLER: Option<u8> = isa::FILLER;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
 pub(crate) use x86_64::serialize;
 
 /// Makes `len` bytes, written at `write` and executed at `execute`, visible to this core's instruction fetch; the two
