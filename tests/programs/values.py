@@ -1,4 +1,4 @@
-"""Values of vm3 as Python has them, and their text, for the references of `expect.py`.
+"""Values of vm3 as Python has them, their text, and small helpers, for the references of `expect.py`.
 
 An i64 is an int, an f64 a float, a bool a bool, null `None`, a string `str` or `bytes`; an object is a `Kind`.
 """
@@ -100,3 +100,24 @@ def literal(word):
     if word.startswith("0x"):
         return wrap(int(word, 16))
     return float(word)
+
+
+def fold(terms):
+    """The sum of floats from left to right, each step rounded (Python's `sum` may compensate)."""
+    total = 0.0
+    for term in terms:
+        total += term
+    return total
+
+
+def states(seed=42):
+    """The generator of the FASTA benchmark: numbers below 139968."""
+    while True:
+        seed = (seed * 3877 + 29573) % 139968
+        yield seed
+
+
+def horner(numbers, factor, start=0):
+    for x in numbers:
+        start = start * factor + x & M
+    return wrap(start)

@@ -17,8 +17,10 @@ pub mod need {
     pub const SCRATCH: usize = 512 * 1024;
     /// Words of VM stack.
     pub const STACK: usize = 16 * 1024;
+    /// Words of heap.
+    pub const HEAP: usize = 128 * 1024;
     /// Words of state.
-    pub const STATE: usize = 256;
+    pub const STATE: usize = 512;
     /// Entries of the function table.
     pub const FUNCTIONS: usize = 512;
     /// Bytes of native stack.
@@ -35,7 +37,11 @@ pub struct Memory<'m> {
     pub scratch: &'m mut [u64],
     /// The VM stack.
     pub stack: &'m mut [u64],
-    /// Globals and imports.
+    /// The heap.
+    pub heap: &'m mut [u64],
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
+    /// Globals, imports and constants.
     pub state: &'m mut [u64],
     /// The function table.
     pub functions: &'m mut [Entry],
@@ -46,12 +52,17 @@ pub struct Memory<'m> {
 /// What the VM stack is filled with before a module runs: no valid cell, and no number that a program expects.
 pub const GARBAGE: u64 = 0xFFF7_DEAD_BEEF_5EED;
 
+/// The seed of the instances' hashes.
+const SEED: u64 = 0x6A09_E667_F3BC_C908;
+
 /// How to run a group.
 pub enum Runner<'r> {
     /// By the interpreter.
     Interpreter,
     /// As machine code in this memory.
     MachineCode(&'r mut dyn CodeMemory, &'r Options),
+    /// By the interpreter, and as machine code in this memory what is warm.
+    Tiered(&'r mut dyn CodeMemory, &'r Options),
 }
 
 /// What went wrong.
@@ -132,6 +143,7 @@ pub fn run(
     let engine = match runner {
         Runner::Interpreter => Engine::interpreter(module, functions),
         Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
+        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
     };
     let engine = load!("make an engine", engine);
     let imports = host::imports();
@@ -140,9 +152,15 @@ pub fn run(
         Some(words) => &mut memory.stack[..words],
     };
     stack.fill(GARBAGE);
-    let instance_memory =
-        InstanceMemory { heap: &mut [], seed: 0, stack, state: &mut *memory.state, native_stack: memory.native_stack };
+    let instance_memory = InstanceMemory {
+        heap: &mut *memory.heap,
+        seed: SEED,
+        stack,
+        state: &mut *memory.state,
+        native_stack: memory.native_stack,
+    };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
+    instance.set_heap_stress(memory.stress);
     let mut passed = 0;
     let mut seen = Coverage::new();
     group.cases(&mut |case| {
@@ -162,7 +180,10 @@ pub fn run(
 }
 
 fn check(instance: &mut Instance<'_>, case: &Case<'_>, report: &mut dyn FnMut(&Failure<'_>)) -> bool {
-    instance.reset();
+    if let Err(error) = instance.reset() {
+        report(&Failure::Load { stage: "reset", error: &error });
+        return false;
+    }
     let found = instance.call(case.func, case.args);
     let right = match (case.expect, found) {
         (Expect::Returns(None), Ok(None)) => true,

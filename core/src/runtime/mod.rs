@@ -8,6 +8,7 @@ pub mod frame;
 pub(crate) mod heap;
 pub mod host;
 pub mod instance;
+pub mod objects;
 pub(crate) mod roots;
 pub(crate) mod services;
 pub mod trap;

@@ -9,6 +9,8 @@ mod common;
 mod coverage;
 mod evaluate;
 mod generate;
+mod heap;
+mod objects;
 mod program;
 mod shrink;
 
@@ -17,10 +19,10 @@ use coverage::Coverage;
 use evaluate::{Machine, Outcome};
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
-use opstamp::{CallError, Cell, Engine, Instance, InstanceMemory, Module, Value};
+use opstamp::{CallError, Cell, Engine, Instance, InstanceMemory, Module, TrapKind, Value};
 use opstamp_tests::driver::GARBAGE;
-use opstamp_tests::host;
-use program::{GLOBALS, Lowered, Program};
+use opstamp_tests::{digest, host};
+use program::{GLOBALS, Lowered, Program, Ty};
 use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
@@ -33,14 +35,70 @@ fn from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-/// What a call left behind: its outcome, and the globals as bits.
+/// What a call left behind: its outcome, and the globals as bits. Cells of a program with a heap are their digests.
 type Trace = (Outcome, Vec<u64>);
 
-fn value(bank: Bank, bits: u64) -> Value {
-    match bank {
-        Bank::I64 => Value::I64(bits as i64),
-        Bank::F64 => Value::F64(f64::from_bits(bits)),
-        Bank::Cell => Value::Cell(Cell::from_bits(bits).expect("a valid cell")),
+/// Words of heap: several times what the evaluator lets a call allocate.
+const HEAP_WORDS: usize = 1 << 20;
+
+/// Stands for the digest of a cell that the stack of the program has no room to compute.
+const NO_ROOM: u64 = 0xD16E_57D1_6E57_D16E;
+
+/// Words of stack with which every digest can be computed.
+const DIGEST_WORDS: usize = 400;
+
+/// How a program is run.
+#[derive(Clone, Copy, Default)]
+struct Manner<'m> {
+    /// A collection at every allocation.
+    stress: bool,
+    /// For each call, the number of allocations behind which all fail.
+    fuses: Option<&'m [u64]>,
+}
+
+fn value(ty: Ty, bits: u64) -> Value {
+    match ty {
+        Ty::I64 => Value::I64(bits as i64),
+        Ty::F64 => Value::F64(f64::from_bits(bits)),
+        _ => Value::Cell(Cell::from_bits(bits).expect("a valid cell")),
+    }
+}
+
+/// What a call of the evaluator left behind.
+fn trace(machine: &Machine<'_>, program: &Program, outcome: Outcome) -> Trace {
+    let seen = |ty: Ty, bits: u64| {
+        let digested = program.heap && ty.bank() == Bank::Cell;
+        if digested { machine.digest(bits, digest::DEPTH) as u64 } else { bits }
+    };
+    let globals = GLOBALS.iter().zip(&machine.globals).map(|(&ty, &bits)| seen(ty, bits)).collect();
+    let outcome = match (outcome, program.funcs[0].result) {
+        (Outcome::Returns(Some(bits)), Some(ty)) => Outcome::Returns(Some(seen(ty, bits))),
+        (outcome, _) => outcome,
+    };
+    (outcome, globals)
+}
+
+/// Whether an engine did what the evaluator did. With a small stack a digest may be missing.
+fn alike(program: &Program, expected: &Trace, found: &Trace) -> bool {
+    let bits = |expected: u64, found: u64| {
+        expected == found || (found == NO_ROOM && program.heap && program.stack_words < DIGEST_WORDS)
+    };
+    let outcome = match (&expected.0, &found.0) {
+        (Outcome::Returns(Some(expected)), Outcome::Returns(Some(found))) => bits(*expected, *found),
+        (expected, found) => expected == found,
+    };
+    outcome && expected.1.len() == found.1.len() && expected.1.iter().zip(&found.1).all(|(&x, &y)| bits(x, y))
+}
+
+/// The bits of a value; of a cell in a program with a heap, the digest that the guest makes.
+fn seen(instance: &mut Instance<'_>, program: &Program, value: Value) -> u64 {
+    if !program.heap || value.cell().is_none() {
+        return value.bits();
+    }
+    match instance.call("digest", &[value, Value::I64(digest::DEPTH)]) {
+        Ok(Some(digest)) => digest.bits(),
+        Err(CallError::Trap(report)) if report.trap.kind == TrapKind::StackOverflow => NO_ROOM,
+        other => panic!("a digest ended with {other:?}"),
     }
 }
 
@@ -50,16 +108,22 @@ fn expected(program: &Program, lowered: &[Lowered], coverage: &mut Coverage) -> 
     let mut traces = Vec::new();
     for args in &program.calls {
         let outcome = machine.call(args).ok()?;
-        traces.push((outcome, machine.globals.clone()));
+        traces.push(trace(&machine, program, outcome));
     }
     coverage.executed(program, lowered, &machine.counts);
     traces.iter().for_each(|(outcome, _)| coverage.ended(program, lowered, outcome));
     Some(traces)
 }
 
-/// What an engine does, or why it did not come to run.
-fn found(program: &Program, text: &str, engine: &EngineUnderTest, room: &mut Room) -> Result<Vec<Trace>, String> {
-    let (memory, code) = room.parts();
+/// What an engine does, with the number of allocations of each call, or why it did not come to run.
+fn found(
+    program: &Program,
+    text: &str,
+    engine: &EngineUnderTest,
+    room: &mut Space,
+    manner: Manner<'_>,
+) -> Result<Vec<(Trace, u64)>, String> {
+    let (memory, code) = room.room.parts();
     let used = text::assemble(text, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
     let engine = match &engine.options {
@@ -71,45 +135,64 @@ fn found(program: &Program, text: &str, engine: &EngineUnderTest, room: &mut Roo
     let stack = &mut memory.stack[..program.stack_words];
     stack.fill(GARBAGE);
     let memory =
-        InstanceMemory { heap: &mut [], seed: 0, stack, state: memory.state, native_stack: memory.native_stack };
+        InstanceMemory { heap: &mut room.heap, seed: 7, stack, state: memory.state, native_stack: memory.native_stack };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
+    instance.set_heap_stress(manner.stress);
     let main = &program.funcs[0];
     let mut traces = Vec::new();
-    for args in &program.calls {
-        instance.reset().expect("no global needs a heap");
-        let args: Vec<_> = main.slots.iter().zip(args).map(|(&bank, &bits)| value(bank, bits)).collect();
-        let outcome = match instance.call(&main.name, &args) {
-            Ok(value) => Outcome::Returns(value.map(Value::bits)),
+    for (index, args) in program.calls.iter().enumerate() {
+        instance.reset().map_err(|error| error.to_string())?;
+        let before = instance.heap_stats().allocations;
+        instance.set_heap_fuse(manner.fuses.map(|fuses| fuses[index]));
+        let args: Vec<_> = main.slots.iter().zip(args).map(|(&ty, &bits)| value(ty, bits)).collect();
+        let outcome = instance.call(&main.name, &args);
+        instance.set_heap_fuse(None);
+        let allocations = instance.heap_stats().allocations - before;
+        let outcome = match outcome {
+            Ok(value) => Outcome::Returns(value.map(|value| seen(&mut instance, program, value))),
             Err(CallError::Trap(report)) => Outcome::Traps(report.trap, report.func.into(), report.op as usize),
             Err(error) => return Err(error.to_string()),
         };
-        let globals = (0..GLOBALS.len() as u32).map(|index| instance.global(index).map_or(0, Value::bits)).collect();
-        traces.push((outcome, globals));
+        let globals = (0..program.globals.len() as u32).map(|index| {
+            let value = instance.global(index).expect("a global of the program");
+            seen(&mut instance, program, value)
+        });
+        traces.push(((outcome, globals.collect()), allocations));
     }
     Ok(traces)
 }
 
-/// Compares all engines with the evaluator: the first difference in words, or `None`. Programs that take too long have
-/// none.
-fn difference(program: &Program, engines: &[EngineUnderTest], room: &mut Room) -> Option<String> {
-    let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
-    let expected = expected(program, &lowered, &mut Coverage::default())?;
-    compare(program, &program.text(&lowered), &expected, engines, room)
+/// Memory for engines.
+struct Space {
+    room: Room,
+    heap: Vec<u64>,
 }
 
+/// Compares all engines with the evaluator: the first difference in words, or `None`. Programs that take too long have
+/// none.
+fn difference(program: &Program, engines: &[EngineUnderTest], room: &mut Space, seed: u64) -> Option<String> {
+    let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
+    let expected = expected(program, &lowered, &mut Coverage::default())?;
+    let text = program.text(&lowered);
+    compare(program, &text, &expected, engines, room)
+        .or_else(|| out_of_memory(program, &lowered, &text, engines, room, seed, &mut Coverage::default()))
+}
+
+/// The first difference between the evaluator and the engines; the last of these collects at every allocation.
 fn compare(
     program: &Program,
     text: &str,
     expected: &[Trace],
     engines: &[EngineUnderTest],
-    room: &mut Room,
+    room: &mut Space,
 ) -> Option<String> {
-    for engine in engines {
-        match found(program, text, engine, room) {
+    for (index, engine) in engines.iter().enumerate() {
+        let manner = Manner { stress: program.heap && index > 1, fuses: None };
+        match found(program, text, engine, room, manner) {
             Err(error) => return Some(format!("{}: {error}", engine.name)),
             Ok(found) => {
-                for ((expected, found), args) in expected.iter().zip(&found).zip(&program.calls) {
-                    if expected != found {
+                for ((expected, (found, _)), args) in expected.iter().zip(&found).zip(&program.calls) {
+                    if !alike(program, expected, found) {
                         return Some(format!(
                             "{}: called with {args:x?}, stack of {} words\nexpected {expected:x?}\nfound    {found:x?}",
                             engine.name, program.stack_words
@@ -118,6 +201,73 @@ fn compare(
                 }
             }
         }
+    }
+    None
+}
+
+/// Lets an allocation of each call fail: all engines must do the same, and the evaluator too when the op at which the
+/// memory ran out fails in it. The first difference in words.
+fn out_of_memory(
+    program: &Program,
+    lowered: &[Lowered],
+    text: &str,
+    engines: &[EngineUnderTest],
+    room: &mut Space,
+    seed: u64,
+    coverage: &mut Coverage,
+) -> Option<String> {
+    if !program.heap {
+        return None;
+    }
+    let plain = match found(program, text, &engines[0], room, Manner::default()) {
+        Ok(found) => found,
+        Err(error) => return Some(format!("{}: {error}", engines[0].name)),
+    };
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0xF05E);
+    let fuses: Vec<u64> = plain.iter().map(|(_, allocations)| rng.u64(0..=*allocations)).collect();
+    let manner = Manner { stress: false, fuses: Some(&fuses) };
+    let mut first: Option<Vec<(Trace, u64)>> = None;
+    for engine in engines {
+        let found = match found(program, text, engine, room, manner) {
+            Ok(found) => found,
+            Err(error) => return Some(format!("{}: {error}", engine.name)),
+        };
+        match &first {
+            None => first = Some(found),
+            Some(first) if *first == found => {}
+            Some(first) => {
+                return Some(format!(
+                    "{}: with allocations that fail behind {fuses:?}\nexpected {first:x?}\nfound    {found:x?}",
+                    engine.name
+                ));
+            }
+        }
+    }
+    let mut machine = Machine::new(program, lowered, program.stack_words);
+    for ((args, (found, _)), fuse) in program.calls.iter().zip(&first?).zip(&fuses) {
+        let Outcome::Traps(trap, func, op) = &found.0 else { continue };
+        if trap.kind != TrapKind::OutOfMemory {
+            continue;
+        }
+        let mut agrees = false;
+        for execution in 0.. {
+            machine.fuse = Some((*func, *op, execution));
+            let Ok(outcome) = machine.call(args) else { break };
+            // The op was not executed so often.
+            let ended = !matches!(machine.fuse, Some((.., 0)));
+            agrees = alike(program, &trace(&machine, program, outcome), found);
+            if agrees || ended {
+                break;
+            }
+        }
+        machine.fuse = None;
+        if !agrees {
+            return Some(format!(
+                "no execution of op {op} of function {func} that fails leaves behind what the engines did, called with \
+                 {args:x?}, with allocations that fail behind {fuse}: {found:x?}"
+            ));
+        }
+        coverage.ended(program, lowered, &found.0);
     }
     None
 }
@@ -155,7 +305,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
     engines
 }
 
-fn try_seed(seed: u64, room: &mut Room, coverage: &mut Coverage) -> Verdict {
+fn try_seed(seed: u64, room: &mut Space, coverage: &mut Coverage) -> Verdict {
     let mut program = generate::program(seed);
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
     if seed.is_multiple_of(2) {
@@ -164,10 +314,12 @@ fn try_seed(seed: u64, room: &mut Room, coverage: &mut Coverage) -> Verdict {
     let Some(expected) = expected(&program, &lowered, coverage) else { return Verdict::TooLong };
     let text = program.text(&lowered);
     let engines = &engines_for(seed);
-    let Some(first) = compare(&program, &text, &expected, engines, room) else { return Verdict::Agreed };
-    let small = shrink::shrink(program, &mut |program| difference(program, engines, room).is_some());
+    let first = compare(&program, &text, &expected, engines, room)
+        .or_else(|| out_of_memory(&program, &lowered, &text, engines, room, seed, coverage));
+    let Some(first) = first else { return Verdict::Agreed };
+    let small = shrink::shrink(program, &mut |program| difference(program, engines, room, seed).is_some());
     let lowered: Vec<_> = small.funcs.iter().map(program::Func::lower).collect();
-    let last = difference(&small, engines, room).unwrap_or_default();
+    let last = difference(&small, engines, room, seed).unwrap_or_default();
     let options = engines.last().map(|engine| engine.options);
     Verdict::Differed(format!(
         "seed {seed}, options {options:?}: {first}\nmade smaller:\n{}\n{last}",
@@ -204,7 +356,7 @@ fn engines_agree() {
     let work = |worker: u64| {
         alarmed(|alarm| {
             with_stack(|| {
-                let mut room = Room::new();
+                let mut room = Space { room: Room::new(), heap: vec![0; HEAP_WORDS] };
                 let mut coverage = Coverage::default();
                 let (mut agreed, mut too_long) = (0u64, 0u64);
                 for seed in
