@@ -905,7 +905,7 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
                 count.runs += 1;
                 if fits {
                     assert_eq!(status, 0);
-                    assert_eq!(bench.stack[first], 0x7777_0000_0000 + u64::from(site.0), "the header");
+                    assert_eq!(bench.stack[first], u64::from(site.0), "the header, which names no tail");
                     assert_eq!(bench.stack[first + 1..][..wanted.len()], wanted, "{bound} bound, {named} named");
                     let after = &bench.stack[first + 1 + wanted.len()..first + 600];
                     assert_eq!(after, &before[1 + wanted.len()..], "nothing behind the arguments is written");
