@@ -732,8 +732,6 @@ pub fn pairs<F: Family>(bench: &mut Bench, count: &mut Count) {
         let want = move |_: &[u64], cells: &[u64]| {
             let order = match ((int_of(cells[0]), int_of(cells[1])), (float_of(cells[0]), float_of(cells[1]))) {
                 ((Some(x), Some(y)), _) => x.partial_cmp(&y),
-                // Equality with NaN is left to the service.
-                (_, (Some(x), Some(y))) if cond == DynCond::Eq && (x.is_nan() || y.is_nan()) => return Want::Service,
                 (_, (Some(x), Some(y))) => x.partial_cmp(&y),
                 _ => return Want::Service,
             };

@@ -648,15 +648,18 @@ impl Objects for X64<'_> {
         self.two_floats(&mut cold);
         // Exchanged, so that what is unordered is neither above nor equal (SDM vol. 2, UCOMISD).
         self.asm.ucomisd_rr(Xmm::Xmm1, FLOAT_RESULT);
-        let cc = match cond {
+        match cond {
             DynCond::Eq => {
-                self.asm.jcc(Cc::P, &mut cold);
-                Cc::E
+                let t = Self::target(d, Gpr::Rax);
+                self.asm.setcc(Cc::E, Gpr::Rax);
+                self.asm.setcc(Cc::Np, Gpr::Rcx);
+                self.asm.alu_rr(Alu::And, B4, Gpr::Rax, Gpr::Rcx);
+                self.asm.movzx8_rr(t, Gpr::Rax);
+                self.put(d, t);
             }
-            DynCond::Lt => Cc::A,
-            DynCond::Le => Cc::Ae,
-        };
-        self.put_condition(d, cc);
+            DynCond::Lt => self.put_condition(d, Cc::A),
+            DynCond::Le => self.put_condition(d, Cc::Ae),
+        }
         self.asm.bind(&mut done);
         self.cold_op(cold, slow);
     }
