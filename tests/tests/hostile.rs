@@ -94,10 +94,7 @@ type Trace = Vec<(Result<Option<u64>, CallError>, Vec<u64>)>;
 fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Watchdog) -> Result<Trace, String> {
     let (memory, code) = room.parts();
     let functions = memory.functions;
-    let engine = match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-    };
+    let engine = engine.make(module, functions, code, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
@@ -423,12 +420,9 @@ fn new_engine<'e>(
     engine: &EngineUnderTest,
     functions: &'e mut [Entry],
     code: &'e mut dyn CodeMemory,
-    scratch: &mut [u64],
+    scratch: &'e mut [u64],
 ) -> Result<Engine<'e>, EngineError> {
-    match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, scratch, options),
-    }
+    engine.make(module, functions, code, scratch)
 }
 
 /// What the sweep of one kind of memory saw.
@@ -542,7 +536,8 @@ fn too_little_memory_for_instances() {
             let engine = new_engine(module, &engine, memory.functions, &mut code, memory.scratch).expect("an engine");
             let imports = host::imports();
             let needed = Instance::state_words(&module);
-            assert_eq!(needed, 3);
+            // Two globals, an import and a constant.
+            assert_eq!(needed, 4);
             for given in 0..=needed + 1 {
                 let mut state = vec![0; given];
                 let memory =
