@@ -227,9 +227,9 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         for &slot in &self.plan.pinned {
             self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
         }
-        for &slot in &self.plan.records {
+        for slot in self.plan.records.clone() {
             if let Some(reg) = self.plan.record(slot) {
-                self.masm.record(reg, slot_offset(slot));
+                self.find_record(reg, slot);
             }
         }
         self.masm.entered();

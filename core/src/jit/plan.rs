@@ -123,7 +123,9 @@ pub struct Plan<'s> {
     pub ops: &'s mut [u64],
     /// [`SlotPlan`]
     slots: &'s mut [SlotPlan],
-    /// Whether the function calls nothing.
+    /// Whether the function calls nothing but services, whose stubs keep every register of the pools. It checks no native
+    /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
+    /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
     /// Machine registers to save for the caller.
     pub saved: Saved,

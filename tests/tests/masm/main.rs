@@ -78,6 +78,8 @@ fn objects_are_as_laid_out() {
         objects::strings::<F>(&mut bench, &mut count);
         objects::boxes::<F>(&mut bench, &mut count);
         objects::pairs::<F>(&mut bench, &mut count);
+        objects::casts::<F>(&mut bench, &mut count);
+        objects::properties::<F>(&mut bench, &mut count);
         objects::services::<F>(&mut bench, &mut count);
         objects::closures::<F>(&mut bench, &mut count);
         println!("objects: {} verbs in {} functions, {} runs agree", count.verbs, count.functions, count.runs);

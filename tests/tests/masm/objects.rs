@@ -8,8 +8,9 @@ use crate::bench::{
 use crate::cases::{Count, Places, float, int, mixes};
 use crate::services::{ANSWER, Noted, take_noted};
 use opstamp::masm::{
-    Any, Calls, DynCond, DynOp, Element, Float, FloatReg, Int, IntReg, Masm, Object, Objects, Saved, Slow,
+    Any, Calls, Cast, DynCond, DynOp, Element, Float, FloatReg, Int, IntReg, Masm, Object, Objects, Saved, Slow,
 };
+use opstamp::runtime::cache::{Access, CacheSite};
 use opstamp::runtime::context::{Context, Entry};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
@@ -89,7 +90,19 @@ struct Verb<F: Family> {
     /// Which operands are written, and whether the others are read: as bits.
     writes: u8,
     reads: u8,
+    /// What its service is told.
+    operand: u64,
     emit: Emit<F>,
+}
+
+/// Whether a verb is tried with the record of its object pinned too.
+#[derive(Clone, Copy, PartialEq)]
+enum Records {
+    None,
+    /// Of an object of a known type, or null.
+    Typed,
+    /// Of any cell.
+    Any,
 }
 
 /// A verb in all mixes of places, ready to run.
@@ -97,10 +110,11 @@ struct Compiled {
     name: String,
     writes: u8,
     reads: u8,
+    operand: u64,
     mixes: Vec<(Vec<Any>, [u16; 3], Code)>,
 }
 
-fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: bool) -> Compiled {
+fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: Records) -> Compiled {
     let pool = pool::<F>();
     let saved = all_saved::<F>();
     let mut all = Vec::new();
@@ -117,7 +131,7 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: bool) -> Compi
                 let (reads, writes) = (verb.reads >> index & 1 != 0, verb.writes >> index & 1 != 0);
                 assert!(slow.add(place, home(place, index), reads, writes));
             }
-            for pinned in [false, true].into_iter().take(1 + usize::from(records)) {
+            for pinned in [false, true].into_iter().take(1 + usize::from(records != Records::None)) {
                 let leaf = number % 2 == 0;
                 let code = bench.emit::<F>(&mut |masm| {
                     masm.prologue(leaf, SITE, &saved);
@@ -127,7 +141,10 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: bool) -> Compi
                     }
                     let mut object = Object::Cell(offsets[0]);
                     if pinned {
-                        masm.record(IntReg(record), offsets[0]);
+                        match records {
+                            Records::Any => masm.object_record(IntReg(record), offsets[0]),
+                            _ => masm.record(IntReg(record), offsets[0]),
+                        }
                         object = Object::Record(IntReg(record));
                     }
                     (verb.emit)(masm, &mix, object, &offsets, slow);
@@ -147,7 +164,7 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: bool) -> Compi
             }
         }
     }
-    Compiled { name: verb.name.clone(), writes: verb.writes, reads: verb.reads, mixes: all }
+    Compiled { name: verb.name.clone(), writes: verb.writes, reads: verb.reads, operand: verb.operand, mixes: all }
 }
 
 /// The slot that an operand goes to for the service: its own if it is in one.
@@ -189,9 +206,9 @@ fn run(
     if want == Want::Service {
         let homes: Vec<u16> = mix.iter().enumerate().map(|(index, &place)| home(place, index)).collect();
         let (held, what) = (held.clone(), what.clone());
-        let (reads, writes) = (verb.reads, verb.writes);
+        let (reads, writes, operand) = (verb.reads, verb.writes, verb.operand);
         ANSWER.set(Some(Box::new(move |_: *mut Context, noted: Noted| {
-            assert_eq!((noted.service, noted.site, noted.operand), ("op", SITE.0, 0), "{what}");
+            assert_eq!((noted.service, noted.site, noted.operand), ("op", SITE.0, operand), "{what}");
             for (index, &home) in homes.iter().enumerate() {
                 // SAFETY: the frame is the bench's stack, which has the slot.
                 let slot = unsafe { (noted.frame as *mut u64).add(1 + usize::from(home)) };
@@ -245,7 +262,7 @@ fn run(
 fn check<F: Family>(
     bench: &mut Bench,
     verb: Verb<F>,
-    records: bool,
+    records: Records,
     values: &[Vec<u64>],
     cells: &[Vec<u64>],
     want: &dyn Fn(&[u64], &[u64]) -> Want,
@@ -273,7 +290,7 @@ fn verb<F: Family>(
     (writes, reads): (u8, u8),
     emit: impl Fn(&mut F::Masm<'_>, &[Any], Object, &[u32], Slow) + 'static,
 ) -> Verb<F> {
-    Verb { name: name.into(), banks, writes, reads, emit: Box::new(emit) }
+    Verb { name: name.into(), banks, writes, reads, operand: 0, emit: Box::new(emit) }
 }
 
 /// Indices of records that need few and many bits.
@@ -298,7 +315,7 @@ pub fn arrays<F: Family>(bench: &mut Bench, count: &mut Count) {
 
     let len = verb::<F>("len", &[I64], (1, 0), |m, p, o, _, slow| m.len(int(p[0]), o, slow));
     let want = |_: &[u64], cells: &[u64]| if is_long(cells) { Want::Bits(9) } else { Want::Service };
-    check(bench, len, true, &[vec![5]], &with_null, &want, count);
+    check(bench, len, Records::Typed, &[vec![5]], &with_null, &want, count);
 
     let indices: Vec<Vec<u64>> = [0, 1, 7, 8, 9, 10, 1 << 31, 1 << 32, 1 << 61, u64::MAX, (1 << 32) + 1]
         .map(|index| vec![0x4045_6789_ABCD_EF01, index])
@@ -320,7 +337,7 @@ pub fn arrays<F: Family>(bench: &mut Bench, count: &mut Count) {
             }),
             _ => Want::Service,
         };
-        check(bench, get, true, &indices, &with_null, &want, count);
+        check(bench, get, Records::Typed, &indices, &with_null, &want, count);
         changes::<F>(bench, &mut heap, element_is, bank, count);
     }
 }
@@ -350,7 +367,7 @@ fn changes<F: Family>(bench: &mut Bench, heap: &mut Heap, element_is: Element, b
     let pop = verb::<F>("pop", if bank == I64 { &[I64] } else { &[F64] }, (1, 0), {
         move |m, p, o, _, slow| m.pop(element_is, p[0], o, slow)
     });
-    let [set, push, pop] = [set, push, pop].map(|verb| compile(bench, &verb, true));
+    let [set, push, pop] = [set, push, pop].map(|verb| compile(bench, &verb, Records::Typed));
     bench.publish();
     for record in INDICES {
         let cells = [handle(10, record as u64)];
@@ -427,10 +444,10 @@ pub fn fields<F: Family>(bench: &mut Bench, count: &mut Count) {
                 NULL => Want::Service,
                 _ => Want::Bits(element(field.into())),
             };
-            check(bench, get, true, &[vec![3]], &cells, &want, count);
+            check(bench, get, Records::Typed, &[vec![3]], &cells, &want, count);
             let set = verb::<F>("set_field", banks, (0, 1), move |m, p, o, _, slow| m.set_field(o, field, p[0], slow));
             let want = |_: &[u64], cells: &[u64]| if cells[0] == NULL { Want::Service } else { Want::Done };
-            check(bench, set, true, &[vec![0x1234_5678_9ABC_DEF0]], &cells, &want, count);
+            check(bench, set, Records::Typed, &[vec![0x1234_5678_9ABC_DEF0]], &cells, &want, count);
             for record in [1, 69_999] {
                 let mut wanted = payload.clone();
                 wanted[usize::from(field)] = 0x1234_5678_9ABC_DEF0;
@@ -460,7 +477,7 @@ pub fn strings<F: Family>(bench: &mut Bench, count: &mut Count) {
     };
     let len = verb::<F>("str_len", &[I64], (1, 0), |m, p, _, c, slow| m.str_len(int(p[0]), c[0], slow));
     let want = |_: &[u64], cells: &[u64]| text_of(cells).map_or(Want::Service, |text| Want::Bits(text.len() as u64));
-    check(bench, len, false, &[vec![1]], &cells, &want, count);
+    check(bench, len, Records::None, &[vec![1]], &cells, &want, count);
     let byte =
         verb::<F>("str_byte", &[I64, I64], (1, 2), |m, p, _, c, slow| m.str_byte(int(p[0]), c[0], int(p[1]), slow));
     let indices = [0, 1, 2, 3, 4, 5, 6, 16, 17, 1 << 32, u64::MAX, 1 << 63].map(|index| vec![9, index]);
@@ -468,7 +485,7 @@ pub fn strings<F: Family>(bench: &mut Bench, count: &mut Count) {
         let byte = text_of(cells).and_then(|text| text.get(usize::try_from(held[1]).ok()?));
         byte.map_or(Want::Service, |&byte| Want::Bits(byte.into()))
     };
-    check(bench, byte, false, &indices, &cells, &want, count);
+    check(bench, byte, Records::None, &indices, &cells, &want, count);
 }
 
 /// One of each sort of cell, and the number of its kind in vm3.md.
@@ -503,26 +520,26 @@ pub fn boxes<F: Family>(bench: &mut Bench, count: &mut Count) {
     let kind = verb::<F>("kind", &[I64], (1, 0), |m, p, _, c, _| m.kind(int(p[0]), c[0]));
     let want =
         |_: &[u64], cells: &[u64]| Want::Bits(SORTS.iter().find(|(cell, _)| *cell == cells[0]).expect("one of them").1);
-    check(bench, kind, false, &[vec![77]], &sorts, &want, count);
+    check(bench, kind, Records::None, &[vec![77]], &sorts, &want, count);
 
     let unbox = verb::<F>("unbox_int", &[I64], (1, 0), |m, p, _, c, slow| m.unbox_int(int(p[0]), c[0], slow));
     let want = |_: &[u64], cells: &[u64]| match cells[0] >> 48 {
         0xFFFA => Want::Bits(((cells[0] << 16) as i64 >> 16) as u64),
         _ => Want::Service,
     };
-    check(bench, unbox, false, &[vec![77]], &sorts, &want, count);
+    check(bench, unbox, Records::None, &[vec![77]], &sorts, &want, count);
     let unbox = verb::<F>("unbox_float", &[F64], (1, 0), |m, p, _, c, slow| m.unbox_float(float(p[0]), c[0], slow));
     let want = |_: &[u64], cells: &[u64]| {
         let float = SORTS.iter().any(|&(cell, kind)| cell == cells[0] && kind == 3);
         if float { Want::Float(f64::from_bits(cells[0])) } else { Want::Service }
     };
-    check(bench, unbox, false, &[vec![77]], &sorts, &want, count);
+    check(bench, unbox, Records::None, &[vec![77]], &sorts, &want, count);
     let unbox = verb::<F>("unbox_bool", &[I64], (1, 0), |m, p, _, c, slow| m.unbox_bool(int(p[0]), c[0], slow));
     let want = |_: &[u64], cells: &[u64]| match cells[0] >> 48 {
         0xFFFB => Want::Bits(cells[0] & 1),
         _ => Want::Service,
     };
-    check(bench, unbox, false, &[vec![77]], &sorts, &want, count);
+    check(bench, unbox, Records::None, &[vec![77]], &sorts, &want, count);
 
     // What is boxed is read back from the cell's slot.
     let edge = 1_i64 << 47;
@@ -538,17 +555,154 @@ pub fn boxes<F: Family>(bench: &mut Bench, count: &mut Count) {
     wide.retain(|values| !fits(values[1]));
     let verb_of = || verb::<F>("box_int", &[I64, I64], (0, 2), emit);
     let want = |held: &[u64], _: &[u64]| Want::Bits(boxed(held[1] as i64));
-    check(bench, verb_of(), false, &narrow, &[vec![9]], &want, count);
+    check(bench, verb_of(), Records::None, &narrow, &[vec![9]], &want, count);
     let only = verb::<F>("box_int", &[I64], (0, 1), |m, p, _, c, slow| m.box_int(c[0], int(p[0]), slow));
     let wide: Vec<Vec<u64>> = wide.into_iter().map(|values| vec![values[1]]).collect();
-    check(bench, only, false, &wide, &[vec![9]], &|_, _| Want::Service, count);
+    check(bench, only, Records::None, &wide, &[vec![9]], &|_, _| Want::Service, count);
     let bools = verb::<F>("box_bool", &[I64, I64], (0, 2), |m, p, _, c, _| {
         m.box_bool(c[0], int(p[1]));
         m.load(p[0], c[0]);
     });
     let want = |held: &[u64], _: &[u64]| Want::Bits(0xFFFB << 48 | u64::from(held[1] != 0));
     let values = [0, 1, 2, 1 << 63, u64::MAX, 1 << 32].map(|value| vec![3, value]);
-    check(bench, bools, false, &values, &[vec![9]], &want, count);
+    check(bench, bools, Records::None, &values, &[vec![9]], &want, count);
+}
+
+/// Casts: what is a handle of the kind, and of the length where one is asked for.
+pub fn casts<F: Family>(bench: &mut Bench, count: &mut Count) {
+    let mut heap = Heap::new(bench);
+    heap.set(1, 0, &[5]);
+    heap.set(2, 77, &[5]);
+    heap.set(69_999, 65_535, &[5]);
+    let handles = [5, 8, 11, 12].iter().flat_map(|&kind| [1, 2, 69_999].map(|index| handle(kind, index)));
+    let others = [NULL, short(b"ab"), boxed(-1), 0, NAN, 0xFFFB << 48, 1 << 63 | 69_999];
+    for (kind, len) in [(5, None), (8, None), (11, Some(0)), (11, Some(77)), (12, Some(65_535)), (12, Some(78))] {
+        let holds = |cell: u64| {
+            let long = [(1, 0), (2, 77), (69_999, 65_535)].iter().find(|(index, _)| *index == cell as u32);
+            cell >> 44 == 0xF_FFF0 | kind && len.is_none_or(|len| long.is_some_and(|&(_, found)| found == len))
+        };
+        let (done, served): (Vec<_>, Vec<_>) =
+            handles.clone().chain(others).map(|cell| vec![cell, 99]).partition(|cells| holds(cells[0]));
+        let to = Cast { kind: kind as u8, len };
+        for d in [0, 1] {
+            let cast = verb::<F>("cast", &[I64], (0, 0), move |m, p, _, c, slow| {
+                m.cast(c[d], c[0], to, slow);
+                m.load(p[0], c[d]);
+            });
+            check(bench, cast, Records::None, &[vec![5]], &done, &|_, cells| Want::Bits(cells[0]), count);
+            let cast = verb::<F>("cast", &[], (0, 0), move |m, _, _, c, slow| m.cast(c[d], c[0], to, slow));
+            check(bench, cast, Records::None, &[vec![]], &served, &|_, _| Want::Service, count);
+        }
+    }
+}
+
+/// Property accesses by what an inline cache holds, and by the service where it does not.
+pub fn properties<F: Family>(bench: &mut Bench, count: &mut Count) {
+    const FIELDS: [usize; 4] = [0, 5, 900, 7];
+    const SHAPES: [u32; 4] = [7, 0, 65_535, 300];
+    let mut heap = Heap::new(bench);
+    let mut state = vec![0_u64; 200_000];
+    bench.context.globals = state.as_mut_ptr() as u64;
+    // What is no object, some of it with a low half that would lead far out of the table.
+    let others = [NULL, 0, NAN, 0x3FFF_FFFF_FFFF_FFFF, boxed(-1), short(b"abcde"), handle(8, 6), 0xFFFB << 48 | 1];
+    for (access, mark) in [(Access::Cell, 0), (Access::Int, 1 << 16), (Access::Float, 2 << 16)] {
+        for (place, filled) in [(0, 4), (300, 3), (150_000, 1), (70_000, 0)] {
+            for (index, word) in state[place..place + 4].iter_mut().enumerate() {
+                let entry = u64::from(SHAPES[index] | mark) | 8 * (FIELDS[index] as u64) << 32;
+                *word = if index < filled { entry } else { u64::MAX };
+            }
+            // An entry of the same shape with another access is not this one's.
+            state[place + 4] = u64::from(SHAPES[3]);
+            let cache = CacheSite { operand: 0x1234_5678, offset: 8 * place as u32, access };
+            let values: &[u64] = match access {
+                Access::Cell => &[boxed(5), NULL, handle(11, 1), 1.5_f64.to_bits()],
+                Access::Int => &[0, 5, -6_i64 as u64, (1 << 47) - 1, -(1_i64 << 47) as u64, 1 << 47, 1 << 62],
+                Access::Float => &[0, 1.5_f64.to_bits(), f64::NEG_INFINITY.to_bits(), NAN, 0xFFF8 << 48 | 7],
+            };
+            for &value in values {
+                for (index, shape) in SHAPES.into_iter().chain([8]).enumerate() {
+                    let mut fields: Vec<u64> = (0..901).map(element).collect();
+                    fields[FIELDS[index % 4]] = value;
+                    heap.set(1 + index, shape, &fields);
+                }
+                let get = Verb {
+                    operand: 0x1234_5678,
+                    ..verb::<F>("get_property", &[I64], (0, 0), move |m, p, o, c, slow| {
+                        m.get_property(c[1], o, cache, slow);
+                        m.load(p[0], c[1]);
+                    })
+                };
+                let as_cell = match access {
+                    Access::Cell => Some(value),
+                    Access::Int => Some(boxed(value as i64)).filter(|_| (value << 16) as i64 >> 16 == value as i64),
+                    Access::Float => Some(value).filter(|&bits| !f64::from_bits(bits).is_nan()),
+                };
+                let found = |cells: &[u64]| {
+                    let index = (cells[0] as u32).wrapping_sub(1) as usize;
+                    if cells[0] >> 44 == 0xF_FFFB && index < filled { as_cell } else { None }
+                };
+                let cells: Vec<Vec<u64>> =
+                    (1..=5).map(|index| handle(11, index)).chain(others).map(|cell| vec![cell, 99]).collect();
+                let (done, served): (Vec<_>, Vec<_>) = cells.into_iter().partition(|cells| found(cells).is_some());
+                let want = |_: &[u64], cells: &[u64]| Want::Bits(found(cells).expect("it is in the cache"));
+                check(bench, get, Records::Any, &[vec![5]], &done, &want, count);
+                let get = Verb {
+                    operand: 0x1234_5678,
+                    ..verb::<F>("get_property", &[], (0, 0), move |m, _, o, c, slow| {
+                        m.get_property(c[1], o, cache, slow);
+                    })
+                };
+                check(bench, get, Records::Any, &[vec![]], &served, &|_, _| Want::Service, count);
+            }
+            sets::<F>(bench, &mut heap, cache, filled, (SHAPES, FIELDS), count);
+        }
+    }
+}
+
+/// `set_property` through the same caches.
+fn sets<F: Family>(
+    bench: &mut Bench,
+    heap: &mut Heap,
+    cache: CacheSite,
+    filled: usize,
+    (shapes, places): ([u32; 4], [usize; 4]),
+    count: &mut Count,
+) {
+    let set = Verb {
+        operand: u64::from(cache.operand),
+        ..verb::<F>("set_property", &[], (0, 0), move |m, _, o, c, slow| m.set_property(o, c[1], cache, slow))
+    };
+    bench.clear();
+    let set = compile(bench, &set, Records::Any);
+    bench.publish();
+    let pool = pool::<F>();
+    let fields: Vec<u64> = (0..901).map(element).collect();
+    for &(value, kind) in &SORTS {
+        let bits = match cache.access {
+            Access::Cell => Some(value),
+            Access::Int if value >> 48 == 0xFFFA => Some(((value << 16) as i64 >> 16) as u64),
+            Access::Float if kind == 3 => Some(value),
+            _ => None,
+        };
+        for index in 0..5 {
+            for which in 0..set.mixes.len() {
+                heap.set(1 + index, shapes.get(index).copied().unwrap_or(8), &fields);
+                let hit = bits.filter(|_| index < filled);
+                let want = if hit.is_some() { Want::Done } else { Want::Service };
+                run(bench, &set, which, &[], &[handle(11, 1 + index as u64), value], &pool, &|_| want);
+                let mut wanted = fields.clone();
+                if let Some(bits) = hit {
+                    wanted[places[index]] = bits;
+                }
+                assert!(heap.payload(1 + index) == wanted, "set_property of {value:#x} in shape {index}");
+                count.runs += 1;
+            }
+        }
+        for which in 0..set.mixes.len() {
+            run(bench, &set, which, &[], &[NULL, value], &pool, &|_| Want::Service);
+            run(bench, &set, which, &[], &[0x3FFF_FFFF_FFFF_FFFF, value], &pool, &|_| Want::Service);
+        }
+    }
 }
 
 /// Verbs on two cells.
@@ -569,7 +723,7 @@ pub fn pairs<F: Family>(bench: &mut Bench, count: &mut Count) {
         (x, _) if matches!(x >> 44, 0xFFFF2 | 0xFFFF4) => Want::Service,
         _ => Want::Bits(0),
     };
-    check(bench, same, false, &[vec![5]], &cells, &want, count);
+    check(bench, same, Records::None, &[vec![5]], &cells, &want, count);
 
     for cond in [DynCond::Eq, DynCond::Lt, DynCond::Le] {
         let compare = verb::<F>("dynamic_compare", &[I64], (1, 0), move |m, p, _, c, slow| {
@@ -578,8 +732,6 @@ pub fn pairs<F: Family>(bench: &mut Bench, count: &mut Count) {
         let want = move |_: &[u64], cells: &[u64]| {
             let order = match ((int_of(cells[0]), int_of(cells[1])), (float_of(cells[0]), float_of(cells[1]))) {
                 ((Some(x), Some(y)), _) => x.partial_cmp(&y),
-                // Equality with NaN is left to the service.
-                (_, (Some(x), Some(y))) if cond == DynCond::Eq && (x.is_nan() || y.is_nan()) => return Want::Service,
                 (_, (Some(x), Some(y))) => x.partial_cmp(&y),
                 _ => return Want::Service,
             };
@@ -589,7 +741,7 @@ pub fn pairs<F: Family>(bench: &mut Bench, count: &mut Count) {
                 DynCond::Le => order.is_some_and(|order| order.is_le()),
             }))
         };
-        check(bench, compare, false, &[vec![5]], &cells, &want, count);
+        check(bench, compare, Records::None, &[vec![5]], &cells, &want, count);
     }
     for op in [DynOp::Add, DynOp::Sub, DynOp::Mul] {
         // The destination is a cell: once one of its own, once each operand; what is in it is read back.
@@ -623,11 +775,11 @@ pub fn pairs<F: Family>(bench: &mut Bench, count: &mut Count) {
             };
             let (done, served): (Vec<_>, Vec<_>) =
                 cells.iter().cloned().partition(|cells| want(&[], cells) != Want::Service);
-            check(bench, arithmetic, false, &[vec![5]], &done, &want, count);
+            check(bench, arithmetic, Records::None, &[vec![5]], &done, &want, count);
             let only = verb::<F>("dynamic", &[], (0, 0), move |m, _, _, c, slow| {
                 m.dynamic(op, c[[2, 0, 1][d]], c[0], c[1], slow);
             });
-            check(bench, only, false, &[vec![]], &served, &want, count);
+            check(bench, only, Records::None, &[vec![]], &served, &want, count);
         }
     }
 }
@@ -639,7 +791,7 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
         let op = verb::<F>("op", banks, (writes, reads), |m, _, _, _, slow| m.op(slow));
         bench.clear();
         let mixes: Vec<_> = mixes::<F>(banks, Places::Few);
-        let mut compiled = compile(bench, &op, false);
+        let mut compiled = compile(bench, &op, Records::None);
         // Operands that share a place have one slot in a real op, so these are left out.
         compiled
             .mixes
@@ -751,7 +903,7 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
                 count.runs += 1;
                 if fits {
                     assert_eq!(status, 0);
-                    assert_eq!(bench.stack[first], u64::from(site.0), "the header");
+                    assert_eq!(bench.stack[first], u64::from(site.0), "the header, which names no tail");
                     assert_eq!(bench.stack[first + 1..][..wanted.len()], wanted, "{bound} bound, {named} named");
                     let after = &bench.stack[first + 1 + wanted.len()..first + 600];
                     assert_eq!(after, &before[1 + wanted.len()..], "nothing behind the arguments is written");

@@ -41,30 +41,24 @@ impl X64<'_> {
         self.call_service(slow, self.place.stubs.op);
     }
 
-    /// [`ColdKind::Cache`]: eax holds what is looked for, rdx the site.
+    /// [`ColdKind::Cache`]: eax holds what is looked for.
     pub(super) fn cache_chain(&mut self, mut service: Label, found: usize, cache: CacheSite, slow: Slow) {
-        let mut hit: [Label; CHAIN - 1] = [const { Label::new() }; CHAIN - 1];
-        let entries = || (1..).map(|index| Mem::base(Gpr::Rdx, cache.offset as i32 + 8 * index));
-        for (label, entry) in hit.iter_mut().zip(entries()) {
+        self.asm.mov_rm(B8, Gpr::Rdx, context(field::GLOBALS));
+        for index in 1..CHAIN as i32 {
+            let entry = Mem::base(Gpr::Rdx, cache.offset as i32 + 8 * index);
+            let mut next = Label::new();
             self.asm.alu_rm(Alu::Cmp, B4, Gpr::Rax, entry);
-            self.asm.jcc(Cc::E, label);
+            self.asm.jcc(Cc::Ne, &mut next);
+            self.asm.mov_rm(B8, Gpr::Rdx, entry);
+            self.asm.jmp(&mut Label::bound_at(found));
+            self.asm.bind(&mut next);
         }
         self.asm.bind(&mut service);
         self.asm.mov_ri(Gpr::Rax, cache.operand.into());
         self.call_service(slow, self.place.stubs.cached_op);
-        // The caller emits the way back behind this.
-        let mut over = Label::new();
-        self.asm.jmp(&mut over);
-        // The hot code reads the first entry from where it finds the site.
-        for label in hit.iter_mut().rev() {
-            self.asm.bind(label);
-            self.asm.alu_ri(Alu::Add, B8, Gpr::Rdx, 8);
-        }
-        self.asm.jmp(&mut Label::bound_at(found));
-        self.asm.bind(&mut over);
     }
 
-    /// Finds an object's payload, in rcx, and the offset of its field by an inline cache, in rax. Goes to `chain` for
+    /// Finds an object's payload, in rcx, and the offset of its field by an inline cache, in rdx. Goes to `chain` for
     /// another entry than the first, to `service` for what is no object. Gives the place that the chain comes back to.
     fn find_property(&mut self, object: Object, cache: CacheSite, chain: &mut Label, service: &mut Label) -> u32 {
         let record = match object {
@@ -90,10 +84,11 @@ impl X64<'_> {
             self.asm.alu_ri(Alu::Add, B4, Gpr::Rax, cache.access.mark() as i32);
         }
         self.asm.mov_rm(B8, Gpr::Rdx, context(field::GLOBALS));
-        self.asm.alu_rm(Alu::Cmp, B4, Gpr::Rax, Mem::base(Gpr::Rdx, cache.offset as i32));
+        self.asm.mov_rm(B8, Gpr::Rdx, Mem::base(Gpr::Rdx, cache.offset as i32));
+        self.asm.alu_rr(Alu::Cmp, B4, Gpr::Rax, Gpr::Rdx);
         self.asm.jcc(Cc::Ne, chain);
         let found = self.asm.buf.pos() as u32;
-        self.asm.mov_rm(B4, Gpr::Rax, Mem::base(Gpr::Rdx, cache.offset as i32 + 4));
+        self.asm.shift_ri(Shift::Shr, B8, Gpr::Rdx, 32);
         found
     }
 
@@ -407,7 +402,7 @@ impl Objects for X64<'_> {
     fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow) {
         let (mut chain, mut service) = (Label::new(), Label::new());
         let found = self.find_property(object, cache, &mut chain, &mut service);
-        let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) else { return self.refuse() };
+        let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rdx, Scale::X1, 0) else { return self.refuse() };
         match cache.access {
             Access::Cell => self.asm.mov_rm(B8, Gpr::Rax, place),
             Access::Int => {
@@ -429,7 +424,7 @@ impl Objects for X64<'_> {
     fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow) {
         let (mut chain, mut service) = (Label::new(), Label::new());
         let found = self.find_property(object, cache, &mut chain, &mut service);
-        if let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) {
+        if let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rdx, Scale::X1, 0) {
             self.asm.lea(B8, Gpr::Rcx, place);
         }
         self.asm.mov_rm(B8, Gpr::Rax, slot(s));
@@ -653,15 +648,18 @@ impl Objects for X64<'_> {
         self.two_floats(&mut cold);
         // Exchanged, so that what is unordered is neither above nor equal (SDM vol. 2, UCOMISD).
         self.asm.ucomisd_rr(Xmm::Xmm1, FLOAT_RESULT);
-        let cc = match cond {
+        match cond {
             DynCond::Eq => {
-                self.asm.jcc(Cc::P, &mut cold);
-                Cc::E
+                let t = Self::target(d, Gpr::Rax);
+                self.asm.setcc(Cc::E, Gpr::Rax);
+                self.asm.setcc(Cc::Np, Gpr::Rcx);
+                self.asm.alu_rr(Alu::And, B4, Gpr::Rax, Gpr::Rcx);
+                self.asm.movzx8_rr(t, Gpr::Rax);
+                self.put(d, t);
             }
-            DynCond::Lt => Cc::A,
-            DynCond::Le => Cc::Ae,
-        };
-        self.put_condition(d, cc);
+            DynCond::Lt => self.put_condition(d, Cc::A),
+            DynCond::Le => self.put_condition(d, Cc::Ae),
+        }
         self.asm.bind(&mut done);
         self.cold_op(cold, slow);
     }
