@@ -214,7 +214,8 @@ impl<'p> Machine<'p> {
                 Ins::Heap { op, args } => {
                     let slots = &self.program.funcs[func].slots;
                     let frame: Vec<u64> = (0..slots.len() as u16).map(|slot| get(self, slot)).collect();
-                    let found = self.heap_op(*op, args, &|slot| frame[usize::from(slot)], &|slot| slots[usize::from(slot)]);
+                    let found =
+                        self.heap_op(*op, args, &|slot| frame[usize::from(slot)], &|slot| slots[usize::from(slot)]);
                     match found {
                         Ok(written) => {
                             for (slot, bits) in written {
@@ -253,7 +254,8 @@ impl<'p> Machine<'p> {
                         return Ok(Outcome::Returns(value));
                     };
                     let call = &self.lowered[caller.func].code[caller.at - 1];
-                    if let (Ins::Call { dest: Some(dest), .. } | Ins::FnCall { dest: Some(dest), .. }, Some(value)) = (call, value)
+                    if let (Ins::Call { dest: Some(dest), .. } | Ins::FnCall { dest: Some(dest), .. }, Some(value)) =
+                        (call, value)
                     {
                         self.stack[caller.base + 1 + usize::from(*dest)] = value;
                     }

@@ -1,7 +1,7 @@
 //! Programs: statements as the generator makes them, the ops they are lowered to, and their text.
 
-use opstamp::vm3::op::{Bank, Op, Operand};
 use opstamp::TypeId;
+use opstamp::vm3::op::{Bank, Op, Operand};
 use opstamp_tests::{Pure, digest, host};
 use std::fmt::Write;
 
@@ -35,27 +35,36 @@ impl Ty {
 }
 
 /// The types of cells that are no closures.
-pub const CELL_TYPES: [Ty; 10] = [
-    Ty::Any,
-    Ty::Str,
-    Ty::ArrI64,
-    Ty::ArrF64,
-    Ty::ArrU8,
-    Ty::List,
-    Ty::IMap,
-    Ty::Map,
-    Ty::Obj(0),
-    Ty::Obj(1),
-];
+pub const CELL_TYPES: [Ty; 10] =
+    [Ty::Any, Ty::Str, Ty::ArrI64, Ty::ArrF64, Ty::ArrU8, Ty::List, Ty::IMap, Ty::Map, Ty::Obj(0), Ty::Obj(1)];
 
 /// The shapes of programs with a heap, with their fields. They share the fields that a digest reads, in other places and of
 /// other types.
 pub const SHAPES: [(&str, &[(&str, Ty)]); 2] = [
     (
         "P",
-        &[("i", Ty::I64), ("f", Ty::F64), ("a", Ty::Any), ("s", Ty::Str), ("l", Ty::List), ("o", Ty::Obj(0)), ("x", Ty::I64)],
+        &[
+            ("i", Ty::I64),
+            ("f", Ty::F64),
+            ("a", Ty::Any),
+            ("s", Ty::Str),
+            ("l", Ty::List),
+            ("o", Ty::Obj(0)),
+            ("x", Ty::I64),
+        ],
     ),
-    ("Q", &[("a", Ty::Any), ("x", Ty::F64), ("i", Ty::F64), ("o", Ty::Obj(0)), ("f", Ty::Any), ("m", Ty::Map), ("k", Ty::I64)]),
+    (
+        "Q",
+        &[
+            ("a", Ty::Any),
+            ("x", Ty::F64),
+            ("i", Ty::F64),
+            ("o", Ty::Obj(0)),
+            ("f", Ty::Any),
+            ("m", Ty::Map),
+            ("k", Ty::I64),
+        ],
+    ),
 ];
 
 /// The names that `prop.get` and `prop.set` ask for; the last is no field.
@@ -196,29 +205,93 @@ pub enum Arg {
 /// An op. Registers are slots, targets and positions are op indices.
 #[derive(Clone, Debug)]
 pub enum Ins {
-    Pure { index: usize, dest: u16, sources: [u16; 3], literal: u64 },
-    Branch { index: usize, sources: [u16; 3], literal: u64, target: usize },
-    BrNull { nonnull: bool, source: u16, target: usize },
-    Jump { target: usize },
-    Switch { source: u16, targets: Vec<usize>, default: usize },
+    Pure {
+        index: usize,
+        dest: u16,
+        sources: [u16; 3],
+        literal: u64,
+    },
+    Branch {
+        index: usize,
+        sources: [u16; 3],
+        literal: u64,
+        target: usize,
+    },
+    BrNull {
+        nonnull: bool,
+        source: u16,
+        target: usize,
+    },
+    Jump {
+        target: usize,
+    },
+    Switch {
+        source: u16,
+        targets: Vec<usize>,
+        default: usize,
+    },
     Nop,
     Deopt,
-    CellMov { dest: u16, source: u16 },
-    CellNull { dest: u16 },
-    CellConst { dest: u16, value: usize },
-    Table { dest: u16, table: usize, source: u16 },
-    GlobalGet { dest: u16, global: usize },
-    GlobalSet { global: usize, source: u16 },
-    Call { dest: Option<u16>, func: usize, args: Vec<u16> },
-    Tail { func: usize, args: Vec<u16> },
-    Host { dest: Option<u16>, import: usize, args: Vec<u16> },
+    CellMov {
+        dest: u16,
+        source: u16,
+    },
+    CellNull {
+        dest: u16,
+    },
+    CellConst {
+        dest: u16,
+        value: usize,
+    },
+    Table {
+        dest: u16,
+        table: usize,
+        source: u16,
+    },
+    GlobalGet {
+        dest: u16,
+        global: usize,
+    },
+    GlobalSet {
+        global: usize,
+        source: u16,
+    },
+    Call {
+        dest: Option<u16>,
+        func: usize,
+        args: Vec<u16>,
+    },
+    Tail {
+        func: usize,
+        args: Vec<u16>,
+    },
+    Host {
+        dest: Option<u16>,
+        import: usize,
+        args: Vec<u16>,
+    },
     /// An op on the heap, with its operands in the order of its row.
-    Heap { op: Op, args: Vec<Arg> },
-    FnNew { dest: u16, func: usize, args: Vec<u16> },
-    FnCall { dest: Option<u16>, closure: u16, args: Vec<u16> },
-    Ret { source: Option<u16> },
+    Heap {
+        op: Op,
+        args: Vec<Arg>,
+    },
+    FnNew {
+        dest: u16,
+        func: usize,
+        args: Vec<u16>,
+    },
+    FnCall {
+        dest: Option<u16>,
+        closure: u16,
+        args: Vec<u16>,
+    },
+    Ret {
+        source: Option<u16>,
+    },
     Unreachable,
-    User { number: u16 },
+    User {
+        number: u16,
+    },
 }
 
 /// A statement.
