@@ -39,7 +39,8 @@ arm64() (
     arm64_tools || exit $?
     export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-20100} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
     if [ $# = 0 ]; then
-        cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --test code_memory --test code_memory_linux || exit 1
+        cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --lib --test code_memory \
+            --test code_memory_linux --test watched || exit 1
     fi
     for name in $tests; do
         out=$(cargo test --quiet "${arm64_flags[@]}" --package opstamp-tests --test "$name" -- --nocapture 2>&1)

@@ -89,6 +89,9 @@ pub const MAX_WINDOW: usize = 128 << 20;
 ///   valid for reads and writes until the range is published;
 /// - after [`CodeMemory::publish`] the range can be executed at `base + offset`, holds what was written, is not writable
 ///   through any mapping that is also executable, and this core's instruction fetch sees it;
+/// - after an error of [`CodeMemory::open`] or [`CodeMemory::publish`] no byte is writable through an executable mapping,
+///   and other published ranges hold what they held; on a page that was open, they too may have to be published again;
+/// - after [`CodeMemory::release`] no byte of the range's whole pages can be executed;
 /// - after [`CodeMemory::sync_cores`], every core that may run the window's code has since passed a point after which it
 ///   fetches what had been published before the call (Arm ARM B2.4.4, "Concurrent modification and execution"; Intel SDM
 ///   vol. 3, 9.1.3, "Handling Self- and Cross-Modifying Code").
@@ -115,6 +118,19 @@ pub unsafe trait CodeMemory {
 
     /// Makes every other core that may run the window's code fetch what was published before.
     fn sync_cores(&self) -> Result<(), CodeError>;
+
+    /// Gives the memory of the pages that lie wholly inside the range back to the system. Their addresses stay reserved and
+    /// fault when they are executed, until the range is opened and published again, which gives them memory as at the first
+    /// time: nothing of what they held is promised to be there then, nor that it is gone. Bytes of the range on a page that
+    /// reaches beyond it stay as they are.
+    ///
+    /// The caller sees to it that nothing executes in the range or returns to it. The addresses may be used for other code
+    /// afterwards; it is published, and made known by [`CodeMemory::sync_cores`], like all code in re-used bytes. Behind an
+    /// error any part of the range may have been given back. By default it is an error: this memory gives nothing back.
+    fn release(&mut self, range: CodeRange) -> Result<(), CodeError> {
+        let _ = range;
+        Err(CodeError::System { action: "give back pages of code memory: it keeps what it has", code: 0 })
+    }
 
     /// Says where the shared stubs lie, before any of the window's code runs: through them, and nowhere else, guest code
     /// calls out. A host whose system unwinds native stacks by tables describes the window's frames to it here; their

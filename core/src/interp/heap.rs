@@ -119,22 +119,22 @@ impl<'e> Step<'e> {
             Op::CellConst => self.cell_const(),
             Op::FnNew => self.fn_new(),
 
-            Op::ArrI64New => self.new(ArrI64, self.get(1) as i64),
-            Op::ArrF64New => self.new(ArrF64, self.get(1) as i64),
-            Op::ArrU8New => self.new(ArrU8, self.get(1) as i64),
-            Op::ListNew => self.new(List, self.get(1) as i64),
-            Op::ArrI64NewK => self.new(ArrI64, self.literal(1)),
-            Op::ArrF64NewK => self.new(ArrF64, self.literal(1)),
-            Op::ArrU8NewK => self.new(ArrU8, self.literal(1)),
-            Op::ListNewK => self.new(List, self.literal(1)),
-            Op::ArrI64NewLen => self.new_len(ArrI64, self.get(1) as i64),
-            Op::ArrF64NewLen => self.new_len(ArrF64, self.get(1) as i64),
-            Op::ArrU8NewLen => self.new_len(ArrU8, self.get(1) as i64),
-            Op::ListNewLen => self.new_len(List, self.get(1) as i64),
-            Op::ArrI64NewLenK => self.new_len(ArrI64, self.literal(1)),
-            Op::ArrF64NewLenK => self.new_len(ArrF64, self.literal(1)),
-            Op::ArrU8NewLenK => self.new_len(ArrU8, self.literal(1)),
-            Op::ListNewLenK => self.new_len(List, self.literal(1)),
+            Op::ArrI64New => self.array_new(ArrI64, self.get(1) as i64),
+            Op::ArrF64New => self.array_new(ArrF64, self.get(1) as i64),
+            Op::ArrU8New => self.array_new(ArrU8, self.get(1) as i64),
+            Op::ListNew => self.array_new(List, self.get(1) as i64),
+            Op::ArrI64NewK => self.array_new(ArrI64, self.literal(1)),
+            Op::ArrF64NewK => self.array_new(ArrF64, self.literal(1)),
+            Op::ArrU8NewK => self.array_new(ArrU8, self.literal(1)),
+            Op::ListNewK => self.array_new(List, self.literal(1)),
+            Op::ArrI64NewLen => self.array_new_len(ArrI64, self.get(1) as i64),
+            Op::ArrF64NewLen => self.array_new_len(ArrF64, self.get(1) as i64),
+            Op::ArrU8NewLen => self.array_new_len(ArrU8, self.get(1) as i64),
+            Op::ListNewLen => self.array_new_len(List, self.get(1) as i64),
+            Op::ArrI64NewLenK => self.array_new_len(ArrI64, self.literal(1)),
+            Op::ArrF64NewLenK => self.array_new_len(ArrF64, self.literal(1)),
+            Op::ArrU8NewLenK => self.array_new_len(ArrU8, self.literal(1)),
+            Op::ListNewLenK => self.array_new_len(List, self.literal(1)),
             Op::ArrI64Len => self.len(ArrI64),
             Op::ArrF64Len => self.len(ArrF64),
             Op::ArrU8Len => self.len(ArrU8),
@@ -404,13 +404,13 @@ impl<'e> Step<'e> {
         self.set_cell(0, cell)
     }
 
-    fn new(&mut self, kind: Kind, hint: i64) -> Outcome<()> {
+    fn array_new(&mut self, kind: Kind, hint: i64) -> Outcome<()> {
         let (heap, mut roots) = self.alloc();
         let cell = heap.array_new(kind, hint, &mut roots)?;
         self.set_cell(0, cell)
     }
 
-    fn new_len(&mut self, kind: Kind, len: i64) -> Outcome<()> {
+    fn array_new_len(&mut self, kind: Kind, len: i64) -> Outcome<()> {
         let (heap, mut roots) = self.alloc();
         let cell = heap.array_new_len(kind, len, &mut roots)?;
         self.set_cell(0, cell)

@@ -4,13 +4,14 @@ use super::CompileError;
 use super::plan::{Place as SlotPlace, Plan, field_of};
 use super::shape::SHAPES;
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Masm, Place, Src};
+use crate::masm::{FUNCTION_ALIGN, IntReg, Masm, Place, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Bank, Op};
+use crate::vm3::types::{Composite, TypeId};
 
 /// What was emitted for a function.
 #[derive(Debug)]
@@ -108,7 +109,8 @@ pub(super) fn function<'m, M: Masm<'m>>(
     let capacity = memory.len();
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
-    let compiler = Compiler { masm, container, index, func, sig, code, plan };
+    let caches = place.first_cache;
+    let compiler = Compiler { masm, container, index, func, sig, code, plan, caches };
     compiler.run().map_err(failed)
 }
 
@@ -121,6 +123,8 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) sig: Sig,
     pub(super) code: &'c [u64],
     pub(super) plan: Plan<'s>,
+    /// The ops with an inline cache so far, in the module.
+    pub(super) caches: u32,
 }
 
 /// An op to be emitted: its place and its words.
@@ -213,10 +217,10 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             (start, count, bits) = (slot.into(), 1, initial);
         }
         self.fill(start, count, bits);
-        for &slot in &self.plan.records {
+        for slot in self.plan.records.clone() {
             let Some(reg) = self.plan.record(slot) else { continue };
             if slot < self.sig.count {
-                self.masm.record(reg, slot_offset(slot));
+                self.find_record(reg, slot);
             } else if self.plan.needs_zero(slot) {
                 self.masm.null_record(reg);
             }
@@ -229,9 +233,21 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         while fields != 0 {
             let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
             if let Some(reg) = self.plan.record(slot) {
-                self.masm.record(reg, slot_offset(slot));
+                self.find_record(reg, slot);
             }
             fields &= fields - 1;
+        }
+    }
+
+    /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
+    fn find_record(&mut self, reg: IntReg, slot: u16) {
+        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
+        let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
+        let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];
+        if objects || arrays.contains(&ty) {
+            self.masm.record(reg, slot_offset(slot));
+        } else {
+            self.masm.object_record(reg, slot_offset(slot));
         }
     }
 

@@ -232,7 +232,8 @@ fn emit_module(
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let place = Place::new(offset, options.features, stubs, index);
+        let first_cache = entry.first_cache;
+        let place = Place { first_cache, ..Place::new(offset, options.features, stubs, index) };
         let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))

@@ -70,7 +70,7 @@ const fn build() -> [Shape; 256] {
                     if matches!(bank, Bank::Cell) {
                         if !matches!(access, Access::Read) {
                             shape.cells |= 1 << field;
-                        } else if has_record(class) && inline(info.op) {
+                        } else if has_record(class) && inline(info.op) || field == of_property(info.op) {
                             shape.objects |= 1 << field;
                         }
                     } else {
@@ -121,4 +121,13 @@ const fn has_record(class: CellClass) -> bool {
 /// Whether the op's template reaches the object by itself.
 const fn inline(op: Op) -> bool {
     !matches!(op, Op::ArrI64Fill | Op::ArrF64Fill | Op::ArrU8Fill | Op::ListFill)
+}
+
+/// The field with the object of a property access.
+const fn of_property(op: Op) -> u8 {
+    match op {
+        Op::PropGet => 1,
+        Op::PropSet => 0,
+        _ => NO_FIELD,
+    }
 }

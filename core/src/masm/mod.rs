@@ -16,9 +16,10 @@ mod objects;
 pub mod x64;
 
 use crate::asm::{Buf, EmitError, Label};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::trap::{Site, Trap};
 
-pub use objects::{DynCond, DynOp, Element, Object, Objects, Slow, Spill};
+pub use objects::{Cast, DynCond, DynOp, Element, Object, Objects, Slow, Spill};
 use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
@@ -263,6 +264,8 @@ pub struct Stubs {
     pub deopt: usize,
     /// Runs an op by its service. Preserves every register of the pools.
     pub op: usize,
+    /// The same, with the number of an inline cache plus 1 in the result register.
+    pub cached_op: usize,
     /// Finds a closure's function and lays out its frame. Preserves every register of the pools.
     pub closure: usize,
     /// One past the last byte of all stubs.
@@ -280,15 +283,18 @@ pub struct Place {
     pub stubs: Stubs,
     /// The function that is compiled.
     pub func: u16,
+    /// The number of ops with an inline cache in the functions before it.
+    pub first_cache: u32,
     /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
     /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
     pub far_branches: bool,
 }
 
 impl Place {
-    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in.
+    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in, with no inline cache before
+    /// it.
     pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
-        Self { offset, features, stubs, func, far_branches: false }
+        Self { offset, features, stubs, func, first_cache: 0, far_branches: false }
     }
 }
 
@@ -336,6 +342,18 @@ pub enum ColdKind {
     },
     /// The whole op, by its service; then back.
     Op(Slow),
+    /// The entries of an inline cache behind the first; then back to where the hot code reads the one that was found. Else
+    /// the whole op, by its service, and back.
+    Cache {
+        /// Where branches of the hot code to the service go.
+        service: Label,
+        /// Where the hot code reads the entry; an offset in the buffer.
+        found: u32,
+        /// The cache.
+        cache: CacheSite,
+        /// The op.
+        slow: Slow,
+    },
     /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
     /// back.
     FloatMinMax {

@@ -13,6 +13,7 @@
 //! long as the cell register is not written, whatever is allocated, grown or collected meanwhile: [`Object::Record`].
 
 use super::{Any, Float, Int, IntReg};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::frame::slot_offset;
 use crate::runtime::trap::Site;
 
@@ -50,6 +51,15 @@ pub enum DynCond {
     Eq,
     Lt,
     Le,
+}
+
+/// What a cast asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast {
+    /// The kind of the handle.
+    pub kind: u8,
+    /// The length in the record, which is the shape of an object and the type of a closure.
+    pub len: Option<u16>,
 }
 
 /// A pinned register that an op has among its operands.
@@ -140,6 +150,9 @@ pub trait Objects {
     fn op(&mut self, slow: Slow);
     /// Finds the record of the object in a cell, for [`Object::Record`].
     fn record(&mut self, d: IntReg, cell: u32);
+    /// Finds the record of the object in a cell of any kind, for [`Object::Record`]: that of null if it is no object of a
+    /// shape.
+    fn object_record(&mut self, d: IntReg, cell: u32);
     /// The record of null, for [`Object::Record`].
     fn null_record(&mut self, d: IntReg);
 
@@ -162,6 +175,12 @@ pub trait Objects {
     /// Writes field `index` of an object.
     fn set_field(&mut self, object: Object, index: u16, s: Any, slow: Slow);
 
+    /// The field, as a cell, that an inline cache knows of the object in a cell of any kind, or whose record is
+    /// [`Objects::object_record`]'s.
+    fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow);
+    /// Writes the field that an inline cache knows.
+    fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow);
+
     /// The length of a string.
     fn str_len(&mut self, d: Int, cell: u32, slow: Slow);
     /// The byte at an index of a string.
@@ -177,6 +196,8 @@ pub trait Objects {
     fn unbox_float(&mut self, d: Float, cell: u32, slow: Slow);
     /// The bool in a cell, as 0 or 1.
     fn unbox_bool(&mut self, d: Int, cell: u32, slow: Slow);
+    /// A cell that is a handle as `to` says.
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow);
     /// The number of a cell's kind.
     fn kind(&mut self, d: Int, cell: u32);
     /// Whether two cells hold the same.

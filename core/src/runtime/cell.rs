@@ -1,5 +1,7 @@
 //! Cells: the 8-byte tagged values of vm3.
 
+use core::fmt;
+
 /// A cell, NaN-boxed as vm3.md lays down. Only valid bit patterns exist as values of this type outside an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
@@ -29,6 +31,58 @@ pub enum Content {
     Float(f64),
     /// A short string: its bytes, and how many of them count.
     Str([u8; SHORT_STR], usize),
+}
+
+/// The kinds of cells, with the numbers that `cell.kind` gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names of the vm3 kinds")]
+pub enum CellKind {
+    Null,
+    Bool,
+    /// An integer, boxed or not.
+    Int,
+    Float,
+    /// A string, short or on the heap.
+    Str,
+    List,
+    Map,
+    IMap,
+    ArrI64,
+    ArrF64,
+    ArrU8,
+    Obj,
+    Fn,
+}
+
+impl CellKind {
+    /// All kinds with their names, in the order of their numbers.
+    pub const ALL: [(Self, &'static str); 13] = [
+        (Self::Null, "null"),
+        (Self::Bool, "bool"),
+        (Self::Int, "int"),
+        (Self::Float, "float"),
+        (Self::Str, "str"),
+        (Self::List, "list"),
+        (Self::Map, "map"),
+        (Self::IMap, "imap"),
+        (Self::ArrI64, "arr.i64"),
+        (Self::ArrF64, "arr.f64"),
+        (Self::ArrU8, "arr.u8"),
+        (Self::Obj, "obj"),
+        (Self::Fn, "fn"),
+    ];
+
+    /// Its name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for CellKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Cell {
@@ -122,6 +176,30 @@ impl Cell {
     #[inline(always)]
     pub(crate) const fn handle_of(self, kind: u8) -> Option<u32> {
         if self.0 >> 44 == TAG_HANDLE << 4 | kind as u64 { Some(self.0 as u32) } else { None }
+    }
+
+    /// Its kind; a handle says itself what it is a handle of, whether or not the object still is. `None` for no valid
+    /// pattern.
+    pub fn kind(self) -> Option<CellKind> {
+        match self.content() {
+            Some(Content::Null) => Some(CellKind::Null),
+            Some(Content::Bool(_)) => Some(CellKind::Bool),
+            Some(Content::Int(_)) => Some(CellKind::Int),
+            Some(Content::Float(_)) => Some(CellKind::Float),
+            Some(Content::Str(..)) => Some(CellKind::Str),
+            None if self.is_handle() => {
+                CellKind::ALL.into_iter().map(|(kind, _)| kind).find(|&kind| kind as u8 == self.kind_number())
+            }
+            None => None,
+        }
+    }
+
+    /// The bytes of a string that lies in its cell.
+    pub fn short_str(&self) -> Option<&[u8]> {
+        let Some(Content::Str(_, len)) = self.content() else { return None };
+        // SAFETY: a word may be read as its bytes; opstamp is little-endian only, so the lowest comes first.
+        let bytes = unsafe { &*(&raw const self.0).cast::<[u8; 8]>() };
+        bytes.get(..len)
     }
 
     /// Whether it is a string that lies in its cell.

@@ -87,6 +87,8 @@ pub struct Entry {
     pub(crate) zeros: u32,
     /// The number of locals that start as null: the cells. They come last.
     pub(crate) nulls: u32,
+    /// The number of ops with an inline cache in the functions before it.
+    pub(crate) first_cache: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
     pub(crate) result: u32,
 }
@@ -104,6 +106,7 @@ impl Entry {
             params: 0,
             zeros: 0,
             nulls: 0,
+            first_cache: 0,
             result: 0,
         }
     }
@@ -122,7 +125,7 @@ pub struct Services {
     /// [`Context::operands`].
     pub soft: ServiceFn,
     /// Runs the op at `site`, whose registers are in the frame, as the interpreter does. What it needs beyond the frame is
-    /// the heap.
+    /// the heap. `operand` is the number of the op's inline cache plus 1 if the object there was not found in it, else 0.
     pub op: ServiceFn,
     /// Machine code is left at the `deopt` at `site`, with all registers stored in the frame: the interpreter goes on
     /// behind it until the frame returns, with the result in [`Context::result`].

@@ -1,5 +1,6 @@
 //! The engine: a verified module made ready to run, by the interpreter or as machine code.
 
+use super::cache;
 use super::context::{EnterFn, Entry};
 use crate::code::CodeMemory;
 use crate::jit::{self, CompileError, Options};
@@ -113,6 +114,7 @@ fn fill<'e>(module: &Module<'_>, functions: &'e mut [Entry]) -> Result<&'e mut [
     let given = functions.len();
     let functions = functions.get_mut(..needed).ok_or(EngineError::Functions { needed, given })?;
     let container = module.container();
+    let mut caches = 0_u32;
     for (index, entry) in (0..).zip(functions.iter_mut()) {
         let Some(func) = container.func(index) else { continue };
         let Some(sig) = container.sig(func.sig) else { continue };
@@ -123,16 +125,19 @@ fn fill<'e>(module: &Module<'_>, functions: &'e mut [Entry]) -> Result<&'e mut [
             ty.is_some_and(|ty| ty != TypeId::I64 && ty != TypeId::F64)
         });
         let nulls = cells.count() as u32;
+        let code = container.code(&func).unwrap_or(&[]);
         *entry = Entry {
-            words: container.code(&func).map_or(0, |words| words.as_ptr() as u64),
+            words: code.as_ptr() as u64,
             word_count: func.code_len,
             frame_bytes: super::frame::frame_bytes(func.slot_count),
             params,
             zeros: func.slot_count.saturating_sub(params).saturating_sub(nulls),
             nulls,
+            first_cache: caches,
             result: sig.result.0.into(),
             ..Entry::default()
         };
+        caches = caches.saturating_add(cache::sites_in(code) as u32);
     }
     Ok(functions)
 }

@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::context::{Context, Entry};
 use super::frame;
 use super::instance::{CallError, Instance};
+use super::objects::Objects;
 use super::roots::Activation;
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
@@ -40,6 +41,8 @@ pub struct HostCall<'c> {
     slots: &'c [u64],
     result: u64,
     frame_end: u64,
+    /// The entry in which the guest called.
+    activation: *mut Activation,
     failed: Option<Trap>,
 }
 
@@ -70,16 +73,25 @@ impl HostCall<'_> {
         self.arg(index).and_then(Value::cell).unwrap_or(Cell::NULL)
     }
 
-    /// Sets the result. Without this the result is zero or null. A value that does not fit the declared result is refused
-    /// and the call traps `type_mismatch`.
+    /// Sets the result, which is kept alive from then on. Without this the result is zero or null. A value that does not
+    /// fit the declared result, or is the handle of an object that is gone, is refused and the call traps
+    /// `type_mismatch`.
     pub fn set_result(&mut self, value: impl Into<Value>) {
         let value = value.into();
         // SAFETY: as for `call`.
         if unsafe { &*self.instance }.accepts(self.result_type, value) {
             self.result = value.bits();
+            // SAFETY: the entry is live as long as what it has called runs, and the collector reads it only through a pointer.
+            unsafe { (*self.activation).result = value.cell().unwrap_or(Cell::NULL) };
         } else {
             self.failed = Some(Trap::new(TrapKind::TypeMismatch));
         }
+    }
+
+    /// The guest's heap.
+    pub fn objects(&mut self) -> Objects<'_> {
+        // SAFETY: as for `call`.
+        Objects::of(unsafe { &mut *self.instance })
     }
 
     /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
@@ -113,12 +125,14 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
     };
     // SAFETY: the host was called by an op of the innermost activation, in the frame of the site's function, which ends
     // where the host's starts.
-    unsafe {
+    let activation = unsafe {
         let caller = &*((*context).entries as *const Entry).add(usize::from(site.func()));
         let activation = (*context).activation as *mut Activation;
         (*activation).top = frame_start.byte_sub(caller.frame_bytes as usize);
         (*activation).site = site;
-    }
+        (*activation).result = Cell::NULL;
+        activation
+    };
     let count = import.params.len();
     // SAFETY: the host frame has a header word and then a slot for each argument, at least one, inside the VM stack.
     let slots = unsafe { core::slice::from_raw_parts(frame_start.add(1), count) };
@@ -134,10 +148,13 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         slots,
         result: empty,
         frame_end: frame_start as u64 + u64::from(frame::host_frame_bytes(count as u16)),
+        activation,
         failed: None,
     };
     let outcome = (import.run)(&mut call);
     let (result, failed) = (call.result, call.failed);
+    // SAFETY: the entry is live.
+    unsafe { (*activation).result = Cell::NULL };
     match outcome.err().or(failed) {
         None => {
             // SAFETY: a host frame has at least one slot.

@@ -1,11 +1,13 @@
 //! An instance: one guest with its own stack and globals, and the calls into it.
 
+use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
 use super::context::{Context, NATIVE_RESERVE, Services};
 use super::engine::{Engine, Mode};
 use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
 use super::host::HostFn;
+use super::objects::Objects;
 use super::roots::{Activation, GuestRoots};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
@@ -130,6 +132,11 @@ pub enum CallError {
         /// The parameter's type.
         expected: TypeId,
     },
+    /// An argument is the handle of an object that is gone, because nothing kept it alive, or of another instance's.
+    ArgStale {
+        /// The argument, from 0.
+        index: usize,
+    },
     /// The guest trapped.
     Trap(TrapReport),
 }
@@ -151,6 +158,12 @@ impl fmt::Display for CallError {
                 Some(name) => write!(f, "argument {} does not fit its type, expected {name}", index + 1),
                 None => write!(f, "argument {} does not fit its type, expected null", index + 1),
             },
+            Self::ArgStale { index } => write!(
+                f,
+                "argument {} is the handle of an object that is gone or of another instance, expected one that is alive: \
+                 a root keeps it so",
+                index + 1
+            ),
             Self::Trap(TrapReport { trap, func, op }) => write!(f, "trap: {trap} in function {func} at op {op}"),
         }
     }
@@ -160,12 +173,10 @@ impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
     /// The number of words of state that an instance of the module needs: one a global, one an import, one a cell
-    /// constant.
+    /// constant, and some for the inline cache of each property access. Reads the code of all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
         let container = module.container();
-        let count = |section| u64::from(container.count(section));
-        let words = count(Section::Globals) + count(Section::Imports) + count(Section::CellConsts);
-        usize::try_from(words).unwrap_or(usize::MAX)
+        cache::first_word(container).saturating_add(cache::state_words(module))
     }
 
     /// An instance of the engine's module: globals at their initial values, imports resolved by name among `imports`.
@@ -188,6 +199,8 @@ impl<'e> Instance<'e> {
         for word in state.iter_mut().skip(globals.saturating_add(imported)) {
             *word = 0;
         }
+        let first_cache = cache::first_word(container);
+        cache::clear(state.get_mut(first_cache..).unwrap_or(&mut []));
         // SAFETY: the words are borrowed exclusively for 'e, for as long as the instance can be used.
         let heap = unsafe { Heap::new(memory.heap.as_mut_ptr(), memory.heap.len(), memory.seed) };
         let mut instance = Self {
@@ -310,6 +323,37 @@ impl<'e> Instance<'e> {
         self.heap.stats()
     }
 
+    /// Its heap, to make values in it, to read them and to keep them alive.
+    pub fn objects(&mut self) -> Objects<'_> {
+        Objects::of(self)
+    }
+
+    /// Collects at every allocation from now on, or no longer. For tests: it makes wrong uses of handles show at once, and
+    /// everything slow.
+    pub fn set_heap_stress(&mut self, on: bool) {
+        self.heap.set_stress(on);
+    }
+
+    /// Lets that many allocations succeed and all behind them fail, as if the heap were full; `None` lets all succeed that
+    /// there is room for. For tests of what happens where memory runs out. An array or a map that grows counts as one.
+    pub fn set_heap_fuse(&mut self, allocations: Option<u64>) {
+        self.heap.set_fuse(allocations);
+    }
+
+    /// Gives the instance a clock to time its collections by, in ticks of any length: [`HeapStats`] has the sums.
+    pub fn set_clock(&mut self, clock: Option<fn() -> u64>) {
+        self.heap.set_clock(clock);
+    }
+
+    /// What the inline caches of the property accesses have seen, in the order of the functions and of the ops in them.
+    /// Machine code fills them; the interpreter looks every name up.
+    pub fn cache_stats(&self) -> impl Iterator<Item = CacheStats> + '_ {
+        let container = self.engine.module().container();
+        // SAFETY: the state's words are borrowed for 'e, and no guest writes them while the instance is borrowed.
+        let state = unsafe { core::slice::from_raw_parts(self.state, self.state_words) };
+        cache::stats(container, state.get(cache::first_word(container)..).unwrap_or(&[]))
+    }
+
     /// The words of the state.
     pub(crate) fn state(&self) -> *const u64 {
         self.state
@@ -398,6 +442,9 @@ impl<'e> Instance<'e> {
         for (index, &value) in (0..sig.count).zip(args) {
             let expected = container.param(&sig, index).ok_or(CallError::NoFunction)?;
             if !self.accepts(expected, value) {
+                if value.cell().is_some_and(|cell| cell.is_handle() && !self.heap.is_live(cell)) {
+                    return Err(CallError::ArgStale { index: index.into() });
+                }
                 return Err(CallError::ArgType { index: index.into(), expected });
             }
         }

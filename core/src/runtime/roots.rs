@@ -22,12 +22,14 @@ pub(crate) struct Activation {
     pub top: *mut u64,
     /// While a host function runs: the call's site.
     pub site: Site,
+    /// While a host function runs: the result that it has set so far, if that is a cell; else null.
+    pub result: Cell,
 }
 
 impl Activation {
     /// An entry whose first frame is at `base`.
     pub const fn new(outer: *const Activation, base: *mut u64) -> Self {
-        Self { outer, base, top: ptr::null_mut(), site: Site(0) }
+        Self { outer, base, top: ptr::null_mut(), site: Site(0), result: Cell::NULL }
     }
 }
 
@@ -116,6 +118,7 @@ impl Roots for GuestRoots<'_> {
         while !activation.is_null() {
             // SAFETY: activations are live while their entries run, and the innermost one leads to all.
             let current = unsafe { &*activation };
+            visit(current.result);
             if frame.is_null() {
                 (frame, site) = (current.top, current.site);
             }

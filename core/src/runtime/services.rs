@@ -87,10 +87,15 @@ service! {
 
 service! {
     /// [`Services::op`].
-    fn op(context, frame, site, _operand) {
+    fn op(context, frame, site, operand) {
         // SAFETY: the stub passes the running instance's context and frame; the template stored the registers that the op
-        // reads in the frame.
-        unsafe { crate::interp::heap::run(context, frame, Site(site)) }
+        // reads in the frame, and an operand if the op has a cache.
+        unsafe {
+            if let Some(cache) = (operand as u32).checked_sub(1) {
+                super::cache::miss(context, frame, Site(site), cache);
+            }
+            crate::interp::heap::run(context, frame, Site(site))
+        }
     }
 }
 

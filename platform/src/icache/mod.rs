@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "aarch64")]
 mod arm64;
+#[cfg(any(target_arch = "aarch64", test))]
+mod lines;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

@@ -21,14 +21,13 @@
 //!   is dispatched to vectored handlers and then ends the process, unless the context lies on the thread's own stack: the
 //!   dispatcher demands that of what it takes for the frame.
 
+use super::sys;
 use core::mem::offset_of;
 use opstamp::asm::x64::Gpr;
 use opstamp::code::{CodeError, CodeRange};
 use opstamp::masm::x64::convention::{CONTEXT, HOST_SAVED, SERVICE_FRAME};
 use opstamp::runtime::context::Context;
-use windows_sys::Win32::System::Diagnostics::Debug::{
-    IMAGE_RUNTIME_FUNCTION_ENTRY, IMAGE_RUNTIME_FUNCTION_ENTRY_0, RtlAddFunctionTable, RtlDeleteFunctionTable,
-};
+use windows_sys::Win32::System::Diagnostics::Debug::{IMAGE_RUNTIME_FUNCTION_ENTRY, IMAGE_RUNTIME_FUNCTION_ENTRY_0};
 
 /// Unwind operations, by the numbers of the documentation.
 const UWOP_PUSH_NONVOL: u8 = 0;
@@ -110,11 +109,11 @@ impl FunctionTable {
         let table = Box::new([entry(stubs.start, stubs.end, 0)?, entry(stubs.end, size, RECORD as u32)?]);
         // An empty range is not an entry.
         let count = if stubs.end < size { 2 } else { 1 };
+        let known = table.get(..count).unwrap_or(table.as_slice());
         // SAFETY: the table stays where it is until it has been taken back, and so do the records, as the caller vouches.
-        if unsafe { RtlAddFunctionTable(table.as_ptr(), count, base as u64) } {
-            Ok(Self(table))
-        } else {
-            Err(CodeError::System { action: "register the unwind table of a code window", code: 0 })
+        match unsafe { sys::add_function_table(known, base) } {
+            Ok(()) => Ok(Self(table)),
+            Err(code) => Err(CodeError::System { action: "register the unwind table of a code window", code }),
         }
     }
 }
@@ -127,7 +126,7 @@ impl core::fmt::Debug for FunctionTable {
 
 impl Drop for FunctionTable {
     fn drop(&mut self) {
-        // SAFETY: it was registered, and is taken back once.
-        unsafe { RtlDeleteFunctionTable(self.0.as_ptr()) };
+        // SAFETY: it was registered, and is taken back once, so the call cannot fail.
+        let _ = unsafe { sys::delete_function_table(self.0.as_ptr()) };
     }
 }

@@ -3,9 +3,12 @@
 use super::super::emit::{Compiler, OpAt};
 use super::super::plan::{bound_count, closure_sig, field_of};
 use super::super::shape::SHAPES;
-use crate::masm::{Any, DynCond, DynOp, Element, Int, Masm, Object, Slow};
+use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Masm, Object, Slow, Src};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::frame::slot_offset;
+use crate::runtime::heap::Kind;
 use crate::vm3::op::Op;
+use crate::vm3::types::{Composite, TypeId};
 
 impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     /// Emits the template of an op that needs a heap.
@@ -39,6 +42,21 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             Op::ObjSetI64 | Op::ObjSetCell => self.set_field(Any::Int(at.at_c.int()), at),
             Op::ObjSetF64 => self.set_field(Any::Float(at.at_c.float()), at),
 
+            Op::PropGet => match self.cache(at.c, false) {
+                Some(cache) => {
+                    let (object, slow) = (self.object(at.b), self.slow(at));
+                    self.masm.get_property(slot_offset(at.a), object, cache, slow);
+                }
+                None => self.service(at),
+            },
+            Op::PropSet => match self.cache(at.b, true) {
+                Some(cache) => {
+                    let (object, slow) = (self.object(at.a), self.slow(at));
+                    self.masm.set_property(object, slot_offset(at.c), cache, slow);
+                }
+                None => self.service(at),
+            },
+
             Op::StrLen => {
                 let slow = self.slow(at);
                 self.masm.str_len(at.at_a.int(), slot_offset(at.b), slow);
@@ -67,6 +85,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
                 let slow = self.slow(at);
                 self.masm.unbox_bool(at.at_a.int(), slot_offset(at.b), slow);
             }
+            Op::CellCast => self.cast(at),
             Op::CellKind => self.masm.kind(at.at_a.int(), slot_offset(at.b)),
             Op::CellSame => {
                 let slow = self.slow(at);
@@ -103,6 +122,13 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             fields &= fields - 1;
         }
         slow
+    }
+
+    /// The next inline cache, of an access to the property that is string `name`.
+    fn cache(&mut self, name: u16, writes: bool) -> Option<CacheSite> {
+        let number = self.caches;
+        self.caches = number.saturating_add(1);
+        CacheSite::new(self.container, number, name, writes)
     }
 
     /// Where the object in a cell slot is found.
@@ -151,6 +177,28 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     fn dynamic_compare(&mut self, cond: DynCond, at: OpAt<'_>) {
         let slow = self.slow(at);
         self.masm.dynamic_compare(cond, at.at_a.int(), slot_offset(at.b), slot_offset(at.c), slow);
+    }
+
+    /// `cell.cast`: what is null, a short string or of another type is left to the service.
+    fn cast(&mut self, at: OpAt<'_>) {
+        let ty = self.container.slot(&self.func, at.a).unwrap_or(TypeId::ANY);
+        let slow = self.slow(at);
+        let to = match (ty, self.container.composite(ty)) {
+            (TypeId::ANY, _) => return self.masm.mov(at.at_a.int(), Src::At(at.at_b.int())),
+            (TypeId::STR, _) => return self.service(at),
+            (TypeId::ARR_I64, _) => Cast { kind: Kind::ArrI64 as u8, len: None },
+            (TypeId::ARR_F64, _) => Cast { kind: Kind::ArrF64 as u8, len: None },
+            (TypeId::ARR_U8, _) => Cast { kind: Kind::ArrU8 as u8, len: None },
+            (TypeId::LIST, _) => Cast { kind: Kind::List as u8, len: None },
+            (TypeId::IMAP, _) => Cast { kind: Kind::IMap as u8, len: None },
+            (TypeId::MAP, _) => Cast { kind: Kind::Map as u8, len: None },
+            (_, Some(Composite::Obj(shape))) => match u16::try_from(shape) {
+                Ok(shape) => Cast { kind: Kind::Obj as u8, len: Some(shape) },
+                Err(_) => return self.service(at),
+            },
+            _ => Cast { kind: Kind::Fn as u8, len: Some(ty.0) },
+        };
+        self.masm.cast(slot_offset(at.a), slot_offset(at.b), to, slow);
     }
 
     /// `fn.new`: the service finds what is bound in the frame.

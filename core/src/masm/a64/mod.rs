@@ -299,6 +299,10 @@ impl A64<'_> {
                     self.service_op(slow);
                     a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
+                ColdKind::Cache { service, found, cache, slow } => {
+                    self.cache_chain(service, found as usize, cache, slow);
+                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                }
                 // Other ISAs' instructions have these rare halves.
                 ColdKind::Saturate { .. } | ColdKind::DivideByMinusOne { .. } | ColdKind::FloatMinMax { .. } => {
                     self.buf.fail(EmitError::Operand { at: cold.back });

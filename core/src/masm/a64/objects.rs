@@ -8,11 +8,12 @@ use crate::asm::a64::{
 };
 use crate::asm::{EmitError, Label};
 use crate::masm::{
-    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object, Objects,
-    Slow,
+    Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object,
+    Objects, Slow,
 };
+use crate::runtime::cache::{Access, CHAIN, CacheSite};
 use crate::runtime::cell::{Cell, TAG_BOOL, TAG_HANDLE, TAG_INT, TAG_STR};
-use crate::runtime::heap::Record;
+use crate::runtime::heap::{Kind, Record};
 use crate::runtime::trap::Site;
 use core::mem::{offset_of, size_of};
 
@@ -32,6 +33,8 @@ const NIBBLE: LogicalImm = LogicalImm::new(15, Size::X).unwrap();
 /// The tag of integers in its place.
 const INT_ABOVE: MoveImm = MoveImm::new(TAG_INT as u16, 48, Size::X).unwrap();
 const ONE: Imm12 = Imm12::new(1).unwrap();
+/// From one entry of an inline cache to the next.
+const ENTRY: Imm12 = Imm12::new(8).unwrap();
 const SHORT: Imm12 = Imm12::new(16).unwrap();
 /// The last kind whose objects are compared by value.
 const BY_VALUE: Imm12 = Imm12::new(LAST_BY_VALUE).unwrap();
@@ -65,6 +68,87 @@ impl A64<'_> {
 
     /// [`ColdKind::Op`]: the return address may still be in x30 alone.
     pub(super) fn service_op(&mut self, slow: Slow) {
+        self.call_service(slow, None);
+    }
+
+    /// [`ColdKind::Cache`]: x0 holds what is looked for, x2 the address of the first entry.
+    pub(super) fn cache_chain(&mut self, mut service: Label, found: usize, cache: CacheSite, slow: Slow) {
+        let mut hit: [Label; CHAIN - 1] = [const { Label::new() }; CHAIN - 1];
+        for (label, index) in hit.iter_mut().zip(1..) {
+            if let Some(entry) = Mem::at(or_sp(THIRD), 8 * index) {
+                a64::ldr_w(&mut self.buf, TARGET, entry);
+            }
+            a64::cmp(&mut self.buf, Size::W, RESULT, TARGET);
+            a64::b_cond(&mut self.buf, Cond::Eq, label);
+        }
+        a64::bind(&mut self.buf, &mut service);
+        self.call_service(slow, Some(cache));
+        // The caller emits the way back behind this.
+        let mut over = Label::new();
+        a64::b(&mut self.buf, &mut over);
+        // The hot code reads the entry that x2 leads to.
+        for label in hit.iter_mut().rev() {
+            a64::bind(&mut self.buf, label);
+            a64::add_imm(&mut self.buf, S64, or_sp(THIRD), or_sp(THIRD), ENTRY);
+        }
+        a64::b(&mut self.buf, &mut Label::bound_at(found));
+        a64::bind(&mut self.buf, &mut over);
+    }
+
+    /// Finds an object's payload, in x1, and the offset of its field by an inline cache, in x16. Goes to `chain` for
+    /// another entry than the first, to `service` for what is no object. Gives the place that the chain comes back to.
+    fn find_property(&mut self, object: Object, cache: CacheSite, chain: &mut Label, service: &mut Label) -> u32 {
+        let record = match object {
+            Object::Record(reg) => gpr(reg.0),
+            Object::Cell(cell) => {
+                self.compare_kind(cell, Kind::Obj as u8);
+                a64::b_cond(&mut self.buf, Cond::Ne, service);
+                self.load_context(TARGET, field::RECORDS);
+                a64::sub_extended(&mut self.buf, S64, or_sp(SECOND), or_sp(TARGET), RESULT, BY_RECORD);
+                SECOND
+            }
+        };
+        a64::ldr_w(&mut self.buf, RESULT, len_of(record));
+        a64::ldr_x(&mut self.buf, SECOND, payload_of(record));
+        if record != SECOND {
+            a64::cbz(&mut self.buf, S64, SECOND, service);
+        }
+        if cache.access.mark() != 0 {
+            self.add_offset(RESULT, RESULT, cache.access.mark());
+        }
+        self.load_context(THIRD, field::GLOBALS);
+        self.add_offset(THIRD, THIRD, cache.offset);
+        if let (Some(shape), Some(offset)) = (Mem::at(or_sp(THIRD), 0), Mem::at(or_sp(THIRD), 4)) {
+            a64::ldr_w(&mut self.buf, TARGET, shape);
+            a64::cmp(&mut self.buf, Size::W, RESULT, TARGET);
+            a64::b_cond(&mut self.buf, Cond::Ne, chain);
+            let found = self.buf.pos() as u32;
+            a64::ldr_w(&mut self.buf, TARGET, offset);
+            return found;
+        }
+        self.refuse();
+        0
+    }
+
+    /// Loads a cell into x0, and compares its tag and kind with those of handles of a kind. Uses x1 and x16.
+    fn compare_kind(&mut self, cell: u32, kind: u8) {
+        let mem = self.slot(cell);
+        a64::ldr_x(&mut self.buf, RESULT, mem);
+        a64::lsr_imm(&mut self.buf, SECOND, RESULT, modulo_64(44));
+        a64::mov_imm(&mut self.buf, TARGET, TAG_HANDLE << 4 | u64::from(kind));
+        a64::cmp(&mut self.buf, S64, SECOND, TARGET);
+    }
+
+    /// The hot code of a property access ends here.
+    fn cold_cache(&mut self, label: Label, service: Label, found: u32, cache: CacheSite, slow: Slow) {
+        let back = self.buf.pos();
+        let kind = ColdKind::Cache { service, found, cache, slow };
+        if self.cold.push(Cold { label, back, kind }).is_err() {
+            self.buf.fail(EmitError::Label { at: back });
+        }
+    }
+
+    fn call_service(&mut self, slow: Slow, cache: Option<CacheSite>) {
         for spill in slow.read() {
             self.store_any(FRAME, spill.offset(), spill.place());
         }
@@ -72,7 +156,13 @@ impl A64<'_> {
             self.push_link();
         }
         a64::mov_imm(&mut self.buf, SITE, slow.site.0.into());
-        self.call_stub(self.place.stubs.op);
+        match cache {
+            None => self.call_stub(self.place.stubs.op),
+            Some(cache) => {
+                a64::mov_imm(&mut self.buf, RESULT, cache.operand.into());
+                self.call_stub(self.place.stubs.cached_op);
+            }
+        }
         if self.leaf {
             self.pop_link();
         }
@@ -160,7 +250,7 @@ impl A64<'_> {
         }
     }
 
-    /// There is no array of bytes that are floats.
+    /// What no template asks for, such as an array of bytes that are floats.
     fn refuse(&mut self) {
         let at = self.buf.pos();
         self.buf.fail(EmitError::Operand { at });
@@ -212,6 +302,14 @@ impl A64<'_> {
         a64::fmov_from_x(&mut self.buf, FLOAT_SECOND, SECOND);
     }
 
+    /// Makes a cell of the integer in `x`, in x0; goes to `cold` if 48 bits do not hold it.
+    fn tag_int(&mut self, x: X, cold: &mut Label) {
+        a64::sbfm(&mut self.buf, RESULT, x, LOW_48);
+        a64::cmp(&mut self.buf, S64, RESULT, x);
+        a64::b_cond(&mut self.buf, Cond::Ne, cold);
+        a64::movk(&mut self.buf, RESULT, INT_ABOVE);
+    }
+
     /// Puts a condition in a place as 0 or 1. Uses x0.
     fn put_condition(&mut self, d: Int, cond: Cond) {
         let t = Self::target(d, RESULT);
@@ -238,6 +336,13 @@ impl Objects for A64<'_> {
 
     fn record(&mut self, d: IntReg, cell: u32) {
         self.find(gpr(d.0), cell);
+    }
+
+    fn object_record(&mut self, d: IntReg, cell: u32) {
+        self.compare_kind(cell, Kind::Obj as u8);
+        a64::csel(&mut self.buf, S64, RESULT, RESULT, X::Zr, Cond::Eq);
+        self.load_context(TARGET, field::RECORDS);
+        a64::sub_extended(&mut self.buf, S64, or_sp(gpr(d.0)), or_sp(TARGET), RESULT, BY_RECORD);
     }
 
     fn null_record(&mut self, d: IntReg) {
@@ -327,6 +432,51 @@ impl Objects for A64<'_> {
         self.cold_op(cold, slow);
     }
 
+    fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow) {
+        let (mut chain, mut service) = (Label::new(), Label::new());
+        let found = self.find_property(object, cache, &mut chain, &mut service);
+        let mem = Mem::index(or_sp(SECOND), TARGET, IndexExtend::Lsl, false);
+        a64::ldr_x(&mut self.buf, SECOND, mem);
+        match cache.access {
+            Access::Cell => self.put(Int::Slot(d), SECOND),
+            Access::Int => {
+                self.tag_int(SECOND, &mut service);
+                self.put(Int::Slot(d), RESULT);
+            }
+            Access::Float => {
+                // The service makes NaN canonical.
+                a64::fmov_from_x(&mut self.buf, FLOAT_RESULT, SECOND);
+                a64::fcmp(&mut self.buf, FLOAT_RESULT, FLOAT_RESULT);
+                a64::b_cond(&mut self.buf, Cond::Vs, &mut service);
+                self.put(Int::Slot(d), SECOND);
+            }
+        }
+        self.cold_cache(chain, service, found, cache, slow);
+    }
+
+    fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow) {
+        let (mut chain, mut service) = (Label::new(), Label::new());
+        let found = self.find_property(object, cache, &mut chain, &mut service);
+        a64::add(&mut self.buf, S64, SECOND, SECOND, TARGET);
+        self.tagged(RESULT, s);
+        match cache.access {
+            Access::Cell => {}
+            Access::Int => {
+                self.compare_tag(TAG_INT);
+                a64::b_cond(&mut self.buf, Cond::Ne, &mut service);
+                a64::sbfm(&mut self.buf, RESULT, RESULT, LOW_48);
+            }
+            Access::Float => {
+                self.compare_tag(TAG_STR);
+                a64::b_cond(&mut self.buf, Cond::Hs, &mut service);
+            }
+        }
+        if let Some(mem) = Mem::at(or_sp(SECOND), 0) {
+            a64::str_x(&mut self.buf, RESULT, mem);
+        }
+        self.cold_cache(chain, service, found, cache, slow);
+    }
+
     fn str_len(&mut self, d: Int, cell: u32, slow: Slow) {
         let (mut cold, mut done) = (Label::new(), Label::new());
         self.short_len(cell);
@@ -361,10 +511,7 @@ impl Objects for A64<'_> {
     fn box_int(&mut self, d: u32, x: Int, slow: Slow) {
         let mut cold = Label::new();
         let x = self.in_gpr(x, SECOND);
-        a64::sbfm(&mut self.buf, RESULT, x, LOW_48);
-        a64::cmp(&mut self.buf, S64, RESULT, x);
-        a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
-        a64::movk(&mut self.buf, RESULT, INT_ABOVE);
+        self.tag_int(x, &mut cold);
         self.put(Int::Slot(d), RESULT);
         self.cold_op(cold, slow);
     }
@@ -410,6 +557,22 @@ impl Objects for A64<'_> {
         let t = Self::target(d, RESULT);
         a64::and_imm(&mut self.buf, or_sp(t), RESULT, NIBBLE);
         self.put(d, t);
+        self.cold_op(cold, slow);
+    }
+
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow) {
+        let mut cold = Label::new();
+        self.compare_kind(cell, to.kind);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
+        if let Some(len) = to.len {
+            self.load_context(TARGET, field::RECORDS);
+            a64::sub_extended(&mut self.buf, S64, or_sp(SECOND), or_sp(TARGET), RESULT, BY_RECORD);
+            a64::ldr_w(&mut self.buf, SECOND, len_of(SECOND));
+            a64::mov_imm(&mut self.buf, TARGET, len.into());
+            a64::cmp(&mut self.buf, S64, SECOND, TARGET);
+            a64::b_cond(&mut self.buf, Cond::Ne, &mut cold);
+        }
+        self.put(Int::Slot(d), RESULT);
         self.cold_op(cold, slow);
     }
 

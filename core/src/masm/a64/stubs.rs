@@ -82,10 +82,11 @@ impl A64<'_> {
         self.restore(&link);
         a64::ret(&mut self.buf, LINK);
 
-        // x2 holds the site. Uses x0 to x2, x16, x17, x30, d0 to d2.
+        // x2 holds the site, for `cached_op` x0 the operand. Uses x0 to x2, x16, x17, x30, d0 to d2.
         self.align();
         stubs.op = self.buf.pos();
         a64::mov_imm(&mut self.buf, RESULT, 0);
+        stubs.cached_op = self.buf.pos();
         self.keeping_all(offset_of!(Services, op), &mut unwind);
 
         self.align();

@@ -201,6 +201,9 @@ impl X64<'_> {
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
                 ColdKind::Op(slow) => self.service_op(slow),
+                ColdKind::Cache { service, found, cache, slow } => {
+                    self.cache_chain(service, found as usize, cache, slow);
+                }
             }
             self.asm.jmp(&mut back);
         }

@@ -5,10 +5,11 @@ use super::{B4, B8, X64, context, field, gpr, slot};
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Shift, Sse, Xmm};
 use crate::asm::{EmitError, Label};
 use crate::masm::{
-    Any, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
+    Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
 };
+use crate::runtime::cache::{Access, CHAIN, CacheSite};
 use crate::runtime::cell::{Cell, TAG_HANDLE, TAG_INT, TAG_STR};
-use crate::runtime::heap::Record;
+use crate::runtime::heap::{Kind, Record};
 use crate::runtime::trap::Site;
 use core::mem::{offset_of, size_of};
 
@@ -37,11 +38,87 @@ impl X64<'_> {
 
     /// [`ColdKind::Op`].
     pub(super) fn service_op(&mut self, slow: Slow) {
+        self.call_service(slow, self.place.stubs.op);
+    }
+
+    /// [`ColdKind::Cache`]: eax holds what is looked for, rdx the site.
+    pub(super) fn cache_chain(&mut self, mut service: Label, found: usize, cache: CacheSite, slow: Slow) {
+        let mut hit: [Label; CHAIN - 1] = [const { Label::new() }; CHAIN - 1];
+        let entries = || (1..).map(|index| Mem::base(Gpr::Rdx, cache.offset as i32 + 8 * index));
+        for (label, entry) in hit.iter_mut().zip(entries()) {
+            self.asm.alu_rm(Alu::Cmp, B4, Gpr::Rax, entry);
+            self.asm.jcc(Cc::E, label);
+        }
+        self.asm.bind(&mut service);
+        self.asm.mov_ri(Gpr::Rax, cache.operand.into());
+        self.call_service(slow, self.place.stubs.cached_op);
+        // The caller emits the way back behind this.
+        let mut over = Label::new();
+        self.asm.jmp(&mut over);
+        // The hot code reads the first entry from where it finds the site.
+        for label in hit.iter_mut().rev() {
+            self.asm.bind(label);
+            self.asm.alu_ri(Alu::Add, B8, Gpr::Rdx, 8);
+        }
+        self.asm.jmp(&mut Label::bound_at(found));
+        self.asm.bind(&mut over);
+    }
+
+    /// Finds an object's payload, in rcx, and the offset of its field by an inline cache, in rax. Goes to `chain` for
+    /// another entry than the first, to `service` for what is no object. Gives the place that the chain comes back to.
+    fn find_property(&mut self, object: Object, cache: CacheSite, chain: &mut Label, service: &mut Label) -> u32 {
+        let record = match object {
+            Object::Record(reg) => gpr(reg.0),
+            Object::Cell(cell) => {
+                self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
+                self.compare_kind(Gpr::Rax, Gpr::Rcx, Kind::Obj as u8);
+                self.asm.jcc(Cc::Ne, service);
+                self.asm.mov_rr(B4, Gpr::Rax, Gpr::Rax);
+                self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, RECORD_SHIFT);
+                self.asm.mov_rm(B8, Gpr::Rcx, context(field::RECORDS));
+                self.asm.alu_rr(Alu::Sub, B8, Gpr::Rcx, Gpr::Rax);
+                Gpr::Rcx
+            }
+        };
+        self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
+        self.asm.mov_rm(B8, Gpr::Rcx, payload_of(record));
+        if record != Gpr::Rcx {
+            self.asm.test_rr(B8, Gpr::Rcx, Gpr::Rcx);
+            self.asm.jcc(Cc::E, service);
+        }
+        if cache.access.mark() != 0 {
+            self.asm.alu_ri(Alu::Add, B4, Gpr::Rax, cache.access.mark() as i32);
+        }
+        self.asm.mov_rm(B8, Gpr::Rdx, context(field::GLOBALS));
+        self.asm.alu_rm(Alu::Cmp, B4, Gpr::Rax, Mem::base(Gpr::Rdx, cache.offset as i32));
+        self.asm.jcc(Cc::Ne, chain);
+        let found = self.asm.buf.pos() as u32;
+        self.asm.mov_rm(B4, Gpr::Rax, Mem::base(Gpr::Rdx, cache.offset as i32 + 4));
+        found
+    }
+
+    /// Compares the tag and the kind of the cell in `s` with those of handles of a kind. Uses `t`.
+    fn compare_kind(&mut self, s: Gpr, t: Gpr, kind: u8) {
+        self.asm.mov_rr(B8, t, s);
+        self.asm.shift_ri(Shift::Shr, B8, t, 44);
+        self.asm.alu_ri(Alu::Cmp, B4, t, (TAG_HANDLE << 4 | u64::from(kind)) as i32);
+    }
+
+    /// The hot code of a property access ends here.
+    fn cold_cache(&mut self, label: Label, service: Label, found: u32, cache: CacheSite, slow: Slow) {
+        let back = self.asm.buf.pos();
+        let kind = ColdKind::Cache { service, found, cache, slow };
+        if self.cold.push(Cold { label, back, kind }).is_err() {
+            self.asm.buf.fail(EmitError::Label { at: back });
+        }
+    }
+
+    fn call_service(&mut self, slow: Slow, stub: usize) {
         for spill in slow.read() {
             self.store_any(slot(spill.offset()), spill.place());
         }
         self.asm.mov_ri(SITE, slow.site.0.into());
-        self.asm.call_outside(self.stub(self.place.stubs.op));
+        self.asm.call_outside(self.stub(stub));
         for spill in slow.written() {
             self.load_any(spill.place(), slot(spill.offset()));
         }
@@ -111,7 +188,7 @@ impl X64<'_> {
         }
     }
 
-    /// There is no array of bytes that are floats.
+    /// What no template asks for, such as an array of bytes that are floats.
     fn refuse(&mut self) {
         let at = self.asm.buf.pos();
         self.asm.buf.fail(EmitError::Operand { at });
@@ -154,6 +231,23 @@ impl X64<'_> {
         self.asm.movq_xr(Xmm::Xmm1, Gpr::Rcx);
     }
 
+    /// Makes a cell of the integer in `x`, in rax; goes to `cold` if 48 bits do not hold it.
+    fn tag_int(&mut self, x: Int, cold: &mut Label) {
+        // Moved up by a product, which overflows exactly where bits are lost. Below there is room for the tag.
+        match x {
+            Int::Reg(reg) => self.asm.imul_rri(B8, Gpr::Rax, gpr(reg.0), 1 << 16),
+            Int::Slot(at) => self.asm.imul_rmi(B8, Gpr::Rax, slot(at), 1 << 16),
+        }
+        self.tag_moved(cold);
+    }
+
+    /// The second half of making a cell: rax holds the product.
+    fn tag_moved(&mut self, cold: &mut Label) {
+        self.asm.jcc(Cc::O, cold);
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rax, TAG_INT as i32);
+        self.asm.shift_ri(Shift::Ror, B8, Gpr::Rax, 16);
+    }
+
     /// Puts a condition in a place as 0 or 1. Uses rax.
     fn put_condition(&mut self, d: Int, cc: Cc) {
         let t = Self::target(d, Gpr::Rax);
@@ -180,6 +274,17 @@ impl Objects for X64<'_> {
 
     fn record(&mut self, d: IntReg, cell: u32) {
         self.find(gpr(d.0), cell);
+    }
+
+    fn object_record(&mut self, d: IntReg, cell: u32) {
+        self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
+        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rdx, Gpr::Rdx);
+        self.compare_kind(Gpr::Rax, Gpr::Rcx, Kind::Obj as u8);
+        self.asm.cmov_rr(Cc::Ne, B8, Gpr::Rax, Gpr::Rdx);
+        self.asm.mov_rr(B4, Gpr::Rax, Gpr::Rax);
+        self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, RECORD_SHIFT);
+        self.asm.mov_rm(B8, gpr(d.0), context(field::RECORDS));
+        self.asm.alu_rr(Alu::Sub, B8, gpr(d.0), Gpr::Rax);
     }
 
     fn null_record(&mut self, d: IntReg) {
@@ -299,6 +404,52 @@ impl Objects for X64<'_> {
         self.cold_op(cold, slow);
     }
 
+    fn get_property(&mut self, d: u32, object: Object, cache: CacheSite, slow: Slow) {
+        let (mut chain, mut service) = (Label::new(), Label::new());
+        let found = self.find_property(object, cache, &mut chain, &mut service);
+        let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) else { return self.refuse() };
+        match cache.access {
+            Access::Cell => self.asm.mov_rm(B8, Gpr::Rax, place),
+            Access::Int => {
+                self.asm.imul_rmi(B8, Gpr::Rax, place, 1 << 16);
+                self.tag_moved(&mut service);
+            }
+            Access::Float => {
+                // The service makes NaN canonical.
+                self.asm.mov_rm(B8, Gpr::Rax, place);
+                self.asm.movq_xr(FLOAT_RESULT, Gpr::Rax);
+                self.asm.ucomisd_rr(FLOAT_RESULT, FLOAT_RESULT);
+                self.asm.jcc(Cc::P, &mut service);
+            }
+        }
+        self.asm.mov_mr(B8, slot(d), Gpr::Rax);
+        self.cold_cache(chain, service, found, cache, slow);
+    }
+
+    fn set_property(&mut self, object: Object, s: u32, cache: CacheSite, slow: Slow) {
+        let (mut chain, mut service) = (Label::new(), Label::new());
+        let found = self.find_property(object, cache, &mut chain, &mut service);
+        if let Some(place) = Mem::indexed(Gpr::Rcx, Gpr::Rax, Scale::X1, 0) {
+            self.asm.lea(B8, Gpr::Rcx, place);
+        }
+        self.asm.mov_rm(B8, Gpr::Rax, slot(s));
+        match cache.access {
+            Access::Cell => {}
+            Access::Int => {
+                self.compare_tag(Gpr::Rax, TAG_INT);
+                self.asm.jcc(Cc::Ne, &mut service);
+                self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, 16);
+                self.asm.shift_ri(Shift::Sar, B8, Gpr::Rax, 16);
+            }
+            Access::Float => {
+                self.compare_tag(Gpr::Rax, TAG_STR);
+                self.asm.jcc(Cc::Ae, &mut service);
+            }
+        }
+        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), Gpr::Rax);
+        self.cold_cache(chain, service, found, cache, slow);
+    }
+
     fn str_len(&mut self, d: Int, cell: u32, slow: Slow) {
         let (mut cold, mut done) = (Label::new(), Label::new());
         // The tag of a short string, its 4 zero bits and its length are the highest 24 bits.
@@ -346,16 +497,7 @@ impl Objects for X64<'_> {
 
     fn box_int(&mut self, d: u32, x: Int, slow: Slow) {
         let mut cold = Label::new();
-        let x = self.in_gpr(x, Gpr::Rdx);
-        // What 48 bits hold comes back from their top; there the tag's place is free below.
-        self.asm.mov_rr(B8, Gpr::Rax, x);
-        self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, 16);
-        self.asm.mov_rr(B8, Gpr::Rcx, Gpr::Rax);
-        self.asm.shift_ri(Shift::Sar, B8, Gpr::Rcx, 16);
-        self.asm.alu_rr(Alu::Cmp, B8, Gpr::Rcx, x);
-        self.asm.jcc(Cc::Ne, &mut cold);
-        self.asm.alu_ri(Alu::Add, B8, Gpr::Rax, TAG_INT as i32);
-        self.asm.shift_ri(Shift::Ror, B8, Gpr::Rax, 16);
+        self.tag_int(x, &mut cold);
         self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.cold_op(cold, slow);
     }
@@ -401,6 +543,23 @@ impl Objects for X64<'_> {
         self.asm.alu_ri(Alu::Cmp, B8, Gpr::Rax, 1);
         self.asm.jcc(Cc::A, &mut cold);
         self.put(d, Gpr::Rax);
+        self.cold_op(cold, slow);
+    }
+
+    fn cast(&mut self, d: u32, cell: u32, to: Cast, slow: Slow) {
+        let mut cold = Label::new();
+        self.asm.mov_rm(B8, Gpr::Rax, slot(cell));
+        self.compare_kind(Gpr::Rax, Gpr::Rcx, to.kind);
+        self.asm.jcc(Cc::Ne, &mut cold);
+        if let Some(len) = to.len {
+            self.asm.mov_rr(B4, Gpr::Rcx, Gpr::Rax);
+            self.asm.shift_ri(Shift::Shl, B8, Gpr::Rcx, RECORD_SHIFT);
+            self.asm.mov_rm(B8, Gpr::Rdx, context(field::RECORDS));
+            self.asm.alu_rr(Alu::Sub, B8, Gpr::Rdx, Gpr::Rcx);
+            self.asm.alu_mi(Alu::Cmp, B4, len_of(Gpr::Rdx), len.into());
+            self.asm.jcc(Cc::Ne, &mut cold);
+        }
+        self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.cold_op(cold, slow);
     }
 
@@ -458,9 +617,7 @@ impl Objects for X64<'_> {
             }
         }
         // 16 bits up, 64 bits overflow exactly where the result does not fit in 48.
-        self.asm.jcc(Cc::O, &mut cold);
-        self.asm.alu_ri(Alu::Add, B8, Gpr::Rax, TAG_INT as i32);
-        self.asm.shift_ri(Shift::Ror, B8, Gpr::Rax, 16);
+        self.tag_moved(&mut cold);
         self.asm.mov_mr(B8, slot(d), Gpr::Rax);
         self.asm.jmp(&mut done);
         self.asm.bind(&mut floats);

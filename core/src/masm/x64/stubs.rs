@@ -71,10 +71,11 @@ impl X64<'_> {
         self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
         self.asm.ret();
 
-        // rdx holds the site. Uses rax, rcx, rdx, xmm0, xmm1.
+        // rdx holds the site, for `cached_op` rax the operand. Uses rax, rcx, rdx, xmm0, xmm1.
         self.asm.align(16);
         stubs.op = self.asm.buf.pos();
         self.asm.alu_rr(Alu::Xor, B4, RESULT, RESULT);
+        stubs.cached_op = self.asm.buf.pos();
         self.service(offset_of!(Services, op), |_| true, None, &mut unwind);
         self.asm.ret();
 

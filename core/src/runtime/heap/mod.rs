@@ -51,9 +51,8 @@ use crate::vm3::types::{Composite, TypeId};
 pub(crate) use collect::is_cell;
 pub(crate) use dynamic::DynOp;
 pub(crate) use map::MapError;
-pub(crate) use object::{Property, property_of};
+pub(crate) use object::property_of;
 pub(crate) use slots::Record;
-pub(crate) use string::Text;
 
 /// What an object is: bits 44 to 47 of its handle. The numbers are those that `cell.kind` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Tests of allocation and collection alone, with a list of cells for roots.
 
+mod collector;
 mod maps;
+mod mutator;
 
 use super::payload::{HEADER, header};
 use super::slots::{MARK, WORDS};
