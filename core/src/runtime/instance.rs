@@ -307,17 +307,6 @@ impl<'e> Instance<'e> {
         &self.heap
     }
 
-    /// Collects at every allocation from now on, or no longer: for tests.
-    pub fn set_heap_stress(&mut self, on: bool) {
-        self.heap.set_stress(on);
-    }
-
-    /// Lets that many allocations succeed and all behind them fail, so that ops which need one trap `out_of_memory`; `None`
-    /// for no such bound: for tests.
-    pub fn set_heap_fuse(&mut self, allocations: Option<u64>) {
-        self.heap.set_fuse(allocations);
-    }
-
     /// What the heap has done.
     pub fn heap_stats(&self) -> HeapStats {
         self.heap.stats()
