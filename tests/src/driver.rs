@@ -61,6 +61,8 @@ pub enum Runner<'r> {
     Interpreter,
     /// As machine code in this memory.
     MachineCode(&'r mut dyn CodeMemory, &'r Options),
+    /// By the interpreter, and as machine code in this memory what is warm.
+    Tiered(&'r mut dyn CodeMemory, &'r Options),
 }
 
 /// What went wrong.
@@ -141,6 +143,7 @@ pub fn run(
     let engine = match runner {
         Runner::Interpreter => Engine::interpreter(module, functions),
         Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
+        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
     };
     let engine = load!("make an engine", engine);
     let imports = host::imports();

@@ -43,6 +43,7 @@ fn run(
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
     let engine = match &engine.options {
         None => Engine::interpreter(module, memory.functions),
+        Some(options) if engine.tiered => Engine::tiered(module, memory.functions, code, memory.scratch, options),
         Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
     };
     let engine = engine.map_err(|error| error.to_string())?;

@@ -95,7 +95,7 @@ pub const MAX_WINDOW: usize = 128 << 20;
 /// - after [`CodeMemory::sync_cores`], every core that may run the window's code has since passed a point after which it
 ///   fetches what had been published before the call (Arm ARM B2.4.4, "Concurrent modification and execution"; Intel SDM
 ///   vol. 3, 9.1.3, "Handling Self- and Cross-Modifying Code").
-pub unsafe trait CodeMemory {
+pub unsafe trait CodeMemory: Send {
     /// The address at which the window's first byte is executed.
     fn base(&self) -> usize;
 

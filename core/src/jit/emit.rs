@@ -1,7 +1,7 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::CompileError;
-use super::plan::{Place as SlotPlace, Plan, field_of};
+use super::plan::{Place as SlotPlace, Plan, field_of, for_targets};
 use super::shape::SHAPES;
 use crate::asm::{Buf, EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, IntReg, Masm, Place, Src};
@@ -10,7 +10,7 @@ use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Container, Func, Sig};
-use crate::vm3::op::{Bank, Op};
+use crate::vm3::op::{Bank, Flags, Op};
 use crate::vm3::types::{Composite, TypeId};
 
 /// What was emitted for a function.
@@ -22,6 +22,7 @@ pub struct Listing<'s> {
     cold: usize,
     len: usize,
     end: usize,
+    loops: Option<usize>,
 }
 
 /// Where the parts of a function ended up; [`Extent::listing`] adds the labels that emission left in the scratch memory.
@@ -30,13 +31,15 @@ pub(super) struct Extent {
     body: usize,
     cold: usize,
     len: usize,
+    end: usize,
+    loops: Option<usize>,
 }
 
 impl Extent {
     pub(super) fn listing(self, scratch: &[u64]) -> Listing<'_> {
         let ops = scratch.get(..self.words).unwrap_or(&[]);
-        let end = self.len.next_multiple_of(FUNCTION_ALIGN);
-        Listing { ops, body: self.body, cold: self.cold, len: self.len, end }
+        let end = self.end.next_multiple_of(FUNCTION_ALIGN);
+        Listing { ops, body: self.body, cold: self.cold, len: self.len, end, loops: self.loops }
     }
 }
 
@@ -51,7 +54,14 @@ impl Listing<'_> {
         self.len == 0
     }
 
-    /// Bytes of code and padding: where the next function may start.
+    /// The offset of the table of loops behind the code, if the function can be entered at the heads of its loops:
+    /// 64-bit words, the first with the number of the others in its low half and the offset of the entry in the high half,
+    /// the others with a head's word in the function in the low half and its offset in the high half.
+    pub fn loops(&self) -> Option<usize> {
+        self.loops
+    }
+
+    /// Bytes of code, tables and padding: where the next function may start.
     pub fn end(&self) -> usize {
         self.end
     }
@@ -110,7 +120,9 @@ pub(super) fn function<'m, M: Masm<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let compiler = Compiler { masm, container, index, func, sig, code, plan, caches };
+    let (switching, leave_at) = (place.switching, place.leave_at);
+    let compiler =
+        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, leaves: false };
     compiler.run().map_err(failed)
 }
 
@@ -125,6 +137,12 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) plan: Plan<'s>,
     /// The ops with an inline cache so far, in the module.
     pub(super) caches: u32,
+    /// [`Place::switching`]
+    switching: bool,
+    /// [`Place::leave_at`]
+    leave_at: Option<u16>,
+    /// Whether the function can be left for the interpreter.
+    pub(super) leaves: bool,
 }
 
 /// An op to be emitted: its place and its words.
@@ -173,6 +191,10 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             }
             self.masm.relieve_cold();
             self.start_op(word);
+            if self.leave_at == Some(word as u16) {
+                self.masm.deopt(self.site(word), false);
+                self.leaves = true;
+            }
             self.template(op, OpAt::new(&self.plan, code, word, bits));
             if records {
                 self.find_records(word, bits);
@@ -181,8 +203,57 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         }
         let cold = self.masm.pos();
         self.masm.flush_cold();
-        let len = self.masm.finish()?;
-        Ok(Extent { words: code.len(), body, cold, len })
+        let (len, loops) = self.switches();
+        let end = self.masm.finish()?;
+        Ok(Extent { words: code.len(), body, cold, len, end, loops })
+    }
+
+    /// What follows the rare halves, if the function needs it: where it is left for the interpreter, where it is entered at
+    /// a loop, and the table of its loops. Gives the offset behind the code, and that of the table.
+    fn switches(&mut self) -> (usize, Option<usize>) {
+        let saved = self.plan.saved;
+        let mut heads = 0;
+        self.loop_heads(|_, _| heads += 1);
+        let loops = self.switching && heads != 0;
+        if self.leaves || loops {
+            self.masm.leaving();
+            self.store_pinned();
+            self.masm.left(loops, &saved);
+        }
+        if !loops {
+            return (self.masm.pos(), None);
+        }
+        let entry = self.masm.entering(&saved);
+        for &slot in &self.plan.pinned {
+            self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
+        }
+        for &slot in &self.plan.records {
+            if let Some(reg) = self.plan.record(slot) {
+                self.masm.record(reg, slot_offset(slot));
+            }
+        }
+        self.masm.entered();
+        let table = self.masm.pos();
+        self.masm.data(heads | (entry as u64) << 32);
+        self.loop_heads(|compiler, head| {
+            let label = compiler.plan.ops.get(head).map_or(Label::new(), |&op| Label::from_bits(op as u32));
+            compiler.masm.data(head as u64 | (label.offset().unwrap_or(0) as u64) << 32);
+        });
+        (table, Some(table))
+    }
+
+    /// Calls `visit` with the head of a loop for each branch back to it.
+    fn loop_heads(&mut self, mut visit: impl FnMut(&mut Self, usize)) {
+        for (word, &bits) in self.code.iter().enumerate() {
+            let shape = &SHAPES[usize::from(bits as u8)];
+            if shape.flags.has(Flags::BRANCHES) {
+                for_targets(shape, self.code.get(word..).unwrap_or(&[]), |target| {
+                    if target <= word {
+                        visit(self, target);
+                    }
+                });
+            }
+        }
     }
 
     /// Loads pinned parameters and sets locals to their initial values.

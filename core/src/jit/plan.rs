@@ -564,7 +564,7 @@ pub fn closure_sig(container: &Container<'_>, types: &[TypeId], slot: u32) -> Op
 }
 
 /// Calls `visit` with each word that the op at the start of `words` may branch to.
-fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
+pub(super) fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
     if shape.label != NO_FIELD {
         visit(field_of(words, shape.label.into()).into());
     }

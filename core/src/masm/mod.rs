@@ -197,7 +197,12 @@ pub enum Callee {
     /// The function that is being compiled, at its own entry.
     Own,
     /// Another one, through the word at this byte offset in the engine's function table.
-    Entry(u32),
+    Entry {
+        /// The byte offset.
+        at: u32,
+        /// The function.
+        func: u16,
+    },
 }
 
 /// An instruction set that machine code can be made for, on any host.
@@ -260,8 +265,12 @@ pub struct Stubs {
     /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools. 0 where the ISA
     /// lacks none of them.
     pub soft: usize,
-    /// Goes on in the interpreter until the frame returns, then returns its result.
+    /// Goes on in the interpreter until the frame returns, then returns its result; or says that machine code goes on.
     pub deopt: usize,
+    /// Stands for a function that has no machine code: its entry leads here. Runs it, or has it compiled and goes there.
+    pub lazy: usize,
+    /// The same for a function that is left at its entry, and interpreted.
+    pub whole: usize,
     /// Runs an op by its service. Preserves every register of the pools.
     pub op: usize,
     /// The same, with the number of an inline cache plus 1 in the result register.
@@ -288,13 +297,17 @@ pub struct Place {
     /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
     /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
     pub far_branches: bool,
+    /// Whether machine code can be left for the interpreter at polls, and be entered at loop heads.
+    pub switching: bool,
+    /// The word of an op at which machine code is always left, so that the interpreter runs it.
+    pub leave_at: Option<u16>,
 }
 
 impl Place {
     /// For function `func`, `offset` bytes behind the start of the window that the stubs are in, with no inline cache before
     /// it.
     pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
-        Self { offset, features, stubs, func, first_cache: 0, far_branches: false }
+        Self { offset, features, stubs, func, first_cache: 0, far_branches: false, switching: false, leave_at: None }
     }
 }
 
@@ -323,6 +336,8 @@ pub enum ColdKind {
     Guard {
         /// Where.
         site: Site,
+        /// Whether this is the head of a loop, not the entry.
+        head: bool,
     },
     /// The ends of the range of [`Floats::float_to_int`], and NaN, where its instruction does not give them; then back.
     Saturate {
@@ -482,9 +497,21 @@ pub trait Calls {
     fn epilogue(&mut self, saved: &Saved);
     /// Puts a value where the convention wants a function's result.
     fn result(&mut self, value: Any);
-    /// Goes on in the interpreter behind the op at `site`, and takes its result as this function's. All registers are
-    /// stored already.
-    fn deopt(&mut self, site: Site);
+    /// Goes on in the interpreter at the op at `site`, or behind it: by way of [`Calls::leaving`].
+    fn deopt(&mut self, site: Site, behind: bool);
+    /// Here the function is left for the interpreter. The registers that hold the site and what is wanted must stay as they
+    /// are while those that are pinned are stored; then comes [`Calls::left`].
+    fn leaving(&mut self);
+    /// Lets the interpreter go on, and returns its result as this function's. With `loops` the interpreter may find machine
+    /// code the better way again: then this function goes on at [`Calls::entering`].
+    fn left(&mut self, loops: bool, saved: &Saved);
+    /// Starts the entry into a running loop from outside, whose offset it gives: saves what [`Calls::prologue`] saves. What
+    /// follows loads the registers that are pinned; then comes [`Calls::entered`].
+    fn entering(&mut self, saved: &Saved) -> usize;
+    /// Goes to the head of the loop, whose address is the second word of [`crate::runtime::context::Context::operands`].
+    fn entered(&mut self);
+    /// Writes a word that is no code.
+    fn data(&mut self, word: u64);
 
     /// Traps `stack_overflow` at `site` unless a frame that ends `end` bytes from the start of this one fits on the VM
     /// stack.

@@ -3,14 +3,16 @@
 use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
 use super::context::{Context, NATIVE_RESERVE, Services};
-use super::engine::{Engine, Mode};
+use super::engine::Engine;
 use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
 use super::host::HostFn;
 use super::objects::Objects;
 use super::roots::{Activation, GuestRoots};
+use super::services::{SWITCH, TRAPPED};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use crate::interp::{Exits, Start};
 use crate::vm3::Module;
 use crate::vm3::container::{CellConst, Container, Section, op_index};
 use crate::vm3::op::Bank;
@@ -479,29 +481,34 @@ impl<'e> Instance<'e> {
         // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
         // where the interpreter polls. So what was asked for before this call is found here in every engine.
         // SAFETY: the context is this exclusively borrowed instance's.
-        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } != 0;
+        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } == TRAPPED;
         let mut activation = Activation::new(self.activation(), frame);
         // SAFETY: the instance is borrowed exclusively, and the guard ends before the activation does.
         let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
-        let status = match engine.mode() {
-            _ if stopped => 1,
-            Mode::Interpreter => {
-                // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
-                // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
-                let status = unsafe {
-                    let context = &raw mut (*instance).context;
-                    (*context).entry_sp = here;
-                    crate::interp::run(context, frame, func, 0)
-                };
-                self.context.float_result = self.context.result;
-                status
+        let mut code = engine.warm(func, 1);
+        let status = loop {
+            if stopped {
+                break TRAPPED;
             }
-            Mode::Machine(enter) => {
-                let code = engine.functions().get(usize::from(func)).map_or(0, |e| e.code.load(Ordering::Acquire));
-                // SAFETY: the engine compiled the verified function to `code` and published it, and `enter` is its entry
-                // stub; frame and instance are as above.
-                unsafe { enter(&raw mut (*instance).context, frame, code) }
+            // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
+            // `instance` is this exclusively borrowed instance, which is not touched again until the guest has returned. Code
+            // was compiled by the engine from the verified function and published, or is what the interpreter goes on at.
+            let status = unsafe {
+                let context = &raw mut (*instance).context;
+                match (code, engine.machine()) {
+                    (Some(code), Some(machine)) => (machine.enter)(context, frame, code),
+                    _ => {
+                        (*context).entry_sp = here;
+                        let status = crate::interp::run(context, frame, func, Start::Entry, Exits::All);
+                        (*context).float_result = (*context).result;
+                        status
+                    }
+                }
+            };
+            if status != SWITCH {
+                break status;
             }
+            code = Some(self.context.operands[0]);
         };
         drop(entered);
         if status != 0 {
@@ -558,7 +565,7 @@ impl Drop for Entered {
 
 /// The address of something on the native stack near its top.
 #[inline(never)]
-fn native_stack_pointer() -> u64 {
+pub(crate) fn native_stack_pointer() -> u64 {
     let here = 0u8;
     (&raw const here) as u64
 }

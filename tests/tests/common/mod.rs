@@ -14,20 +14,26 @@ use std::time::Duration;
 pub struct EngineUnderTest {
     pub name: &'static str,
     pub options: Option<Options>,
+    /// Whether functions are compiled only when they are warm.
+    pub tiered: bool,
 }
 
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None }];
+    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
         let in_frame = Options { max_pinned: 0, ..all };
         let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all) });
-        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame) });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few) });
-        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain) });
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain), tiered: false });
+        let at_once = Options { threshold: 1, ..all };
+        let warm = Options { threshold: 3, ..all };
+        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true });
+        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
     }
     engines
 }
@@ -106,6 +112,7 @@ impl Room {
 pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut HostCode) -> Runner<'r> {
     match &engine.options {
         None => Runner::Interpreter,
+        Some(options) if engine.tiered => Runner::Tiered(code, options),
         Some(options) => Runner::MachineCode(code, options),
     }
 }

@@ -71,16 +71,36 @@ impl A64<'_> {
         self.restore(&link);
         a64::ret(&mut self.buf, LINK);
 
-        // x2 holds the site. Gives the function's result in x0 or d0. Uses all that calls may.
+        // x2 holds the site, x0 where to go on (`LEAVE_BEHIND`, `LEAVE_AT`). Gives the function's result in x0 or d0, or clears
+        // Z if machine code goes on. Uses all that calls may.
         self.align();
         stubs.deopt = self.buf.pos();
         self.save(&link);
         self.service(offset_of!(Services, deopt), FRAME, &mut unwind);
-        self.load_context(RESULT, field::RESULT);
-        let mem = self.at(CONTEXT, field::FLOAT_RESULT as u32);
-        a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
         self.restore(&link);
+        a64::cmp(&mut self.buf, S64, RESULT, X::Zr);
+        self.load_result();
         a64::ret(&mut self.buf, LINK);
+
+        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
+        self.align();
+        stubs.lazy = self.buf.pos();
+        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+            a64::ldr_w(&mut self.buf, SITE, mem);
+        }
+        a64::mov_imm(&mut self.buf, RESULT, 0);
+        // The same with the function's own site in x2 and not 0 in x0.
+        stubs.whole = self.buf.pos();
+        let mut jump = Label::new();
+        self.save(&link);
+        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
+        self.restore(&link);
+        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
+        self.load_result();
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut jump);
+        self.load_context(TARGET, field::OPERANDS);
+        a64::br(&mut self.buf, TARGET);
 
         // x2 holds the site, for `cached_op` x0 the operand. Uses x0 to x2, x16, x17, x30, d0 to d2.
         self.align();
@@ -123,7 +143,7 @@ impl A64<'_> {
         self.load_context(RESULT, field::STACK_END);
         a64::cmp(&mut self.buf, S64, end, RESULT);
         a64::b_cond(&mut self.buf, Cond::Hi, &mut trap(TrapKind::StackOverflow));
-        a64::str_w(&mut self.buf, SITE, Mem::at(or_sp(SECOND), 0)?);
+        a64::str_x(&mut self.buf, SITE, Mem::at(or_sp(SECOND), 0)?);
         // The bound arguments follow the first word, whose next 16 bits are their number.
         a64::ldrh(&mut self.buf, end, Mem::at(or_sp(payload), 2)?);
         let word = Offset9::new(8)?;
@@ -173,6 +193,13 @@ impl A64<'_> {
         a64::ret(&mut self.buf, LINK);
     }
 
+    /// Loads the result that the interpreter has left.
+    fn load_result(&mut self) {
+        self.load_context(RESULT, field::RESULT);
+        let mem = self.at(CONTEXT, field::FLOAT_RESULT as u32);
+        a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
+    }
+
     /// Calls a service with x0 as its operand, with every register of the pools kept, and returns.
     fn keeping_all(&mut self, at: usize, unwind: &mut Label) {
         // Those that guest functions keep AAPCS64 keeps too.
@@ -186,7 +213,7 @@ impl A64<'_> {
     }
 
     /// Calls a service with the context, the frame that `frame` holds, the site in x2 and the operand in x0. Unwinds if it
-    /// does not give 0. x30 is lost.
+    /// gives 1; any other status is left in x0. x30 is lost.
     fn service(&mut self, at: usize, frame: X, unwind: &mut Label) {
         a64::mov(&mut self.buf, S64, X::X3, RESULT);
         if frame != X::X1 {
@@ -197,7 +224,10 @@ impl A64<'_> {
         let mem = self.at(TARGET, at as u32);
         a64::ldr_x(&mut self.buf, TARGET, mem);
         a64::blr(&mut self.buf, TARGET);
-        a64::cbnz(&mut self.buf, S64, X::X0, unwind);
+        if let Some(one) = Imm12::new(1) {
+            a64::cmp_imm(&mut self.buf, S64, or_sp(X::X0), one);
+        }
+        a64::b_cond(&mut self.buf, Cond::Eq, unwind);
     }
 
     /// Pads with words that fault to where a function may start.

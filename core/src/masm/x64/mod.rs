@@ -26,6 +26,9 @@ pub struct X64<'m> {
     cold: heapless::Vec<Cold, COLD_CAPACITY>,
     /// The function's entry.
     entry: Label,
+    /// Where the function is left for the interpreter, and where it goes on with what the frame holds.
+    leave: Label,
+    reload: Label,
 }
 
 /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
@@ -193,9 +196,22 @@ impl X64<'_> {
                     super::Flow::trap(self, trap, site);
                     continue;
                 }
-                ColdKind::Guard { site } => {
+                ColdKind::Guard { site, head } => {
                     self.asm.mov_ri(SITE, site.0.into());
                     self.asm.call_outside(self.stub(self.place.stubs.guard));
+                    if self.place.switching {
+                        self.asm.mov_ri(SITE, site.0.into());
+                        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+                        if head {
+                            // The status is what the function is to be left with.
+                            self.asm.jcc(Cc::Ne, &mut self.leave);
+                        } else {
+                            let mut stay = Label::new();
+                            self.asm.jcc(Cc::E, &mut stay);
+                            self.asm.jmp_outside(self.stub(self.place.stubs.whole));
+                            self.asm.bind(&mut stay);
+                        }
+                    }
                 }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
@@ -215,7 +231,14 @@ impl<'m> Masm<'m> for X64<'m> {
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
-        Self { asm: Asm::new(buf), place, cold: heapless::Vec::new(), entry: Label::new() }
+        Self {
+            asm: Asm::new(buf),
+            place,
+            cold: heapless::Vec::new(),
+            entry: Label::new(),
+            leave: Label::new(),
+            reload: Label::new(),
+        }
     }
 
     fn stubs(&mut self) -> Stubs {

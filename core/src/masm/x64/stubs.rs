@@ -63,13 +63,32 @@ impl X64<'_> {
         self.service(offset_of!(Services, host_call), |reg| reg.callee_saved, Some(Gpr::Rcx), &mut unwind);
         self.asm.ret();
 
-        // rdx holds the site. Gives the function's result in rax or xmm0. Uses all that calls may.
+        // rdx holds the site, rax where to go on (`LEAVE_BEHIND`, `LEAVE_AT`). Gives the function's result in rax or xmm0, or
+        // clears ZF if machine code goes on. Uses all that calls may.
         self.asm.align(16);
         stubs.deopt = self.asm.buf.pos();
         self.service(offset_of!(Services, deopt), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
         self.asm.mov_rm(B8, RESULT, context(field::RESULT));
         self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
         self.asm.ret();
+
+        // rbx holds the frame of the function, whose header says which it is; the return address leads to its caller.
+        self.asm.align(16);
+        stubs.lazy = self.asm.buf.pos();
+        self.asm.mov_rm(B4, SITE, Mem::base(FRAME, 0));
+        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rax, Gpr::Rax);
+        // The same with the function's own site in rdx and not 0 in rax.
+        stubs.whole = self.asm.buf.pos();
+        let mut jump = Label::new();
+        self.service(offset_of!(Services, lazy), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+        self.asm.jcc(Cc::Ne, &mut jump);
+        self.asm.mov_rm(B8, RESULT, context(field::RESULT));
+        self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
+        self.asm.ret();
+        self.asm.bind(&mut jump);
+        self.asm.jmp_m(context(field::OPERANDS));
 
         // rdx holds the site, for `cached_op` rax the operand. Uses rax, rcx, rdx, xmm0, xmm1.
         self.asm.align(16);
@@ -109,7 +128,7 @@ impl X64<'_> {
         self.asm.alu_rr(Alu::Add, B8, count, Gpr::Rcx);
         self.asm.alu_rm(Alu::Cmp, B8, count, context(field::STACK_END));
         self.asm.jcc(Cc::A, &mut trap(TrapKind::StackOverflow));
-        self.asm.mov_mr(B4, Mem::base(Gpr::Rcx, 0), SITE);
+        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), SITE);
         self.asm.mov_rm(B8, Gpr::Rdx, Mem::base(Gpr::Rax, offset_of!(Entry, code) as i32));
         // The bound arguments follow the first word, whose next 16 bits are their number.
         self.asm.movzx16_rm(count, Mem::base(payload, 2));
@@ -158,7 +177,8 @@ impl X64<'_> {
     }
 
     /// Calls a service with the context, the frame (or what `frame` holds), the site in rdx and the operand in rax, with
-    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it does not give 0.
+    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it gives 1; any other
+    /// status is left in rax.
     fn service(&mut self, at: usize, keep: fn(&PoolReg) -> bool, frame: Option<Gpr>, unwind: &mut Label) {
         let ints = || INT_POOL.iter().filter(|reg| keep(reg) && !HOST_SAVED.contains(&gpr(reg.number)));
         let floats = || FLOAT_POOL.iter().filter(|reg| keep(reg));
@@ -182,8 +202,8 @@ impl X64<'_> {
         self.asm.mov_rm(B8, Gpr::Rax, context(field::SERVICES));
         self.asm.call_m(Mem::base(Gpr::Rax, at as i32));
         self.asm.mov_rr(B8, Gpr::Rsp, SERVICE_FRAME);
-        self.asm.test_rr(B8, Gpr::Rax, Gpr::Rax);
-        self.asm.jcc(Cc::Ne, unwind);
+        self.asm.alu_ri(Alu::Cmp, B8, Gpr::Rax, 1);
+        self.asm.jcc(Cc::E, unwind);
         for (place, reg) in (0..).zip(floats()) {
             self.asm.movsd_rm(xmm(reg.number), Mem::base(Gpr::Rsp, 8 + 8 * place));
         }
