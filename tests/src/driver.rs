@@ -86,6 +86,13 @@ pub enum Failure<'f> {
         /// What it did.
         found: Result<Option<Value>, CallError>,
     },
+    /// Collections were to run at every allocation, and did not.
+    Idle {
+        /// Objects allocated.
+        allocations: u64,
+        /// Collections.
+        collections: u64,
+    },
     /// A global has another value than expected.
     Global {
         /// The case.
@@ -104,6 +111,9 @@ impl fmt::Display for Failure<'_> {
             Self::Absent { op } => write!(f, "a case is about {op:?}, which the module does not contain"),
             Self::Wrong { case, found } => {
                 write!(f, "{}({:?}): expected {:?}, found {found:?}", case.func, case.args, case.expect)
+            }
+            Self::Idle { allocations, collections } => {
+                write!(f, "{collections} collections at {allocations} allocations, expected at least as many")
             }
             Self::Global { case, index, found } => {
                 let expected = usize::try_from(*index).ok().and_then(|index| case.globals.get(index));
@@ -176,6 +186,10 @@ pub fn run(
             passed += 1;
         }
     });
+    let stats = instance.heap_stats();
+    if memory.stress && stats.collections < stats.allocations {
+        report(&Failure::Idle { allocations: stats.allocations, collections: stats.collections });
+    }
     passed
 }
 
