@@ -171,6 +171,7 @@ pub fn run(
     };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     instance.set_heap_stress(memory.stress);
+    let before = instance.heap_stats();
     let mut passed = 0;
     let mut seen = Coverage::new();
     group.cases(&mut |case| {
@@ -186,9 +187,10 @@ pub fn run(
             passed += 1;
         }
     });
-    let stats = instance.heap_stats();
-    if memory.stress && stats.collections < stats.allocations {
-        report(&Failure::Idle { allocations: stats.allocations, collections: stats.collections });
+    let after = instance.heap_stats();
+    let (allocations, collections) = (after.allocations - before.allocations, after.collections - before.collections);
+    if memory.stress && collections < allocations {
+        report(&Failure::Idle { allocations, collections });
     }
     passed
 }
