@@ -490,7 +490,8 @@ REFERENCES = {
 }
 MUTUAL_N = 115
 
-# Why each trap is where its line says; the op index counts the lines of the function from 0.
+# Why each trap is where its line says; the op index counts the lines of the function from 0. The limits stand before a
+# call that is made with several.
 TRAPS = {
     "traps": {
         "unreachable()": "unreachable in unreachable at 0",  # the only op
@@ -568,21 +569,21 @@ def trap_of(stem, call):
 
 
 def check(path, errors):
-    stem, seen, count, limits = path.stem, set(), 0, False
+    stem, seen, count, limits = path.stem, set(), 0, ""
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.startswith(";!"):
             if limits:
                 errors.append(f"{path.name}:{number}: `with` has no call on the next line")
-            limits = False
+            limits = ""
             continue
         body = line[2:].strip()
         where = f"{path.name}:{number}: {body}"
         if body.startswith("with "):
-            limits = True
+            limits = body
             if not re.fullmatch(r"with( (stack|heap|fuel)=\d+)+", body):
                 errors.append(f"{where}: not a list of limits")
             continue
-        limits = False
+        given, limits = limits, ""
         count += 1
         line = LINE.fullmatch(body)
         if not line:
@@ -590,8 +591,10 @@ def check(path, errors):
             continue
         call, stated = line["call"], line["value"]
         if line["trap"]:
-            seen.update((call, call.split("(")[0]))
-            trap = TRAPS.get(stem, {}).get(call) or trap_of(stem, call)
+            traps = TRAPS.get(stem, {})
+            key = f"{given}: {call}" if f"{given}: {call}" in traps else call
+            seen.update((key, call.split("(")[0]))
+            trap = traps.get(key) or trap_of(stem, call)
             if trap != line["trap"]:
                 errors.append(f"{where}: expected `{trap}`")
             continue

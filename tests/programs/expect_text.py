@@ -130,6 +130,21 @@ def deleted(n):
     return wrap(h ^ len(d))
 
 
+def text_visits(n):
+    """A queue of entries and a dict of those that are there; a key that is set again is another entry."""
+    queue = [[k] for k in range(n)]
+    there, seen = {entry[0]: entry for entry in queue}, []
+    for entry in queue:
+        k = entry[0]
+        if there.get(k) is not entry:
+            continue
+        seen.append(k)
+        if there.pop(k + 1, None) and (k + 1) % 3 == 0:
+            there[k + 1] = [k + 1]
+            queue.append(there[k + 1])
+    return wrap(horner(seen, 31) ^ len(there))
+
+
 def runs_ahead(n):
     h = 0
     for k in range(n):
@@ -251,6 +266,8 @@ REFERENCES = {
         "imap_order": lambda: int("28" "33" "55" "11" "08"),
         "map_order": lambda: "the second=iii;one=the second;", "absent": absent, "deleted": deleted,
         "visits_evens": lambda n: sum(range(0, n, 2)) * 10_000 + len(range(0, n, 2)),
+        "text_visits": text_visits,
+        "rolling": lambda n: horner([k + len(f"number {k}") for k in range(n - 100, n)], 31),
         "visits_added": lambda n: horner(range(1, n), 31),  # each number is added by its half, so in order
         "visits_moved": lambda n: horner([k + v for v in range(4) for k in range(n)] + [n], 31),
         "runs_ahead": runs_ahead, "pairs": pairs, "refilled": lambda n: horner(range(n - 1, -1, -1), 31),

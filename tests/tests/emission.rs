@@ -203,10 +203,7 @@ fn large_functions() {
             let mut room = Room::new();
             let (memory, code) = room.parts();
             let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
-            let engine = match &engine.options {
-                None => Engine::interpreter(module, memory.functions),
-                Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
-            };
+            let engine = engine.make(module, memory.functions, code, memory.scratch);
             let engine = engine.expect("an engine");
             let place = opstamp::InstanceMemory {
                 heap: &mut [],

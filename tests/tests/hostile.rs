@@ -103,10 +103,7 @@ type Trace = Vec<(Result<Option<u64>, CallError>, Vec<u64>)>;
 fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Watchdog) -> Result<Trace, String> {
     let (memory, code) = room.parts();
     let functions = memory.functions;
-    let engine = match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-    };
+    let engine = engine.make(module, functions, code, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
@@ -439,12 +436,9 @@ fn new_engine<'e>(
     engine: &EngineUnderTest,
     functions: &'e mut [Entry],
     code: &'e mut dyn CodeMemory,
-    scratch: &mut [u64],
+    scratch: &'e mut [u64],
 ) -> Result<Engine<'e>, EngineError> {
-    match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, scratch, options),
-    }
+    engine.make(module, functions, code, scratch)
 }
 
 /// What the sweep of one kind of memory saw.

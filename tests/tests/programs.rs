@@ -4,7 +4,7 @@ mod common;
 
 use common::{EngineUnderTest, Room, engines, with_stack};
 use opstamp::vm3::text::{self, Literal, Outcome, With, expectations};
-use opstamp::{CallError, Cell, Engine, HostFn, Instance, InstanceMemory, Module, Trap, TypeId, Value};
+use opstamp::{CallError, Cell, HostFn, Instance, InstanceMemory, Module, Trap, TypeId, Value};
 use opstamp_tests::driver::same;
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -41,11 +41,7 @@ fn run(
     let (memory, code) = room.parts();
     let used = text::assemble(source, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
-    let engine = match &engine.options {
-        None => Engine::interpreter(module, memory.functions),
-        Some(options) if engine.tiered => Engine::tiered(module, memory.functions, code, memory.scratch, options),
-        Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
-    };
+    let engine = engine.make(module, memory.functions, code, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let printed = RefCell::new(Vec::new());
     let print = |text: &[u8]| {

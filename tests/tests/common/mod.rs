@@ -18,6 +18,23 @@ pub struct EngineUnderTest {
     pub tiered: bool,
 }
 
+impl EngineUnderTest {
+    /// An engine for a module.
+    pub fn make<'e>(
+        &self,
+        module: opstamp::Module<'e>,
+        functions: &'e mut [Entry],
+        code: &'e mut dyn opstamp::CodeMemory,
+        scratch: &'e mut [u64],
+    ) -> Result<opstamp::Engine<'e>, EngineError> {
+        match &self.options {
+            None => opstamp::Engine::interpreter(module, functions),
+            Some(options) if self.tiered => opstamp::Engine::tiered(module, functions, code, scratch, options),
+            Some(options) => opstamp::Engine::machine_code(module, functions, code, scratch, options),
+        }
+    }
+}
+
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
     let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];

@@ -17,9 +17,10 @@ mod shrink;
 use common::{EngineUnderTest, Room, alarmed, engines, with_stack};
 use coverage::Coverage;
 use evaluate::{Machine, Outcome};
+use opstamp::runtime::trap::Site;
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
-use opstamp::{CallError, Cell, Engine, Instance, InstanceMemory, Module, TrapKind, Value};
+use opstamp::{CallError, Cell, Instance, InstanceMemory, Module, TrapKind, Value};
 use opstamp_tests::driver::GARBAGE;
 use opstamp_tests::{digest, host};
 use program::{GLOBALS, Ins, Lowered, Program, Ty};
@@ -131,10 +132,7 @@ fn found(
     let (memory, code) = room.room.parts();
     let used = text::assemble(text, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
-    let engine = match &engine.options {
-        None => Engine::interpreter(module, memory.functions),
-        Some(options) => Engine::machine_code(module, memory.functions, code, memory.scratch, options),
-    };
+    let engine = engine.make(module, memory.functions, code, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     let stack = &mut memory.stack[..program.stack_words];
@@ -312,7 +310,20 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
         ] {
             *feature &= rng.bool();
         }
-        engines.push(EngineUnderTest { name: "machine code, options of the seed", options: Some(options) });
+        engines.push(EngineUnderTest {
+            name: "machine code, options of the seed",
+            options: Some(options),
+            tiered: false,
+        });
+        // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
+        let mut options = options;
+        options.threshold = rng.u32(0..6);
+        options.leave_at = rng.bool().then(|| Site::new(rng.u16(0..4), rng.u16(0..40)));
+        engines.push(EngineUnderTest {
+            name: "compiled when warm, left at an op",
+            options: Some(options),
+            tiered: true,
+        });
     }
     engines
 }

@@ -194,4 +194,5 @@ services! {
     soft: |context, noted: Noted| compute(context, noted.operand);
     op: serve;
     deopt: serve;
+    lazy: serve;
 }
