@@ -86,6 +86,13 @@ pub enum Failure<'f> {
         /// What it did.
         found: Result<Option<Value>, CallError>,
     },
+    /// Collections were to run at every allocation, and did not.
+    Idle {
+        /// Objects allocated.
+        allocations: u64,
+        /// Collections.
+        collections: u64,
+    },
     /// A global has another value than expected.
     Global {
         /// The case.
@@ -104,6 +111,9 @@ impl fmt::Display for Failure<'_> {
             Self::Absent { op } => write!(f, "a case is about {op:?}, which the module does not contain"),
             Self::Wrong { case, found } => {
                 write!(f, "{}({:?}): expected {:?}, found {found:?}", case.func, case.args, case.expect)
+            }
+            Self::Idle { allocations, collections } => {
+                write!(f, "{collections} collections at {allocations} allocations, expected at least as many")
             }
             Self::Global { case, index, found } => {
                 let expected = usize::try_from(*index).ok().and_then(|index| case.globals.get(index));
@@ -173,6 +183,7 @@ pub fn run_telling(
     };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     instance.set_heap_stress(memory.stress);
+    let before = instance.heap_stats();
     let mut passed = 0;
     let mut seen = Coverage::new();
     group.cases(&mut |case| {
@@ -189,6 +200,11 @@ pub fn run_telling(
             passed += 1;
         }
     });
+    let after = instance.heap_stats();
+    let (allocations, collections) = (after.allocations - before.allocations, after.collections - before.collections);
+    if memory.stress && collections < allocations {
+        report(&Failure::Idle { allocations, collections });
+    }
     passed
 }
 

@@ -95,6 +95,15 @@ pub fn suite(source: &mut [u8], visit: &mut dyn FnMut(&Group<'_>)) {
     heap::groups(&mut maker);
 }
 
+/// Hands out the groups of [`suite`] that are about the heap, but for those that vary registers.
+///
+/// # Panics
+///
+/// When `source` is too small.
+pub fn heap_suite(source: &mut [u8], visit: &mut dyn FnMut(&Group<'_>)) {
+    heap::groups(&mut Maker { source, visit });
+}
+
 /// Which ops have had cases.
 #[derive(Clone, Debug)]
 pub struct Coverage([u32; 256]);

@@ -17,7 +17,7 @@ use opstamp::{
 };
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{GARBAGE, need};
-use opstamp_tests::{SOURCE_BYTES, host, suite};
+use opstamp_tests::{SOURCE_BYTES, heap_suite, host, suite};
 use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,6 +52,15 @@ fn sources() -> Vec<String> {
         }
     });
     assert!(sources.len() > 100);
+    sources
+}
+
+/// Those about the heap.
+fn heap_sources() -> Vec<String> {
+    let mut buffer = vec![0; SOURCE_BYTES];
+    let mut sources = Vec::new();
+    heap_suite(&mut buffer, &mut |group| sources.push(group.text.to_owned()));
+    assert!(sources.len() > 10);
     sources
 }
 
@@ -99,7 +108,7 @@ fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Wa
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
     let memory = InstanceMemory {
-        heap: &mut [],
+        heap: memory.heap,
         seed: 0,
         stack: memory.stack,
         state: memory.state,
@@ -201,18 +210,25 @@ fn damaged_containers_are_refused_or_run_alike() {
             let engines = engines();
             let mut room = Room::new();
             let containers: Vec<_> = sources().iter().map(|source| assemble(source)).collect();
+            let on_heap: Vec<_> = heap_sources().iter().map(|source| assemble(source)).collect();
             let rng = &mut Rng::with_seed(seed);
-            let mut accepted = 0u64;
-            for container in &containers {
+            let mut accepted = [0u64; 2];
+            for container in containers.iter().chain(&on_heap) {
                 assert!(survive(container, &engines, &mut room, &dog), "an undamaged container is refused");
             }
             for _ in 0..trials {
+                let heap = rng.u8(0..4) == 0;
+                let containers = if heap { &on_heap } else { &containers };
                 let mut words = containers[rng.usize(0..containers.len())].clone();
                 damage(&mut words, rng);
-                accepted += u64::from(survive(&words, &engines, &mut room, &dog));
+                accepted[usize::from(heap)] += u64::from(survive(&words, &engines, &mut room, &dog));
             }
-            println!("hostile: {trials} damaged containers, {accepted} accepted and run alike on {}", engines.len());
-            assert!(accepted > trials / 100 && accepted < trials, "the damage is of no use");
+            let [plain, heap] = accepted;
+            println!(
+                "hostile: {trials} damaged containers, {plain} without and {heap} with heap ops accepted and run alike on {}",
+                engines.len()
+            );
+            assert!(plain > trials / 100 && heap > trials / 400 && plain + heap < trials, "the damage is of no use");
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_stack(work)));
         dog.done.store(true, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! Most are written as expectations in the `.vm3` files beside this one; those with many combinations are computed here, by
 //! native code that knows no engine.
 
+mod caches;
 mod cells;
 mod churn;
 mod dynamic;
@@ -68,6 +69,7 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
     maker.expected("strings", include_str!("strings.vm3"), &[]);
     maker.expected("objects", include_str!("objects.vm3"), &[]);
     maker.expected("closures", include_str!("closures.vm3"), &[]);
+    caches::groups(maker);
     cells::groups(maker);
     churn::groups(maker);
     dynamic::groups(maker);

@@ -483,7 +483,7 @@ fn closures(rng: &mut Rng, heads: &[Func]) -> Vec<Signature> {
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
     let rng = &mut Rng::with_seed(seed);
-    let heap = rng.bool();
+    let heap = rng.u8(0..9) < 4;
     let count = if heap { rng.usize(2..6) } else { rng.usize(1..5) };
     let has_back = rng.u8(0..3) == 0;
     let mut heads: Vec<Func> = (0..count).map(|index| head(rng, index, false, heap)).collect();
@@ -503,7 +503,7 @@ pub fn program(seed: u64) -> Program {
     let globals = &GLOBALS[..if heap { GLOBALS.len() } else { PLAIN_GLOBALS }];
     let globals = globals.iter().map(|&ty| initial(rng, ty, heap)).collect();
     let params = &heads[0].slots[..heads[0].params];
-    let calls = (0..3)
+    let calls = (0..if heap { 8 } else { 3 })
         .map(|_| {
             let rest = params[1..].iter().map(|&ty| bits(rng, ty)).collect::<Vec<_>>();
             std::iter::once(rng.u64(0..7)).chain(rest).collect()
@@ -563,7 +563,7 @@ fn body(
     }
     let warmed = WIDE - WARM;
     let numbers = [Ty::I64, Ty::F64].map(|ty| writes[&ty].clone());
-    let cold = if numbers.iter().all(|writes| writes.len() >= WIDE) && (heap || rng.bool()) { warmed } else { 0 };
+    let cold = if numbers.iter().all(|writes| writes.len() >= WIDE) && (heap || rng.u8(0..4) > 0) { warmed } else { 0 };
     if cold > 0 {
         start.push(warm_up(func, &numbers));
     }
@@ -587,9 +587,18 @@ fn body(
     };
     if heap {
         context.objects(&mut start);
+        if context.rng.u8(0..4) == 0 {
+            context.finale(&mut start);
+        }
     }
     let statements = context.rng.usize(3..if heap { 40 } else { 20 });
     start.extend(context.block(statements, 0));
+    if heap && context.rng.bool() {
+        context.burst(&mut start);
+    }
+    if heap && context.rng.u8(0..4) > 0 {
+        context.finale(&mut start);
+    }
     start
 }
 

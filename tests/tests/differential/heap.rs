@@ -2,6 +2,7 @@
 
 use crate::generate::{Context, STRINGS};
 use crate::program::{Arg, CELL_TYPES, Ins, NAMES, SHAPES, Stmt, Ty, pures};
+use opstamp::TrapKind;
 use opstamp::vm3::op::{Access, Bank, CellClass, Flags, OPS, Op, OpInfo, Operand};
 
 /// The rows of the heap ops that are no closures'.
@@ -40,7 +41,7 @@ impl Context<'_> {
     pub fn objects(&mut self, block: &mut Vec<Stmt>) {
         for ty in CELL_TYPES.into_iter().chain((0..self.closures.len()).map(Ty::Fn)) {
             for dest in self.written(ty) {
-                if self.rng.u8(0..12) > 0 {
+                if self.rng.u8(0..20) > 0 {
                     self.object(ty, dest, block);
                 }
             }
@@ -49,7 +50,7 @@ impl Context<'_> {
 
     /// Gives a register an object.
     fn object(&mut self, ty: Ty, dest: u16, block: &mut Vec<Stmt>) -> Option<()> {
-        let length = self.rng.i16(4..9);
+        let length = if matches!(ty, Ty::IMap | Ty::Map) { 0 } else { self.rng.i16(4..9) };
         let op = match ty {
             Ty::I64 | Ty::F64 | Ty::Any => return None,
             Ty::Str => {
@@ -138,6 +139,8 @@ impl Context<'_> {
     fn boxed(&mut self, ty: Ty, block: &mut Vec<Stmt>) -> Option<u16> {
         let dest = self.write(Ty::Any)?;
         block.push(Stmt::Do(match ty {
+            // Ints that do not fit in a cell, more often than registers have them.
+            Ty::I64 if self.rng.u8(0..3) == 0 => Ins::CellConst { dest, value: self.rng.usize(9..11) },
             Ty::I64 => Ins::Heap { op: Op::BoxI64, args: vec![Arg::Reg(dest), Arg::Reg(self.read(ty)?)] },
             Ty::F64 => Ins::Heap { op: Op::BoxF64, args: vec![Arg::Reg(dest), Arg::Reg(self.read(ty)?)] },
             Ty::Any => Ins::CellConst { dest, value: self.constant() },
@@ -169,6 +172,90 @@ impl Context<'_> {
 
     fn heap_op(&mut self, block: &mut Vec<Stmt>) -> Option<()> {
         let row = rows()[self.rng.usize(0..rows().len())];
+        let spoilt = self.rng.u8(0..32) == 0;
+        self.op_of(row, spoilt, block)
+    }
+
+    /// Adds a choice, by the bound of recursion, among ops that are made to trap.
+    pub fn finale(&mut self, block: &mut Vec<Stmt>) {
+        let arms: Vec<_> = (0..4)
+            .map(|_| {
+                let mut arm = vec![];
+                let _ = self.trapping(&mut arm);
+                arm
+            })
+            .collect();
+        block.push(Stmt::Switch { source: 0, targets: vec![0, 1, 2, 3, 0, 1, 2], default: 3, arms });
+    }
+
+    fn trapping(&mut self, block: &mut Vec<Stmt>) -> Option<()> {
+        let trapping = |row: &&&OpInfo| row.traps.iter().any(|&trap| trap != TrapKind::OutOfMemory);
+        let rows: Vec<_> = rows().iter().filter(trapping).collect();
+        let row = rows[self.rng.usize(0..rows.len())];
+        self.op_of(row, true, block)
+    }
+
+    /// Adds allocations of a kind that is rare otherwise, some times over, so that one of them may be what fails.
+    pub fn burst(&mut self, block: &mut Vec<Stmt>) -> Option<()> {
+        let kind = self.rng.usize(0..9);
+        for _ in 0..6 {
+            let (any, other) = (self.write(Ty::Any)?, self.write(Ty::Any)?);
+            let constant = |dest: u16, value: usize| Stmt::Do(Ins::CellConst { dest, value });
+            let number = |dest: u16, value: i64| {
+                let wanted = if i32::try_from(value).is_ok() { Operand::Imm32 } else { Operand::PoolI64 };
+                let index = pure("i64.const", Some(wanted));
+                Stmt::Do(Ins::Pure { index, dest, sources: [0; 3], literal: value as u64 })
+            };
+            let heap = |op: Op, args: &[u16]| {
+                Stmt::Do(Ins::Heap { op, args: args.iter().map(|&slot| Arg::Reg(slot)).collect() })
+            };
+            // Two ints, by their constants, whose result is no int of 48 bits.
+            let dynamic = [
+                (Op::DynAdd, 9, 9),
+                (Op::DynSub, 9, 10),
+                (Op::DynMul, 9, 13),
+                (Op::DynDiv, 10, 13),
+                (Op::DynRem, 9, 10),
+            ];
+            if let Some(&(op, x, y)) = dynamic.get(kind) {
+                let (first, second) = if x == y { (any, any) } else { (any, other) };
+                block.extend([constant(first, x), constant(second, y)]);
+                let dest = if self.rng.bool() { other } else { self.write(Ty::Any)? };
+                block.push(heap(op, &[dest, first, second]));
+                continue;
+            }
+            match kind {
+                5 => block.extend([constant(any, 10), heap(Op::DynNeg, &[other, any])]),
+                6 => {
+                    let (object, value) = (self.write(Ty::Obj(0))?, self.write(Ty::I64)?);
+                    let set = vec![Arg::Reg(object), Arg::Field(0, "i"), Arg::Reg(value)];
+                    block.extend([heap(Op::ObjNew, &[object]), number(value, i64::MIN)]);
+                    block.push(Stmt::Do(Ins::Heap { op: Op::ObjSetI64, args: set }));
+                    block.push(Stmt::Do(Ins::CellMov { dest: any, source: object }));
+                    let get = vec![Arg::Reg(other), Arg::Reg(any), Arg::Name("i")];
+                    block.push(Stmt::Do(Ins::Heap { op: Op::PropGet, args: get }));
+                }
+                7 => {
+                    let (text, part) = (self.write(Ty::Str)?, self.write(Ty::Str)?);
+                    let (from, to) = (self.write(Ty::I64)?, self.write(Ty::I64)?);
+                    block.extend([constant(text, 12), number(from, 1), number(to, 9)]);
+                    block.push(heap(Op::StrSlice, &[part, text, from, to]));
+                }
+                _ => {
+                    // Full, and not the last object, so that it cannot grow where it lies.
+                    let (array, value) = (self.write(Ty::ArrU8)?, self.read(Ty::I64)?);
+                    let new = vec![Arg::Reg(array), Arg::Literal(32)];
+                    block.push(Stmt::Do(Ins::Heap { op: Op::ArrU8NewLenK, args: new }));
+                    let list = self.write(Ty::List)?;
+                    block.push(Stmt::Do(Ins::Heap { op: Op::ListNewK, args: vec![Arg::Reg(list), Arg::Literal(0)] }));
+                    block.push(heap(Op::ArrU8Push, &[array, value]));
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn op_of(&mut self, row: &OpInfo, spoilt: bool, block: &mut Vec<Stmt>) -> Option<()> {
         let mut args = Vec::new();
         let shape = self.rng.usize(0..SHAPES.len());
         // The field of `obj.get` and `obj.set`.
@@ -206,8 +293,19 @@ impl Context<'_> {
                     Arg::Reg(self.read(field.map_or(Ty::Any, |field| SHAPES[shape].1[field].1))?)
                 }
                 Operand::Reg(Access::Read, Bank::Cell, CellClass::Any) => Arg::Reg(match row.op {
-                    Op::PropGet | Op::PropSet if at < 2 && args.len() == usize::from(row.op == Op::PropGet) => {
-                        if self.often() { self.boxed(Ty::Obj(shape), block)? } else { self.read(Ty::Any)? }
+                    Op::PropGet | Op::PropSet if args.len() == usize::from(row.op == Op::PropGet) => {
+                        if shape == 0 && self.rng.bool() {
+                            let (object, source) = (self.read(Ty::Obj(0))?, self.read(Ty::I64)?);
+                            let set = vec![Arg::Reg(object), Arg::Field(0, "i"), Arg::Reg(source)];
+                            let dest = self.write(Ty::Any)?;
+                            block.push(Stmt::Do(Ins::Heap { op: Op::ObjSetI64, args: set }));
+                            block.push(Stmt::Do(Ins::CellMov { dest, source: object }));
+                            dest
+                        } else if self.often() {
+                            self.boxed(Ty::Obj(shape), block)?
+                        } else {
+                            self.read(Ty::Any)?
+                        }
                     }
                     Op::PropSet => {
                         let ty = SHAPES[shape].1.iter().find(|field| field.0 == name).map_or(Ty::Any, |field| field.1);
@@ -248,6 +346,14 @@ impl Context<'_> {
                         None => {
                             let [first, second] = self.operands(block)?;
                             dynamic = Some(second);
+                            let divides = matches!(row.op, Op::DynDiv | Op::DynRem);
+                            if divides
+                                && first != second
+                                && self.rng.u8(0..8) == 0
+                                && self.written(Ty::Any).contains(&second)
+                            {
+                                block.push(Stmt::Do(Ins::CellConst { dest: second, value: 2 }));
+                            }
                             first
                         }
                     },
@@ -271,8 +377,76 @@ impl Context<'_> {
                 other => unreachable!("{other:?} is of no heap op here"),
             });
         }
+        if spoilt {
+            self.spoil(row, &args, block);
+        }
         block.push(Stmt::Do(Ins::Heap { op: row.op, args }));
         Some(())
+    }
+
+    /// Makes an op trap that would hardly do so by chance.
+    fn spoil(&mut self, row: &OpInfo, args: &[Arg], block: &mut Vec<Stmt>) {
+        let kinds: Vec<TrapKind> = row.traps.iter().copied().filter(|&trap| trap != TrapKind::OutOfMemory).collect();
+        let Some(&kind) = kinds.get(self.rng.usize(0..kinds.len().max(1))) else { return };
+        let register = |at: usize| match args.get(at) {
+            Some(Arg::Reg(slot)) => Some(*slot),
+            _ => None,
+        };
+        let written = |context: &Self, slot: u16| {
+            let ty = context.heads[context.index].slots[usize::from(slot)];
+            context.written(ty).contains(&slot).then_some(ty)
+        };
+        if kind == TrapKind::OutOfBounds {
+            let number = args.iter().enumerate().rev().find_map(|(at, _)| {
+                let slot = register(at)?;
+                let read = matches!(row.operands[at], Operand::Reg(Access::Read, Bank::I64, _));
+                (read && written(self, slot) == Some(Ty::I64)).then_some(slot)
+            });
+            if let Some(dest) = number {
+                let index = pure("i64.const", Some(Operand::Imm32));
+                let literal = self.rng.i64(-3..0) as u64;
+                block.push(Stmt::Do(Ins::Pure { index, dest, sources: [0; 3], literal }));
+                return;
+            }
+            let empty = match row.op {
+                Op::ArrI64Pop => Some(Op::ArrI64NewK),
+                Op::ArrF64Pop => Some(Op::ArrF64NewK),
+                Op::ArrU8Pop => Some(Op::ArrU8NewK),
+                Op::ListPop => Some(Op::ListNewK),
+                _ => None,
+            };
+            if let (Some(op), Some(array)) = (empty, register(1))
+                && written(self, array).is_some()
+            {
+                block.push(Stmt::Do(Ins::Heap { op, args: vec![Arg::Reg(array), Arg::Literal(3)] }));
+                return;
+            }
+        }
+        if matches!(kind, TrapKind::TypeMismatch | TrapKind::DivisionByZero) {
+            // The last cell that is read: of no kind that the op takes, or a zero.
+            let cell = args.iter().enumerate().rev().find_map(|(at, _)| {
+                let read = matches!(row.operands[at], Operand::Reg(Access::Read, Bank::Cell, _));
+                let slot = register(at).filter(|_| read)?;
+                written(self, slot).map(|ty| (slot, ty))
+            });
+            let made = match (cell, kind) {
+                (Some((dest, Ty::Any)), TrapKind::DivisionByZero) => Some(Ins::CellConst { dest, value: 2 }),
+                (Some((dest, Ty::Any)), _) if row.op == Op::UnboxF64 => Some(Ins::CellConst { dest, value: 2 }),
+                (Some((dest, Ty::Any)), _) => Some(Ins::CellConst { dest, value: 4 }),
+                (Some((dest, Ty::Str)), _) => Some(Ins::CellConst { dest, value: 7 }),
+                _ => None,
+            };
+            block.extend(made.map(Stmt::Do));
+            return;
+        }
+        if kind == TrapKind::NullReference {
+            // Most ops name the object first of the cells that they read.
+            let object = args.iter().enumerate().find_map(|(at, _)| {
+                let read = matches!(row.operands[at], Operand::Reg(Access::Read, Bank::Cell, _));
+                register(at).filter(|slot| read && written(self, *slot).is_some())
+            });
+            block.extend(object.map(|dest| Stmt::Do(Ins::CellNull { dest })));
+        }
     }
 
     /// The register for a result that is a cell.
@@ -295,7 +469,13 @@ impl Context<'_> {
             "get" | "byte" => self.small(3, block),
             "set" if at == 1 => self.small(3, block),
             "slice" if at == 2 => self.small(1, block),
-            "slice" => self.small(7, block),
+            "slice" => {
+                let end = self.small(7, block)?;
+                if self.rng.bool() && self.written(Ty::I64).contains(&end) {
+                    self.with_literal("i64.or", end, end, 6, block);
+                }
+                Some(end)
+            }
             _ => self.read(Ty::I64),
         }
     }
@@ -314,8 +494,8 @@ impl Context<'_> {
                 block.push(Stmt::Do(Ins::Heap { op, args: vec![Arg::Reg(dest), Arg::Reg(source)] }));
                 dest
             }
-            // Strings double in loops; most of the time they start anew.
-            _ if self.loops() > 0 && self.rng.u8(0..3) > 0 => {
+            // Strings double in loops; most of the time they start anew. Slices need long ones.
+            _ if (self.loops() > 0 || row.op == Op::StrSlice) && self.rng.u8(0..3) > 0 => {
                 let dest = self.write(Ty::Str)?;
                 self.object(Ty::Str, dest, block)?;
                 dest

@@ -23,7 +23,7 @@ use opstamp::vm3::text;
 use opstamp::{CallError, Cell, Instance, InstanceMemory, Module, TrapKind, Value};
 use opstamp_tests::driver::GARBAGE;
 use opstamp_tests::{digest, host};
-use program::{GLOBALS, Lowered, Program, Ty};
+use program::{GLOBALS, Ins, Lowered, Program, Ty};
 use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
@@ -48,13 +48,16 @@ const NO_ROOM: u64 = 0xD16E_57D1_6E57_D16E;
 /// Words of stack with which every digest can be computed.
 const DIGEST_WORDS: usize = 400;
 
-/// How a program is run.
-#[derive(Clone, Copy, Default)]
-struct Manner<'m> {
-    /// A collection at every allocation.
-    stress: bool,
-    /// For each call, the number of allocations behind which all fail.
-    fuses: Option<&'m [u64]>,
+/// Allocations of each call that fail, each in a run of its own.
+const FAILURES: usize = 3;
+
+/// What an engine did.
+#[derive(Debug, PartialEq)]
+struct Run {
+    /// Each call of the program.
+    calls: Vec<Trace>,
+    /// Calls again: which, behind how many allocations all fail, and what it did.
+    failing: Vec<(usize, u64, Trace)>,
 }
 
 fn value(ty: Ty, bits: u64) -> Value {
@@ -116,14 +119,16 @@ fn expected(program: &Program, lowered: &[Lowered], coverage: &mut Coverage) -> 
     Some(traces)
 }
 
-/// What an engine does, with the number of allocations of each call, or why it did not come to run.
+/// What an engine does, or why it did not come to run. With `stress`, a collection runs at every allocation of the calls
+/// none of whose allocations fails.
 fn found(
     program: &Program,
     text: &str,
     engine: &EngineUnderTest,
     room: &mut Space,
-    manner: Manner<'_>,
-) -> Result<Vec<(Trace, u64)>, String> {
+    seed: u64,
+    stress: bool,
+) -> Result<Run, String> {
     let (memory, code) = room.room.parts();
     let used = text::assemble(text, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
@@ -131,33 +136,57 @@ fn found(
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     let stack = &mut memory.stack[..program.stack_words];
+    let (state, native_stack) = (memory.state, memory.native_stack);
     stack.fill(GARBAGE);
-    let memory =
-        InstanceMemory { heap: &mut room.heap, seed: 7, stack, state: memory.state, native_stack: memory.native_stack };
-    let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
-    instance.set_heap_stress(manner.stress);
-    let main = &program.funcs[0];
-    let mut traces = Vec::new();
-    for (index, args) in program.calls.iter().enumerate() {
-        instance.reset().map_err(|error| error.to_string())?;
+    let lent = InstanceMemory { heap: &mut room.heap, seed, stack, state, native_stack };
+    let mut instance = Instance::new(&engine, lent, &imports).map_err(|error| error.to_string())?;
+    instance.set_heap_stress(stress);
+    let mut run = Run { calls: vec![], failing: vec![] };
+    let mut fuses = vec![];
+    let rng = &mut fastrand::Rng::with_seed(seed);
+    for call in 0..program.calls.len() {
         let before = instance.heap_stats().allocations;
-        instance.set_heap_fuse(manner.fuses.map(|fuses| fuses[index]));
-        let args: Vec<_> = main.slots.iter().zip(args).map(|(&ty, &bits)| value(ty, bits)).collect();
-        let outcome = instance.call(&main.name, &args);
-        instance.set_heap_fuse(None);
-        let allocations = instance.heap_stats().allocations - before;
-        let outcome = match outcome {
-            Ok(value) => Outcome::Returns(value.map(|value| seen(&mut instance, program, value))),
-            Err(CallError::Trap(report)) => Outcome::Traps(report.trap, report.func.into(), report.op as usize),
-            Err(error) => return Err(error.to_string()),
-        };
-        let globals = (0..program.globals.len() as u32).map(|index| {
-            let value = instance.global(index).expect("a global of the program");
-            seen(&mut instance, program, value)
-        });
-        traces.push(((outcome, globals.collect()), allocations));
+        let (outcome, allocations) = once(&mut instance, program, call, None)?;
+        run.calls.push(outcome);
+        if program.heap {
+            (0..FAILURES).for_each(|_| fuses.push((call, rng.u64(0..=allocations - before))));
+        }
     }
-    Ok(traces)
+    // A new instance, so that collections run at the same places in all engines.
+    let lent = InstanceMemory { heap: &mut room.heap, seed, stack, state, native_stack };
+    let mut instance = Instance::new(&engine, lent, &imports).map_err(|error| error.to_string())?;
+    for (call, fuse) in fuses {
+        let (outcome, _) = once(&mut instance, program, call, Some(fuse))?;
+        run.failing.push((call, fuse, outcome));
+    }
+    Ok(run)
+}
+
+/// One call, and the allocations of the instance before its digests.
+fn once(
+    instance: &mut Instance<'_>,
+    program: &Program,
+    call: usize,
+    fuse: Option<u64>,
+) -> Result<(Trace, u64), String> {
+    instance.reset().map_err(|error| error.to_string())?;
+    instance.set_heap_fuse(fuse);
+    let main = &program.funcs[0];
+    let args: Vec<_> = main.slots.iter().zip(&program.calls[call]).map(|(&ty, &bits)| value(ty, bits)).collect();
+    let outcome = instance.call(&main.name, &args);
+    instance.set_heap_fuse(None);
+    let allocations = instance.heap_stats().allocations;
+    let outcome = match outcome {
+        Ok(value) => Outcome::Returns(value.map(|value| seen(instance, program, value))),
+        Err(CallError::Trap(report)) => Outcome::Traps(report.trap, report.func.into(), report.op as usize),
+        Err(error) => return Err(error.to_string()),
+    };
+    let globals = (0..program.globals.len() as u32).map(|index| {
+        let value = instance.global(index).expect("a global of the program");
+        seen(instance, program, value)
+    });
+    let globals = globals.collect();
+    Ok(((outcome, globals), allocations))
 }
 
 /// Memory for engines.
@@ -171,80 +200,64 @@ struct Space {
 fn difference(program: &Program, engines: &[EngineUnderTest], room: &mut Space, seed: u64) -> Option<String> {
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
     let expected = expected(program, &lowered, &mut Coverage::default())?;
-    let text = program.text(&lowered);
-    compare(program, &text, &expected, engines, room)
-        .or_else(|| out_of_memory(program, &lowered, &text, engines, room, seed, &mut Coverage::default()))
+    compare(program, &lowered, &expected, engines, room, seed, &mut Coverage::default())
 }
 
-/// The first difference between the evaluator and the engines; the last of these collects at every allocation.
+/// The first difference of the engines from the evaluator and from each other. The last engine collects at every
+/// allocation.
 fn compare(
     program: &Program,
-    text: &str,
-    expected: &[Trace],
-    engines: &[EngineUnderTest],
-    room: &mut Space,
-) -> Option<String> {
-    for (index, engine) in engines.iter().enumerate() {
-        let manner = Manner { stress: program.heap && index > 1, fuses: None };
-        match found(program, text, engine, room, manner) {
-            Err(error) => return Some(format!("{}: {error}", engine.name)),
-            Ok(found) => {
-                for ((expected, (found, _)), args) in expected.iter().zip(&found).zip(&program.calls) {
-                    if !alike(program, expected, found) {
-                        return Some(format!(
-                            "{}: called with {args:x?}, stack of {} words\nexpected {expected:x?}\nfound    {found:x?}",
-                            engine.name, program.stack_words
-                        ));
-                    }
-                }
-            }
-        }
-    }
-    None
-}
-
-/// Lets an allocation of each call fail: all engines must do the same, and the evaluator too when the op at which the
-/// memory ran out fails in it. The first difference in words.
-fn out_of_memory(
-    program: &Program,
     lowered: &[Lowered],
-    text: &str,
+    expected: &[Trace],
     engines: &[EngineUnderTest],
     room: &mut Space,
     seed: u64,
     coverage: &mut Coverage,
 ) -> Option<String> {
-    if !program.heap {
-        return None;
-    }
-    let plain = match found(program, text, &engines[0], room, Manner::default()) {
-        Ok(found) => found,
-        Err(error) => return Some(format!("{}: {error}", engines[0].name)),
-    };
-    let rng = &mut fastrand::Rng::with_seed(seed ^ 0xF05E);
-    let fuses: Vec<u64> = plain.iter().map(|(_, allocations)| rng.u64(0..=*allocations)).collect();
-    let manner = Manner { stress: false, fuses: Some(&fuses) };
-    let mut first: Option<Vec<(Trace, u64)>> = None;
-    for engine in engines {
-        let found = match found(program, text, engine, room, manner) {
-            Ok(found) => found,
+    let text = program.text(lowered);
+    let mut first: Option<Run> = None;
+    for (index, engine) in engines.iter().enumerate() {
+        let run = match found(program, &text, engine, room, seed, index > 1) {
+            Ok(run) => run,
             Err(error) => return Some(format!("{}: {error}", engine.name)),
         };
-        match &first {
-            None => first = Some(found),
-            Some(first) if *first == found => {}
-            Some(first) => {
+        for ((expected, found), args) in expected.iter().zip(&run.calls).zip(&program.calls) {
+            if !alike(program, expected, found) {
                 return Some(format!(
-                    "{}: with allocations that fail behind {fuses:?}\nexpected {first:x?}\nfound    {found:x?}",
-                    engine.name
+                    "{}: called with {args:x?}, stack of {} words\nexpected {expected:x?}\nfound    {found:x?}",
+                    engine.name, program.stack_words
                 ));
             }
         }
+        match &first {
+            None => first = Some(run),
+            Some(first) => {
+                let pairs = first.failing.iter().zip(&run.failing);
+                if let Some((first, found)) = pairs.into_iter().find(|(first, found)| first != found) {
+                    return Some(format!(
+                        "{}: the call, the allocations that succeed, and what came of it\nexpected {first:x?}\nfound    \
+                         {found:x?}",
+                        engine.name
+                    ));
+                }
+            }
+        }
     }
+    first.and_then(|run| out_of_memory(program, lowered, &run, coverage))
+}
+
+/// Holds the calls whose allocations failed against the evaluator: where one ended for want of memory, the evaluator leaves
+/// the same behind if that op fails in it, in one of its executions.
+fn out_of_memory(program: &Program, lowered: &[Lowered], run: &Run, coverage: &mut Coverage) -> Option<String> {
     let mut machine = Machine::new(program, lowered, program.stack_words);
-    for ((args, (found, _)), fuse) in program.calls.iter().zip(&first?).zip(&fuses) {
+    for (call, fuse, found) in &run.failing {
+        let args = &program.calls[*call];
         let Outcome::Traps(trap, func, op) = &found.0 else { continue };
         if trap.kind != TrapKind::OutOfMemory {
+            continue;
+        }
+        // Of a call back into the guest, which passes the trap on, the place is not known.
+        if matches!(lowered[*func].code[*op], Ins::Host { .. }) {
             continue;
         }
         let mut agrees = false;
@@ -258,11 +271,10 @@ fn out_of_memory(
                 break;
             }
         }
-        machine.fuse = None;
         if !agrees {
             return Some(format!(
                 "no execution of op {op} of function {func} that fails leaves behind what the engines did, called with \
-                 {args:x?}, with allocations that fail behind {fuse}: {found:x?}"
+                 {args:x?}, with {fuse} allocations that succeed: {found:x?}"
             ));
         }
         coverage.ended(program, lowered, &found.0);
@@ -319,14 +331,12 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
 fn try_seed(seed: u64, room: &mut Space, coverage: &mut Coverage) -> Verdict {
     let mut program = generate::program(seed);
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
-    if seed.is_multiple_of(2) {
+    if seed.is_multiple_of(if program.heap { 4 } else { 2 }) {
         limit_stack(&mut program, &lowered, seed);
     }
     let Some(expected) = expected(&program, &lowered, coverage) else { return Verdict::TooLong };
-    let text = program.text(&lowered);
     let engines = &engines_for(seed);
-    let first = compare(&program, &text, &expected, engines, room)
-        .or_else(|| out_of_memory(&program, &lowered, &text, engines, room, seed, coverage));
+    let first = compare(&program, &lowered, &expected, engines, room, seed, coverage);
     let Some(first) = first else { return Verdict::Agreed };
     let small = shrink::shrink(program, &mut |program| difference(program, engines, room, seed).is_some());
     let lowered: Vec<_> = small.funcs.iter().map(program::Func::lower).collect();
@@ -403,6 +413,9 @@ fn engines_agree() {
          the evaluator, {things} kinds of op, operand and trap seen at least {least} times each; {:?}",
         started.elapsed()
     );
+    if std::env::var_os("SHOW").is_some() {
+        println!("{}", coverage.missing().join("\n"));
+    }
     assert!(agreed >= programs * 9 / 10, "too many programs take too long");
     if programs >= PROGRAMS {
         let missing = coverage.missing();
