@@ -18,6 +18,9 @@ pub mod icache;
 pub mod linux;
 #[cfg(target_os = "macos")]
 pub mod macos;
+#[cfg(all(test, not(all(windows, target_arch = "aarch64"))))]
+#[path = "windows/records_arm64.rs"]
+mod records_arm64;
 pub mod value;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod window;

@@ -139,7 +139,9 @@ impl HostCode {
     fn make_ready(&mut self, pages: Range<usize>) -> Result<(), CodeError> {
         let made = self.try_make_ready(&pages);
         if made.is_err() {
-            // What can be taken back is. What cannot cannot be executed either, and is taken back with the window.
+            // What can be taken back is, what cannot is with the window. The first error is the one to tell.
+            // SAFETY: these are pages of the window that nothing executes, and to which no reference is live.
+            let _ = unsafe { self.mapping.set_access(self.bytes(&pages), Access::None) };
             let _ = self.discard(&pages);
         }
         made

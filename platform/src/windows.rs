@@ -11,7 +11,7 @@
 //! | Private pages are decommitted by `VirtualFree`; those of a section cannot be. `MEM_RESET` says of a view, if the paging file is behind it, that what its pages hold is of no more use: the system need not keep it, or write it to the paging file | `VirtualFree` (`MEM_DECOMMIT`), `VirtualAlloc` (`MEM_RESET`) |
 //! | Whoever generates or changes code calls `FlushInstructionCache` before it runs | processthreadsapi, `FlushInstructionCache` |
 //! | On x86-64 bytes that were changed through another address need a serializing instruction besides | Intel SDM vol. 3, 9.1.3 |
-//! | Unwinders know generated code by the function tables that are registered for it | winnt, `RtlAddFunctionTable`; "x64 exception handling" in the documentation of Visual C++ |
+//! | Unwinders know generated code by the function tables that are registered for it | winnt, `RtlAddFunctionTable`; "x64 exception handling" and "ARM64 exception handling" in the documentation of Visual C++ |
 //! | With control-flow guard every address of executable pages is a valid target unless `*_TARGETS_INVALID` was asked for | `MapViewOfFile`, `VirtualAlloc`, "Memory Protection Constants" |
 //!
 //! `sync_cores` is `FlushProcessWriteBuffers`, documented to interrupt every processor that runs a thread of the process.
@@ -33,21 +33,22 @@
 //! the guard, and what it would add is small: guest code cannot choose what the host calls. Should that be wanted, the place
 //! is `describe`, which learns where the entry stub is before anything runs.
 //!
-//! On arm64 no function table is registered: there a stack walk ends at machine code, and an exception in a host function
-//! ends the process. Its frames could be described, because x29 points to the frame of the entry stub everywhere in machine
-//! code; but no machine of ours runs it, and a record that is wrong sends an exception to frames that are not there, where
-//! none ends the process at once.
-//!
 //! Where the process forbids dynamic code (`ProcessDynamicCodePolicy`), both schemes are refused with the system's error
 //! 1655, `ERROR_DYNAMIC_CODE_BLOCKED`.
 //!
 //! [`CodeMemory::release`]: opstamp::code::CodeMemory::release
 
 mod code;
+#[cfg(target_arch = "aarch64")]
+mod records_arm64;
 mod stack;
 mod sys;
 #[cfg(target_arch = "x86_64")]
 mod unwind;
+#[cfg(target_arch = "aarch64")]
+mod unwind_arm64;
+#[cfg(target_arch = "aarch64")]
+use unwind_arm64 as unwind;
 
 pub(crate) use code::{INVALID, Mapping, page_size, sync_cores};
 pub use stack::native_stack;

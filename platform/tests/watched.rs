@@ -9,6 +9,7 @@ mod system;
 
 use opstamp::code::{CodeError, CodeMemory, CodeRange, Patch, patch};
 use opstamp::jit::{self, Options};
+use opstamp::masm::{FUNCTION_ALIGN, Isa, Place};
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::text;
 use opstamp::{Engine, HostCall, HostFn, Instance, InstanceMemory, Module, TypeId, Value};
@@ -16,7 +17,7 @@ use opstamp_platform::{HostCode, Scheme, features};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use system::{MIB, permissions, regions, returns, schemes, turn, write};
+use system::{BY_THREAD, FILLER, MIB, executable_bytes, permissions, regions, returns, schemes, turn, write};
 
 /// Runs `body` while another thread reads the map, at least 20 times.
 fn watched(body: impl FnOnce()) {
@@ -213,5 +214,42 @@ fn patching() {
             });
             assert!(code.requests.get() >= 500, "open, publish and synchronize, looked at from both sides");
         });
+    }
+}
+
+/// Behind the last function there is nothing that could be executed without a fault: not the rest of the room that was
+/// opened for it, and no other page.
+#[test]
+fn only_filler_lies_behind_the_code() {
+    let _turn = turn();
+    let (mut words, mut scratch) = (vec![0; 4096], vec![0; 64 * 1024]);
+    let len = text::assemble(SOURCE, &mut words, &mut scratch, &mut |_| {}).unwrap();
+    let module = Module::verify(&words[..len], &mut scratch).unwrap();
+    let options = Options { features: features(), ..Options::default() };
+    // The same code, made in plain memory to learn where it ends.
+    let isa = Isa::HOST.unwrap();
+    let mut plain = vec![0; MIB];
+    let stubs = jit::stubs(isa, &mut plain, options.features).unwrap();
+    let mut end = stubs.end.next_multiple_of(FUNCTION_ALIGN);
+    for func in 0..module.func_count() as u16 {
+        let place = Place::new(end, options.features, stubs, func);
+        let memory = &mut plain[end..];
+        end += jit::function(isa, &module, func, memory, place, &mut scratch, options.max_pinned).unwrap().end();
+    }
+    for scheme in schemes() {
+        let before = executable_bytes();
+        let mut functions: Vec<Entry> = (0..Engine::functions_needed(&module)).map(|_| Entry::default()).collect();
+        let mut code = HostCode::new_with(MIB, scheme).unwrap();
+        let base = code.base();
+        Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options).expect("compiles");
+        let executable = executable_bytes() - before;
+        if BY_THREAD {
+            continue;
+        }
+        assert!(end < executable, "{end} of {executable} bytes");
+        // SAFETY: what can be executed is mapped and readable, and starts with the window.
+        let bytes = unsafe { std::slice::from_raw_parts(base as *const u8, executable) };
+        assert_eq!(bytes[..end], plain[..end], "the code is the same");
+        assert!(bytes[end..].iter().all(|&byte| byte == FILLER), "{scheme:?}: {end:#x} of {executable:#x}");
     }
 }

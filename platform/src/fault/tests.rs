@@ -8,6 +8,9 @@ use crate::system::{
 };
 use crate::{HostCode, Scheme};
 use opstamp::code::{CodeError, CodeMemory, CodeRange, Patch, PatchError, patch};
+use opstamp::runtime::context::Entry;
+use opstamp::vm3::text;
+use opstamp::{Engine, Instance, InstanceMemory, Module, Value, jit};
 use std::ops::Range;
 
 /// An error number that no system gives here by itself, and that means nothing to the library.
@@ -130,6 +133,20 @@ fn life(scheme: Scheme, lasting: bool) -> Result<Vec<CodeError>, CodeError> {
     for at in 1..5 {
         expect(&code, at, 299 + at as u32);
     }
+    // Two openings with a page between that stays closed, published at once.
+    persist(&mut code, &mut met, |code| {
+        for at in [1, 3] {
+            let written = code.open(pages(at, at + 1)).map(|bytes| bytes[..LEN].copy_from_slice(&returns(400)));
+            if let Err(error) = written {
+                // What an earlier opening lent is the caller's to publish.
+                return code.publish(pages(1, at)).and(Err(error));
+            }
+        }
+        code.publish(pages(1, 4))
+    })?;
+    for (at, value) in [(1, 400), (2, 301), (3, 400)] {
+        expect(&code, at, value);
+    }
     persist(&mut code, &mut met, |code| code.sync_cores())?;
     Ok(met.errors)
 }
@@ -247,6 +264,74 @@ fn the_order_of_calls_is_the_scheme_s() {
             assert_eq!(steps(&mut code, &release), [""; 0], "{scheme:?}: nothing is left to give back");
         }
     }
+}
+
+const SOURCE: &str = "
+func inner(n: i64) -> i64
+  i64.mul  n, n, 3
+  ret      n
+end
+func outer(n: i64) -> i64
+  call     n, inner(n)
+  i64.add  n, n, 2
+  ret      n
+end
+";
+
+/// Makes an engine and runs a function.
+fn engine(scheme: Scheme) -> Result<i64, String> {
+    let (mut words, mut scratch) = (vec![0; 4096], vec![0; 64 * 1024]);
+    let len = text::assemble(SOURCE, &mut words, &mut scratch, &mut |_| {}).unwrap();
+    let module = Module::verify(&words[..len], &mut scratch).unwrap();
+    let mut functions: Vec<Entry> = (0..Engine::functions_needed(&module)).map(|_| Entry::default()).collect();
+    let mut code = HostCode::new_with(SIZE, scheme).map_err(|error| error.to_string())?;
+    let window = code.base()..code.base() + code.size();
+    let mut scratch = vec![0; jit::scratch_words(&module)];
+    let made = Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &jit::Options::default());
+    for Region { addresses, permissions } in regions() {
+        let inside = addresses.start < window.end && window.start < addresses.end;
+        assert!(!(inside && permissions.contains('w')), "{addresses:x?} {permissions}");
+    }
+    let engine = made.map_err(|error| error.to_string())?;
+    let (mut stack, mut state) = (vec![0; 4096], vec![0; Instance::state_words(engine.module())]);
+    let native_stack = 512 * 1024;
+    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack };
+    let mut instance = Instance::new(&engine, memory, &[]).unwrap();
+    let Ok(Some(Value::I64(result))) = instance.call("outer", &[Value::I64(5)]) else { panic!("an i64") };
+    Ok(result)
+}
+
+#[test]
+fn every_call_may_fail_below_an_engine() {
+    let _turn = turn();
+    for scheme in schemes() {
+        alone(|| {
+            assert_eq!(engine(scheme), Ok(17));
+            let (_, trace) = run(None, || engine(scheme));
+            let before = snapshot();
+            for fault in trace.faults(ERROR) {
+                let result = run(Some(fault), || engine(scheme)).0;
+                if SILENT.contains(&fault.call) {
+                    assert_eq!(result, Ok(17), "{fault:?}");
+                    continue;
+                }
+                let error = result.expect_err("it failed");
+                assert!(error.contains(&format!("system error {ERROR}")), "{fault:?}: {error}");
+                assert_eq!(snapshot(), before, "{scheme:?}: {fault:?}");
+            }
+        });
+    }
+}
+
+/// Where the system does not say how much stack there is, nothing is counted on.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_unknown_native_stack_is_none() {
+    let (stack, trace) = run(None, crate::native_stack);
+    assert!(stack.is_some_and(|bytes| bytes > 64 * 1024));
+    assert_eq!(trace.steps, ["pthread_getattr_np"], "tests run on threads of their own");
+    let fault = Fault { call: "pthread_getattr_np", nth: 0, error: ERROR, lasting: false };
+    assert_eq!(run(Some(fault), crate::native_stack).0, None);
 }
 
 /// The first synchronization registers the process, which may fail too.

@@ -5,6 +5,7 @@
 
 use super::sys;
 pub use super::sys::page_size;
+use super::unwind::{FunctionTable, records};
 use crate::window::Access;
 use core::ptr;
 use opstamp::code::{CodeError, CodeRange};
@@ -21,8 +22,7 @@ pub const INVALID: i32 = ERROR_INVALID_PARAMETER as i32;
 #[derive(Debug)]
 pub struct Mapping {
     /// What the system's unwinder knows of the window. Dropped before the memory that it points to.
-    #[cfg(target_arch = "x86_64")]
-    table: Option<super::unwind::FunctionTable>,
+    table: Option<FunctionTable>,
     _addresses: Addresses,
     /// The address through which the window is written.
     write: usize,
@@ -42,23 +42,21 @@ enum Addresses {
 impl Mapping {
     /// Reserves a window of whole pages, all of which fault. `two` says whether to map its memory twice.
     pub fn new(size: usize, page: usize, two: bool) -> Result<Self, CodeError> {
-        let lead = 2 * page;
-        let len = lead + size + page;
-        if two { Self::two_views(len, lead, page) } else { Self::private(len, lead, page) }
+        if two { Self::two_views(size, page) } else { Self::private(size, page) }
     }
 
     /// Two views of a section, of which one is never executable and the other never writable.
-    fn two_views(len: usize, lead: usize, page: usize) -> Result<Self, CodeError> {
+    fn two_views(size: usize, page: usize) -> Result<Self, CodeError> {
+        let (lead, len) = layout(size, page);
         let section = Section::new(len)?;
         let write = View::new(&section, FILE_MAP_WRITE, "map code memory to write")?;
         let execute = View::new(&section, FILE_MAP_READ | FILE_MAP_EXECUTE, "map code memory to execute")?;
         // SAFETY: the first page of each new view is nobody else's.
         unsafe {
-            write_unwind_records(write.0, page)?;
+            write_unwind_records(write.0, page, size)?;
             commit(execute.0, page, PAGE_READONLY)?;
         }
         Ok(Self {
-            #[cfg(target_arch = "x86_64")]
             table: None,
             write: write.0 + lead,
             execute: execute.0 + lead,
@@ -68,7 +66,8 @@ impl Mapping {
     }
 
     /// Private pages.
-    fn private(len: usize, lead: usize, page: usize) -> Result<Self, CodeError> {
+    fn private(size: usize, page: usize) -> Result<Self, CodeError> {
+        let (lead, len) = layout(size, page);
         let pages = Pages::reserve(len)?;
         let start = pages.0 + lead;
         // SAFETY: the new pages are nobody else's. A process that refuses executable memory says so here and not at the
@@ -77,16 +76,9 @@ impl Mapping {
             commit(start, page, PAGE_READWRITE)?;
             protect(start, page, PAGE_EXECUTE_READ)?;
             give_back(sys::decommit(start, page))?;
-            write_unwind_records(pages.0, page)?;
+            write_unwind_records(pages.0, page, size)?;
         }
-        Ok(Self {
-            #[cfg(target_arch = "x86_64")]
-            table: None,
-            _addresses: Addresses::Pages { _pages: pages },
-            write: start,
-            execute: start,
-            lead,
-        })
+        Ok(Self { table: None, _addresses: Addresses::Pages { _pages: pages }, write: start, execute: start, lead })
     }
 
     /// The address through which the window is written.
@@ -180,22 +172,20 @@ impl Mapping {
     }
 
     /// Registers the window's frames with the system's unwinder.
-    #[cfg(target_arch = "x86_64")]
     pub fn describe(&mut self, size: usize, stubs: CodeRange) -> Result<(), CodeError> {
         self.table = None;
         let base = self.execute - self.lead;
         // SAFETY: the records were written to the first page of the mapping, `lead` bytes before the window, which stays
         // until after the table has been dropped.
-        self.table = Some(unsafe { super::unwind::FunctionTable::new(base, self.lead, size, stubs)? });
+        self.table = Some(unsafe { FunctionTable::new(base, self.lead, size, stubs)? });
         Ok(())
     }
+}
 
-    /// No function table is made for this ISA.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub fn describe(&mut self, _size: usize, _stubs: CodeRange) -> Result<(), CodeError> {
-        let _ = self.lead;
-        Ok(())
-    }
+/// The bytes before a window and those of its whole mapping.
+fn layout(size: usize, page: usize) -> (usize, usize) {
+    let lead = 2 * page;
+    (lead, lead + size + page)
 }
 
 /// Makes every other core that runs this process's threads fetch what was published before.
@@ -204,16 +194,13 @@ pub fn sync_cores() -> Result<(), CodeError> {
     Ok(())
 }
 
-/// Makes a page read-only that starts with what the unwinder reads.
+/// Makes a page read-only that starts with what the unwinder reads of a window of `size` bytes.
 ///
 /// # Safety
 ///
 /// The page at `address` is reserved and nobody else's.
-unsafe fn write_unwind_records(address: usize, page: usize) -> Result<(), CodeError> {
-    #[cfg(target_arch = "x86_64")]
-    let records = super::unwind::RECORDS;
-    #[cfg(not(target_arch = "x86_64"))]
-    let records = [];
+unsafe fn write_unwind_records(address: usize, page: usize, size: usize) -> Result<(), CodeError> {
+    let records = records(size);
     // SAFETY: the caller vouches for the page; the records are far smaller, and it is writable when they are written.
     unsafe {
         commit(address, page, PAGE_READWRITE)?;

@@ -146,17 +146,21 @@ pub fn flush_process_write_buffers() {
     unsafe { Threading::FlushProcessWriteBuffers() };
 }
 
+#[cfg(target_arch = "aarch64")]
+use Debug::IMAGE_ARM64_RUNTIME_FUNCTION_ENTRY as FunctionEntry;
+#[cfg(target_arch = "x86_64")]
+use Debug::IMAGE_RUNTIME_FUNCTION_ENTRY as FunctionEntry;
+
 /// Registers a function table. It gives no error number.
 ///
 /// # Safety
 ///
 /// The table, and the records that it names by offsets from `base`, stay where they are until it is taken back.
-#[cfg(target_arch = "x86_64")]
-pub unsafe fn add_function_table(table: &[Debug::IMAGE_RUNTIME_FUNCTION_ENTRY], base: usize) -> Result<(), i32> {
+pub unsafe fn add_function_table(table: &[FunctionEntry], base: usize) -> Result<(), i32> {
     fault::check("RtlAddFunctionTable")?;
     let count = u32::try_from(table.len()).map_err(|_| 0)?;
     // SAFETY: as the caller vouches.
-    if unsafe { Debug::RtlAddFunctionTable(table.as_ptr(), count, base as u64) } { Ok(()) } else { Err(0) }
+    if unsafe { Debug::RtlAddFunctionTable(table.as_ptr(), count, base as _) } { Ok(()) } else { Err(0) }
 }
 
 /// Takes a function table back.
@@ -164,8 +168,7 @@ pub unsafe fn add_function_table(table: &[Debug::IMAGE_RUNTIME_FUNCTION_ENTRY], 
 /// # Safety
 ///
 /// It was registered at this address.
-#[cfg(target_arch = "x86_64")]
-pub unsafe fn delete_function_table(table: *const Debug::IMAGE_RUNTIME_FUNCTION_ENTRY) -> Result<(), i32> {
+pub unsafe fn delete_function_table(table: *const FunctionEntry) -> Result<(), i32> {
     fault::check("RtlDeleteFunctionTable")?;
     // SAFETY: as the caller vouches.
     if unsafe { Debug::RtlDeleteFunctionTable(table) } { Ok(()) } else { Err(0) }

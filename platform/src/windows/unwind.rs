@@ -38,7 +38,7 @@ const UWOP_SET_FPREG: u8 = 3;
 const RECORD: usize = 4 + 2 * 12;
 
 /// The records, which lie at the start of a mapping that has the window in it.
-pub const RECORDS: [u8; 2 * RECORD] = {
+const RECORDS: [u8; 2 * RECORD] = {
     let mut records = [0; 2 * RECORD];
     let stub = record(SERVICE_FRAME, 0);
     let guest = record(CONTEXT, offset_of!(Context, entry_sp));
@@ -85,6 +85,11 @@ const fn record(register: Gpr, offset: usize) -> [u8; RECORD] {
 const fn small(bytes: usize) -> u8 {
     assert!(bytes >= 8 && bytes <= 128 && bytes.is_multiple_of(8));
     (bytes / 8 - 1) as u8
+}
+
+/// The same bytes whatever the size of the window.
+pub fn records(_size: usize) -> [u8; 2 * RECORD] {
+    RECORDS
 }
 
 /// A registered table, taken back when dropped.

@@ -1,22 +1,19 @@
 //! The shared stubs on arm64. Each one's contract stands above it; what it does not name it preserves as the convention
 //! says.
 
-use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, SECOND, SITE, TARGET};
+use super::convention::{
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT, SECOND, SITE,
+    TARGET,
+};
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
-use crate::asm::a64::{self, Cond, D, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
+use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
 use crate::asm::{EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Stubs};
 use crate::runtime::context::{Entry, Services};
 use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
-
-/// What AAPCS64 keeps and a host expects back (6.1.1): with x29 and x30 first they make its frame record (6.4.6).
-const HOST_INTS: [X; 12] =
-    [X::X29, X::X30, X::X19, X::X20, X::X21, X::X22, X::X23, X::X24, X::X25, X::X26, X::X27, X::X28];
-/// Of these AAPCS64 keeps the low halves (6.1.2).
-const HOST_FLOATS: [D; 8] = [D::D8, D::D9, D::D10, D::D11, D::D12, D::D13, D::D14, D::D15];
 
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
@@ -166,7 +163,7 @@ impl A64<'_> {
     /// The entry from the host: x0 holds the context, x1 the frame, x2 the code. Gives 0, or 1 for a trap, in x0. Saves
     /// what AAPCS64 demands, FPCR and the entry around this one.
     fn enter(&mut self, leave: &mut Label) {
-        let saves = Saves::new(HOST_INTS, HOST_FLOATS, (OLD_ENTRY + 8 - OLD_FPCR) as u32);
+        let saves = Saves::new(HOST_INTS, HOST_FLOATS, HOST_ROOM as u32);
         self.save(&saves);
         a64::mov_sp(&mut self.buf, S64, XSp::X29, XSp::Sp);
         let (Some(fpcr), Some(entry)) = (Mem::at(XSp::Sp, OLD_FPCR), Mem::at(XSp::Sp, OLD_ENTRY)) else { return };
