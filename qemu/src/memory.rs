@@ -86,6 +86,7 @@ mod tests {
     use super::{Region, largest};
     use std::boxed::Box;
     use std::vec;
+    use std::vec::Vec;
 
     #[test]
     fn a_region_gives_each_byte_once() {
@@ -96,7 +97,7 @@ mod tests {
         let words = region.values::<u64>(5);
         let page = region.bytes(100, 64);
         assert_eq!((odd.len(), words, page.len()), (3, &mut [0; 5][..], 100));
-        assert!(page.as_ptr() as usize % 64 == 0 && odd.as_ptr() as usize == start);
+        assert!((page.as_ptr() as usize).is_multiple_of(64) && odd.as_ptr() as usize == start);
         let left = region.left();
         let rest = region.bytes(left, 1);
         assert_eq!(rest.as_ptr() as usize, page.as_ptr() as usize + 100);
@@ -111,15 +112,20 @@ mod tests {
 
     #[test]
     fn free_memory_overlaps_nothing_used() {
-        let usable = [0x0..0x9_F000, 0x10_0000..0x800_0000];
-        let used = [0..0x1000, 0x10_0000..0x20_0123, 0x700_0000..0x710_0000, 0..0];
-        assert_eq!(largest(usable.iter().cloned(), &used, 0x1000), 0x20_1000..0x700_0000);
-        // The initrd at the end, and nothing used at all.
-        assert_eq!(largest(usable.iter().cloned(), &[0x10_0000..0x20_0000], 0x1000), 0x20_0000..0x800_0000);
-        assert_eq!(largest(usable.iter().cloned(), &[], 0x1000), 0x10_0000..0x800_0000);
+        let free = |usable: &[(usize, usize)], used: &[(usize, usize)]| {
+            let used: Vec<_> = used.iter().map(|&(start, end)| start..end).collect();
+            let found = largest(usable.iter().map(|&(start, end)| start..end), &used, 0x1000);
+            (found.start, found.end)
+        };
+        let usable = [(0x0, 0x9_F000), (0x10_0000, 0x800_0000)];
+        let used = [(0, 0x1000), (0x10_0000, 0x20_0123), (0x700_0000, 0x710_0000), (0, 0)];
+        assert_eq!(free(&usable, &used), (0x20_1000, 0x700_0000));
+        // The image at the start, and nothing used at all.
+        assert_eq!(free(&usable, &[(0x10_0000, 0x20_0000)]), (0x20_0000, 0x800_0000));
+        assert_eq!(free(&usable, &[]), (0x10_0000, 0x800_0000));
         // What is used reaches over an area's edges, or covers all.
-        assert_eq!(largest([0x1000..0x9000].into_iter(), &[0..0x2000, 0x8000..0xA000], 0x1000), 0x2000..0x8000);
-        assert!(largest([0x1000..0x9000].into_iter(), core::slice::from_ref(&(0..0x9000)), 0x1000).is_empty());
-        assert!(largest([0x1001..0x1FFF].into_iter(), &[], 0x1000).is_empty());
+        assert_eq!(free(&[(0x1000, 0x9000)], &[(0, 0x2000), (0x8000, 0xA000)]), (0x2000, 0x8000));
+        assert_eq!(free(&[(0x1000, 0x9000)], &[(0, 0x9000)]), (0, 0));
+        assert_eq!(free(&[(0x1001, 0x1FFF)], &[]), (0, 0));
     }
 }

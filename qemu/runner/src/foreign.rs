@@ -47,9 +47,8 @@ pub fn run(isa: Isa) -> Result<String, String> {
         image::run(tar.arg("--extract").arg("--file").arg(archive).arg("--strip-components=1").current_dir(&place))?;
     }
 
-    let mut cargo = image::cargo(isa, &kernel)?;
-    image::run(cargo.arg("--release"))?;
-    let linked = image::target_folder()?.join(isa.target()).join("release").join("foreign");
+    image::run(image::cargo(isa, &kernel, &made)?.arg("--release"))?;
+    let linked = made.join(isa.target()).join("release").join("foreign");
     let kernel = image::bootable(isa, &linked)?;
     let limit = Duration::from_secs(60);
     let (end, output) = test::console(isa, &kernel, 1, OsStr::new(""), None, false, limit)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Where cargo puts what it builds for bare machines: beside this program's own folder.
-pub fn target_folder() -> Result<PathBuf, String> {
+fn target_folder() -> Result<PathBuf, String> {
     let program = env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
     let folder = program.ancestors().nth(2).ok_or("this program lies in no target folder")?;
     Ok(folder.join("bare"))
@@ -30,12 +30,12 @@ fn has_library(isa: Isa) -> bool {
     })
 }
 
-/// cargo with all that a build for a bare machine needs, in `folder`: the library that rustup installed, or else Debian's
+/// cargo with all that a build for a bare machine needs, in `folder`, with what it makes in `target`: the library that rustup installed, or else Debian's
 /// compiler with the sources of the library, and Debian's linker.
-pub fn cargo(isa: Isa, folder: &Path) -> Result<Command, String> {
+pub fn cargo(isa: Isa, folder: &Path, target: &Path) -> Result<Command, String> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(folder).args(["build", "--quiet", "--target", isa.target()]);
-    command.arg("--target-dir").arg(target_folder()?);
+    command.arg("--target-dir").arg(target);
     if has_library(isa) {
         return Ok(command);
     }
@@ -61,10 +61,11 @@ pub fn cargo(isa: Isa, folder: &Path) -> Result<Command, String> {
 
 /// Builds an image of this repository's kernel in a profile of its manifest and gives the linked file.
 pub fn linked(isa: Isa, name: &str, profile: &str) -> Result<PathBuf, String> {
-    let mut command = cargo(isa, &repository())?;
+    let target = target_folder()?;
+    let mut command = cargo(isa, &repository(), &target)?;
     command.args(["--profile", profile, "--package", "opstamp-qemu", "--features", "kernel", "--bin", name]);
     run(&mut command)?;
-    Ok(target_folder()?.join(isa.target()).join(profile).join(name))
+    Ok(target.join(isa.target()).join(profile).join(name))
 }
 
 /// Runs a command whose output is shown.
