@@ -61,6 +61,7 @@ const TESTS: &[Test] = &[
     reports("protect-writable-view", &["exception on core 0: ", ": execution of 0x", FORBIDDEN]),
     reports("protect-unopened", &["exception on core 0: ", ": execution of 0x", UNMAPPED]),
     reports("protect-stack", &["exception on core 0: ", ": write to 0x", UNMAPPED]),
+    reports("protect-handler-stack", &["exception on core 0: ", ": write to 0x", UNMAPPED]),
     reports("protect-null", &["exception on core 0: ", ": read of 0x8, ", UNMAPPED]),
     reports("protect-filler", &["exception on core 0: ", " at instruction 0x"]),
     Test {
