@@ -4,7 +4,7 @@ use crate::boot::End;
 use crate::guests::{Folder, assembled};
 use crate::machine::Isa;
 use crate::{Failure, image, test};
-use object::{Object, ObjectSection, SectionKind};
+use object::{Object, ObjectSegment, SegmentFlags, elf};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
@@ -41,12 +41,13 @@ fn sizes(path: &Path) -> Result<Sizes, String> {
     let read = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let file = object::File::parse(&*read).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut sizes = Sizes { text: 0, constants: 0, data: 0 };
-    for section in file.sections() {
-        match section.kind() {
-            SectionKind::Text => sizes.text += section.size(),
-            SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => sizes.constants += section.size(),
-            SectionKind::Data | SectionKind::UninitializedData => sizes.data += section.size(),
-            _ => {}
+    for segment in file.segments() {
+        // What the linker's script permits on a segment, not what its sections ask for.
+        let SegmentFlags::Elf { p_flags } = segment.flags() else { continue };
+        match (p_flags & elf::PF_X != 0, p_flags & elf::PF_W != 0) {
+            (true, _) => sizes.text += segment.size(),
+            (_, true) => sizes.data += segment.size(),
+            _ => sizes.constants += segment.size(),
         }
     }
     if sizes.text == 0 || sizes.constants == 0 {
