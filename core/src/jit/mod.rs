@@ -17,7 +17,7 @@ mod templates;
 use crate::asm::{Buf, EmitError};
 use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
 use crate::masm::a64::A64;
-use crate::masm::x64::X64;
+use crate::masm::x64::{X64, lane};
 use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
 use crate::runtime::context::Entry;
 use crate::vm3::Module;
@@ -94,7 +94,7 @@ impl From<CodeError> for CompileError {
     }
 }
 
-/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 16 a
+/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 32 a
 /// register, of the largest function.
 pub fn scratch_words(module: &Module<'_>) -> usize {
     let container = module.container();
@@ -138,6 +138,22 @@ pub fn function<'s>(
         outcome => outcome,
     };
     extent.map(|extent| extent.listing(scratch))
+}
+
+/// A macro assembler and its recipes for the ops of vm3.
+trait Backend<'m>: Masm<'m> {
+    /// By the op's code.
+    const RECIPES: &'static [Self::Recipe; 256];
+}
+
+static X64_RECIPES: [lane::Recipe; 256] = lane::recipes(&templates::PLAIN);
+
+impl<'m> Backend<'m> for X64<'m> {
+    const RECIPES: &'static [lane::Recipe; 256] = &X64_RECIPES;
+}
+
+impl<'m> Backend<'m> for A64<'m> {
+    const RECIPES: &'static [(); 256] = &[(); 256];
 }
 
 fn function_once(

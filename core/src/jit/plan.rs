@@ -15,7 +15,7 @@
 //! cost stays in the frame.
 
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
-use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Saved};
+use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Flags, Op, field};
@@ -23,8 +23,10 @@ use crate::vm3::types::TypeId;
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half.
 pub const WORDS_PER_OP: usize = 1;
-/// Words of scratch for each slot, [`SlotPlan`].
-pub const WORDS_PER_SLOT: usize = 2;
+/// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
+pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
+const SLOT_PLAN_WORDS: usize = 2;
+const PREPARED_WORDS: usize = 4;
 /// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
 pub const SPARE_SLOTS: usize = 3;
 
@@ -117,6 +119,8 @@ pub struct Plan<'s> {
     pub ops: &'s mut [u64],
     /// [`SlotPlan`]
     slots: &'s mut [SlotPlan],
+    /// Where the slots' values are, for the backend.
+    pub places: &'s mut [Prepared],
     /// Whether the function calls nothing.
     pub leaf: bool,
     /// Machine registers to save for the caller.
@@ -195,20 +199,27 @@ impl<'s> Plan<'s> {
         code: &[u64],
         scratch: &'s mut [u64],
         pools: (&[PoolReg], &[PoolReg]),
+        prepare: fn(Any) -> Prepared,
         max_pinned: usize,
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
-        let slot_words = rest.get_mut(..slot_count.checked_mul(WORDS_PER_SLOT)?)?;
+        let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;
+        let prepared_words = rest.get_mut(..slot_count.checked_mul(PREPARED_WORDS)?)?;
         // SAFETY: `SlotPlan` is four u32, for which every bit pattern is valid, so words may be seen as such.
         let (_, slots, _) = unsafe { slot_words.align_to_mut::<SlotPlan>() };
+        // SAFETY: `Prepared` is four words, for which every bit pattern is valid.
+        let (_, places, _) = unsafe { prepared_words.align_to_mut::<Prepared>() };
         ops.fill(0);
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
-        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default(), pinned: heapless::Vec::new() };
+        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned: heapless::Vec::new() };
         plan.find_loops(code);
         plan.count_uses(container, code, &sig);
         plan.pin(container, func, &sig, pools, max_pinned);
+        for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
+            *place = prepare(Place(slot.last).any());
+        }
         Some(plan)
     }
 

@@ -5,10 +5,11 @@ pub mod convention;
 mod floats;
 mod flow;
 mod ints;
+pub mod lane;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
-use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PoolReg, Src, Stubs};
+use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PlainOp, PoolReg, Prepared, Src, Stubs};
 use crate::asm::x64::{Alu, Asm, Cc, Gpr, Mem, Size, Xmm};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
@@ -25,6 +26,7 @@ pub struct X64<'m> {
     cold: heapless::Vec<Cold, COLD_CAPACITY>,
     /// The function's entry.
     entry: Label,
+    lane: lane::Lane,
 }
 
 /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
@@ -206,15 +208,36 @@ impl X64<'_> {
 }
 
 impl<'m> Masm<'m> for X64<'m> {
+    type Recipe = lane::Recipe;
+
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
-        Self { asm: Asm::new(buf), place, cold: heapless::Vec::new(), entry: Label::new() }
+        let lane = lane::Lane::new(place.features);
+        Self { asm: Asm::new(buf), place, cold: heapless::Vec::new(), entry: Label::new(), lane }
     }
 
     fn stubs(&mut self) -> Stubs {
         self.emit_stubs()
+    }
+
+    fn prepare(place: Any) -> Prepared {
+        lane::prepare(place)
+    }
+
+    #[inline(always)]
+    fn plain(&mut self, recipe: lane::Recipe, op: PlainOp<'_>) -> bool {
+        self.by_table(recipe, op)
+    }
+
+    #[inline(always)]
+    fn set_link(&mut self, link: u32) {
+        self.link(link);
+    }
+
+    fn resolve(&mut self, end: usize, target: usize) -> u32 {
+        self.asm.resolve(end, target)
     }
 
     #[inline(always)]
