@@ -1,7 +1,7 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::plan::{Place as SlotPlace, Plan};
-use super::templates::{LANE, Lane};
+use super::templates::Lane;
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Place, PlainOp, Src};
@@ -163,22 +163,19 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
-            let op = Op::of_verified(bits as u8);
-            if op == Op::Args {
-                continue;
-            }
-            let lane = LANE[usize::from(bits as u8)];
+            let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
-            let by_table = match lane {
-                Lane::Verb => false,
-                Lane::Table => true,
-                Lane::Branch => (bits >> 48) as usize > word,
-            };
+            let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
+            let by_table = (lane != Lane::Template) & !back;
+            let op = Op::of_verified(bits as u8);
             if !by_table {
+                if op == Op::Args {
+                    continue;
+                }
                 self.masm.relieve_cold();
             }
             self.start_op(word);
-            if by_table && self.plain(bits) {
+            if by_table && self.plain(recipe, bits) {
                 self.end_op(word);
                 open = if lane == Lane::Branch { word as u32 + 1 } else { open };
                 self.masm.set_link(open);
@@ -262,8 +259,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Emits a plain op by table, if the backend can.
     #[inline(always)]
-    fn plain(&mut self, word: u64) -> bool {
-        let recipe = M::RECIPES[usize::from(word as u8)];
+    fn plain(&mut self, recipe: M::Recipe, word: u64) -> bool {
         self.masm.plain(recipe, PlainOp { word, places: self.plan.places })
     }
 

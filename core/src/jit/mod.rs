@@ -24,6 +24,7 @@ use crate::vm3::Module;
 use crate::vm3::container::{Func, Section};
 use core::fmt;
 use core::sync::atomic::Ordering;
+use templates::Lane;
 
 pub use emit::Listing;
 
@@ -140,20 +141,30 @@ pub fn function<'s>(
     extent.map(|extent| extent.listing(scratch))
 }
 
-/// A macro assembler and its recipes for the ops of vm3.
+/// A macro assembler, and how it makes the ops of vm3.
 trait Backend<'m>: Masm<'m> {
     /// By the op's code.
-    const RECIPES: &'static [Self::Recipe; 256];
+    const LANES: &'static [(Lane, Self::Recipe); 256];
 }
 
-static X64_RECIPES: [lane::Recipe; 256] = lane::recipes(&templates::PLAIN);
+static X64_LANES: [(Lane, lane::Recipe); 256] = {
+    let mut lanes = [(Lane::Template, lane::Recipe::VERB); 256];
+    let mut code = 0;
+    while code < 256 {
+        if let Some(plain) = templates::PLAIN[code] {
+            lanes[code] = (Lane::of(plain), lane::recipe(plain));
+        }
+        code += 1;
+    }
+    lanes
+};
 
 impl<'m> Backend<'m> for X64<'m> {
-    const RECIPES: &'static [lane::Recipe; 256] = &X64_RECIPES;
+    const LANES: &'static [(Lane, lane::Recipe); 256] = &X64_LANES;
 }
 
 impl<'m> Backend<'m> for A64<'m> {
-    const RECIPES: &'static [(); 256] = &[(); 256];
+    const LANES: &'static [(Lane, ()); 256] = &[(Lane::Template, ()); 256];
 }
 
 fn function_once(

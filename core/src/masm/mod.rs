@@ -69,8 +69,8 @@ pub enum Any {
 #[repr(transparent)]
 pub struct Prepared(pub [u64; 4]);
 
-/// An operation that a backend may make by table instead of by its verb: one without calls, whose operands are the fields of
-/// one word. `K` stands for a literal, of 16 bits.
+/// An operation that a backend may make by table instead of by its verb: one without a rare half and without calls, which
+/// takes few instructions and whose operands are the fields of one word. `K` stands for a literal of 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the verbs and of the vm3 ops")]
 pub enum Plain {
@@ -78,27 +78,28 @@ pub enum Plain {
     FloatMov,
     /// A literal of 32 bits.
     Const,
+    /// All but `Min` and `Max`.
     Int(IntOp),
     IntK(IntOp),
     IntUnary(IntUnary),
     Compare(Cond),
     CompareK(Cond),
+    /// All but `Min`, `Max` and `Copysign`.
     Float(FloatOp),
-    FloatUnary(FloatUnary),
+    Sqrt,
+    /// All but `Eq` and `Ne`.
     FloatCompare(FloatCond),
     IntToFloat,
-    FloatToInt,
-    FloatBits,
     FloatFromBits,
     /// Loads a word behind [`ContextWord::Globals`].
     GetInt,
     GetFloat,
     /// Stores one.
     SetInt,
-    SetFloat,
     /// The last instruction is the branch.
     Branch(Cond),
     BranchK(Cond),
+    /// All but `Eq` and `Ne`.
     FloatBranch(FloatCond),
 }
 

@@ -401,7 +401,7 @@ impl Stencil {
         Self::two(0x80).vary_code()
     }
 
-    /// reg = the bit count or scan of rm that is the variant: the last byte of its opcode.
+    /// reg = the bit count or scan of rm that is the variant, by [`Bits::last_opcode_byte`](super::Bits).
     pub const fn count() -> Self {
         Self::two(0).prefix(0xf3).wide().vary_code()
     }

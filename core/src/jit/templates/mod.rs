@@ -39,8 +39,6 @@ const fn plain(op: Op) -> Option<Plain> {
         Op::I64Shr => Plain::Int(IntOp::Shr),
         Op::I64Ushr => Plain::Int(IntOp::Ushr),
         Op::I64Rotl => Plain::Int(IntOp::Rotl),
-        Op::I64Min => Plain::Int(IntOp::Min),
-        Op::I64Max => Plain::Int(IntOp::Max),
         Op::I64AddK => Plain::IntK(IntOp::Add),
         Op::I64SubK => Plain::IntK(IntOp::Sub),
         Op::I64MulK => Plain::IntK(IntOp::Mul),
@@ -80,25 +78,12 @@ const fn plain(op: Op) -> Option<Plain> {
         Op::F64Sub => Plain::Float(FloatOp::Sub),
         Op::F64Mul => Plain::Float(FloatOp::Mul),
         Op::F64Div => Plain::Float(FloatOp::Div),
-        Op::F64Min => Plain::Float(FloatOp::Min),
-        Op::F64Max => Plain::Float(FloatOp::Max),
-        Op::F64Copysign => Plain::Float(FloatOp::Copysign),
-        Op::F64Neg => Plain::FloatUnary(FloatUnary::Neg),
-        Op::F64Abs => Plain::FloatUnary(FloatUnary::Abs),
-        Op::F64Sqrt => Plain::FloatUnary(FloatUnary::Sqrt),
-        Op::F64Floor => Plain::FloatUnary(FloatUnary::Floor),
-        Op::F64Ceil => Plain::FloatUnary(FloatUnary::Ceil),
-        Op::F64Trunc => Plain::FloatUnary(FloatUnary::Trunc),
-        Op::F64Nearest => Plain::FloatUnary(FloatUnary::Nearest),
-        Op::F64Eq => Plain::FloatCompare(FloatCond::Eq),
-        Op::F64Ne => Plain::FloatCompare(FloatCond::Ne),
         Op::F64Lt => Plain::FloatCompare(FloatCond::Lt),
         Op::F64Le => Plain::FloatCompare(FloatCond::Le),
         Op::F64Gt => Plain::FloatCompare(FloatCond::Gt),
         Op::F64Ge => Plain::FloatCompare(FloatCond::Ge),
+        Op::F64Sqrt => Plain::Sqrt,
         Op::I64ToF64 => Plain::IntToFloat,
-        Op::F64ToI64 => Plain::FloatToInt,
-        Op::F64Bits => Plain::FloatBits,
         Op::F64FromBits => Plain::FloatFromBits,
         Op::BrI64Eq => Plain::Branch(Cond::Eq),
         Op::BrI64Ne => Plain::Branch(Cond::Ne),
@@ -120,8 +105,6 @@ const fn plain(op: Op) -> Option<Plain> {
         Op::BrI64UleK => Plain::BranchK(Cond::Ule),
         Op::BrI64UgtK => Plain::BranchK(Cond::Ugt),
         Op::BrI64UgeK => Plain::BranchK(Cond::Uge),
-        Op::BrF64Eq => Plain::FloatBranch(FloatCond::Eq),
-        Op::BrF64Ne => Plain::FloatBranch(FloatCond::Ne),
         Op::BrF64Lt => Plain::FloatBranch(FloatCond::Lt),
         Op::BrF64Le => Plain::FloatBranch(FloatCond::Le),
         Op::BrF64Gt => Plain::FloatBranch(FloatCond::Gt),
@@ -129,7 +112,6 @@ const fn plain(op: Op) -> Option<Plain> {
         Op::GlobalGetI64 | Op::GlobalGetCell => Plain::GetInt,
         Op::GlobalGetF64 => Plain::GetFloat,
         Op::GlobalSetI64 | Op::GlobalSetCell => Plain::SetInt,
-        Op::GlobalSetF64 => Plain::SetFloat,
         _ => return None,
     })
 }
@@ -145,31 +127,23 @@ pub(super) const PLAIN: [Option<Plain>; 256] = {
     all
 };
 
-/// How an op may be emitted.
+/// How an op is emitted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// By its template.
-    Verb,
-    /// Perhaps by table.
+    Template,
+    /// By table, if the backend can.
     Table,
-    /// Perhaps by table, and it branches.
+    /// So too, and it branches to the word in its last field.
     Branch,
 }
 
-/// By the op's code.
-pub(super) static LANE: [Lane; 256] = {
-    let mut lanes = [Lane::Verb; 256];
-    let mut code = 0;
-    while code < 256 {
-        lanes[code] = match PLAIN[code] {
-            None => Lane::Verb,
-            Some(plain) if plain.branches() => Lane::Branch,
-            Some(_) => Lane::Table,
-        };
-        code += 1;
+impl Lane {
+    /// That of a plain op.
+    pub(super) const fn of(plain: Plain) -> Self {
+        if plain.branches() { Self::Branch } else { Self::Table }
     }
-    lanes
-};
+}
 
 impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Emits the template of one op.
@@ -185,6 +159,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             Op::CellNull => self.masm.mov(at.at_a.int(), Src::Imm(Cell::NULL.bits() as i64)),
             Op::CellConst => self.cell_const(at),
 
+            Op::I64Min => self.masm.int(IntOp::Min, at.at_a.int(), at.at_b.int(), Src::At(at.at_c.int())),
+            Op::I64Max => self.masm.int(IntOp::Max, at.at_a.int(), at.at_b.int(), Src::At(at.at_c.int())),
             Op::I64Div => self.divide(DivOp::Div, at),
             Op::I64Rem => self.divide(DivOp::Rem, at),
             Op::I64Udiv => self.divide(DivOp::Udiv, at),
@@ -199,6 +175,19 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 self.masm.select(at.at_a.int(), at.at_b.int(), at.at_c.int(), y);
             }
 
+            Op::F64Min => self.float_op(FloatOp::Min, at),
+            Op::F64Max => self.float_op(FloatOp::Max, at),
+            Op::F64Copysign => self.float_op(FloatOp::Copysign, at),
+            Op::F64Neg => self.float_unary(FloatUnary::Neg, at),
+            Op::F64Abs => self.float_unary(FloatUnary::Abs, at),
+            Op::F64Floor => self.float_unary(FloatUnary::Floor, at),
+            Op::F64Ceil => self.float_unary(FloatUnary::Ceil, at),
+            Op::F64Trunc => self.float_unary(FloatUnary::Trunc, at),
+            Op::F64Nearest => self.float_unary(FloatUnary::Nearest, at),
+            Op::F64Eq => self.masm.float_compare(FloatCond::Eq, at.at_a.int(), at.at_b.float(), at.at_c.float()),
+            Op::F64Ne => self.masm.float_compare(FloatCond::Ne, at.at_a.int(), at.at_b.float(), at.at_c.float()),
+            Op::F64ToI64 => self.masm.float_to_int(at.at_a.int(), at.at_b.float()),
+            Op::F64Bits => self.masm.float_bits(at.at_a.int(), at.at_b.float()),
             Op::F64Fma => {
                 let z = self.plan.place(field_of(at.words(), 3)).float();
                 self.masm.fma(at.at_a.float(), at.at_b.float(), at.at_c.float(), z);
@@ -209,6 +198,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             }
 
             Op::Jump => self.jump(at.a, at),
+            Op::BrF64Eq => self.float_branch(FloatCond::Eq, at),
+            Op::BrF64Ne => self.float_branch(FloatCond::Ne, at),
             Op::BrNull => self.branch_null(Cond::Eq, at),
             Op::BrNonnull => self.branch_null(Cond::Ne, at),
             Op::Switch => self.switch(at),
@@ -228,6 +219,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             Op::HostF64 => self.host(Some(Any::Float(at.at_a.float())), at.b, 2, at),
 
             Op::TableGet => self.table_get(at),
+            Op::GlobalSetF64 => {
+                self.masm.store_word(ContextWord::Globals, at.a.into(), Any::Float(at.at_b.float()));
+            }
 
             _ => match plain(op) {
                 Some(plain) => self.verb(plain, at),
@@ -251,16 +245,13 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             Plain::Compare(cond) => self.masm.compare(cond, a.int(), b.int(), Src::At(c.int())),
             Plain::CompareK(cond) => self.masm.compare(cond, a.int(), b.int(), literal16(at.c)),
             Plain::Float(op) => self.masm.float(op, a.float(), b.float(), c.float()),
-            Plain::FloatUnary(op) => self.masm.float_unary(op, a.float(), b.float()),
+            Plain::Sqrt => self.masm.float_unary(FloatUnary::Sqrt, a.float(), b.float()),
             Plain::FloatCompare(cond) => self.masm.float_compare(cond, a.int(), b.float(), c.float()),
             Plain::IntToFloat => self.masm.int_to_float(a.float(), b.int()),
-            Plain::FloatToInt => self.masm.float_to_int(a.int(), b.float()),
-            Plain::FloatBits => self.masm.float_bits(a.int(), b.float()),
             Plain::FloatFromBits => self.masm.float_from_bits(a.float(), b.int()),
             Plain::GetInt => self.masm.load_word(Any::Int(a.int()), ContextWord::Globals, at.b.into()),
             Plain::GetFloat => self.masm.load_word(Any::Float(a.float()), ContextWord::Globals, at.b.into()),
             Plain::SetInt => self.masm.store_word(ContextWord::Globals, at.a.into(), Any::Int(b.int())),
-            Plain::SetFloat => self.masm.store_word(ContextWord::Globals, at.a.into(), Any::Float(b.float())),
             Plain::Branch(cond) => {
                 let (x, y) = (a.int(), Src::At(b.int()));
                 self.with_label(at.c, |masm, label| masm.branch(cond, x, y, label));
@@ -269,10 +260,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 let x = a.int();
                 self.with_label(at.c, |masm, label| masm.branch(cond, x, literal16(at.b), label));
             }
-            Plain::FloatBranch(cond) => {
-                let (x, y) = (a.float(), b.float());
-                self.with_label(at.c, |masm, label| masm.float_branch(cond, x, y, label));
-            }
+            Plain::FloatBranch(cond) => self.float_branch(cond, at),
         }
     }
 
@@ -299,6 +287,22 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     #[inline(always)]
     fn divide_k(&mut self, op: DivOp, at: OpAt<'_>) {
         self.masm.divide(op, at.at_a.int(), at.at_b.int(), literal16(at.c), self.site(at.word));
+    }
+
+    #[inline(always)]
+    fn float_op(&mut self, op: FloatOp, at: OpAt<'_>) {
+        self.masm.float(op, at.at_a.float(), at.at_b.float(), at.at_c.float());
+    }
+
+    #[inline(always)]
+    fn float_unary(&mut self, op: FloatUnary, at: OpAt<'_>) {
+        self.masm.float_unary(op, at.at_a.float(), at.at_b.float());
+    }
+
+    #[inline(always)]
+    fn float_branch(&mut self, cond: FloatCond, at: OpAt<'_>) {
+        let (x, y) = (at.at_a.float(), at.at_b.float());
+        self.with_label(at.c, |masm, label| masm.float_branch(cond, x, y, label));
     }
 
     fn table_get(&mut self, at: OpAt<'_>) {

@@ -15,9 +15,10 @@ use crate::asm::Room;
 use crate::asm::x64::stencil::{Operand, Operands, Stencil};
 use crate::asm::x64::{Gpr, Mem};
 use crate::masm::{Any, Features, Float, Int, PlainOp, Prepared};
+use core::hint::select_unpredictable;
 use forms::KINDS;
 
-pub use forms::{recipe, recipes};
+pub use forms::recipe;
 
 /// The operands of a row, by their number in its list: destination and sources; the sum of both sources as an address;
 /// scratch registers 0 and 1, of either file; the globals' address; what a branch leaves in its
@@ -67,7 +68,7 @@ struct Row {
     steps: [Stencil; STEPS],
     /// The row to go on with, or 0.
     next: u8,
-    /// [`NEEDS_SIB`] or [`NO_BASE`]: if this is so of the first source the verb does it.
+    /// [`NEEDS_SIB`], [`NO_BASE`] or [`ANY`]: if this is so of the first source the verb does it.
     unless: u8,
 }
 
@@ -80,9 +81,9 @@ impl Row {
     }
 }
 
-/// Rows of all forms together, at most.
-const ROWS: usize = 255;
-/// No row: the verb does it.
+/// As many rows as there are numbers of one byte: a few more than there are.
+const ROWS: usize = 256;
+/// The row of what the verb does.
 const VERB: u8 = 0;
 
 /// How a kind of operation takes its operands and its literal.
@@ -102,11 +103,11 @@ struct Format {
     fields: u8,
     /// How far the literal is then moved down.
     right: u8,
-    limit: u32,
     /// All ones if the conditions on the second source are those on the literal, else 0.
-    literal: u8,
-    /// 1 for multiplication: a literal that needs no multiplication counts as 0.
-    multiply: u8,
+    literal: u32,
+    limit: u32,
+    /// For multiplication: a literal that needs no multiplication counts as 0.
+    multiply: bool,
 }
 
 /// All of it.
@@ -135,6 +136,8 @@ impl Lane {
     }
 }
 
+/// Of any place's third word.
+const ANY: u64 = 1 << 5;
 /// Of a place's third word: as a base the register needs a SIB byte, or a displacement.
 const NEEDS_SIB: u64 = 1 << 6;
 const NO_BASE: u64 = 1 << 7;
@@ -149,10 +152,10 @@ pub(super) fn prepare(place: Any) -> Prepared {
     };
     let [rm, reg] = operand.words();
     if !operand.is_register() {
-        return Prepared([rm, reg, 0, 0]);
+        return Prepared([rm, reg, ANY, 0]);
     }
     let check = operand.needs_sib() as u64 * NEEDS_SIB | operand.is_no_base() as u64 * NO_BASE;
-    Prepared([rm, reg, operand.sum_word() | 1 << 1 | check, operand.index_word() | 1 << 2])
+    Prepared([rm, reg, operand.sum_word() | 1 << 1 | check | ANY, operand.index_word() | 1 << 2])
 }
 
 impl X64<'_> {
@@ -168,7 +171,7 @@ impl X64<'_> {
         let number = |at: u32| usize::from((fields >> at) as u16);
         let (d, x, y) = (number(16), number(32), number(48));
         // Fields that are no places may hold anything.
-        let place = |number: usize| op.places.get(number.min(last)).map_or([0; 4], |Prepared(words)| *words);
+        let place = |number: usize| op.places.get(number.min(last)).map_or([0, 0, ANY, 0], |Prepared(words)| *words);
         let (at_d, at_x, at_y) = (place(d), place(x), place(y));
         let operand = |[rm, reg, ..]: [u64; 4]| Operand::from_words([rm, reg]);
         let operands = &mut self.lane.operands;
@@ -180,21 +183,23 @@ impl X64<'_> {
         let literal =
             ((fields as i64 >> (format.right & 63)) as u64 & format.mask).wrapping_mul(i64::from(format.factor) as u64);
         let small = literal.wrapping_add(u64::from(format.bias)) < u64::from(format.limit);
-        let zero = (literal == 0) as u8 | format.multiply & is_simple_factor(literal);
-        let of_literal = (small as u8) << 2 | zero << 4;
-        let of_y = at_y[3] as u8 | ((d == y) as u8) << 4;
-        let of_places = operand(at_d).is_register() as u8 | at_x[2] as u8 | ((d == x) as u8) << 3;
+        let mut zero = select_unpredictable(literal == 0, 1, 0);
+        if format.multiply {
+            zero = is_simple_factor(literal);
+        }
+        let of_literal = u32::from(small) << 2 | zero << 4;
+        let of_y = at_y[3] as u32 | u32::from(d == y) << 4;
+        let of_places = u32::from(operand(at_d).is_register()) | at_x[2] as u32 | u32::from(d == x) << 3;
         let case = of_places | of_literal & format.literal | of_y & !format.literal;
-        let first = format.rows[usize::from(case & 31)];
-        let Some(row) = TABLE.rows.get(usize::from(first)) else { return false };
-        if first == VERB || row.unless & at_x[2] as u8 != 0 {
+        let row = &TABLE.rows[usize::from(format.rows[case as usize & 31])];
+        if u32::from(row.unless) & at_x[2] as u32 != 0 {
             return false;
         }
         let Some(room) = self.asm.buf.room() else { return false };
         let mut at = row.put(&self.lane.operands, recipe.variant, literal, room, 0);
         let mut next = row.next;
         while next != VERB {
-            let Some(row) = TABLE.rows.get(usize::from(next)) else { return false };
+            let row = &TABLE.rows[usize::from(next)];
             at = row.put(&self.lane.operands, recipe.variant, literal, room, at);
             next = row.next;
         }
@@ -209,12 +214,9 @@ impl X64<'_> {
     }
 }
 
-/// 1 if the verb multiplies by it without a multiplication, else 0.
-#[inline(always)]
-const fn is_simple_factor(literal: u64) -> u8 {
-    let of_lea = (literal < 64) as u8 & (LEA_FACTORS >> (literal & 63)) as u8;
-    of_lea | (literal & literal.wrapping_sub(1) == 0) as u8
+/// 1 if the verb multiplies by it without a multiplication, else 0. Apart because few operations ask.
+#[cold]
+#[inline(never)]
+const fn is_simple_factor(literal: u64) -> u32 {
+    (matches!(literal, 3 | 5 | 9) || literal & literal.wrapping_sub(1) == 0) as u32
 }
-
-/// A bit for each literal that `lea` multiplies by.
-const LEA_FACTORS: u64 = 1 << 3 | 1 << 5 | 1 << 9;

@@ -3,15 +3,16 @@
 //! The functions named after kinds say what the verb of the operation says, in stencils.
 
 use super::{
-    A, AVX, BMI1, BMI2, C, D, Format, GLOBALS, LINK, LZCNT, NEEDS_SIB, NO_BASE, NONE, POPCNT, ROWS, Recipe, Row, STEPS,
-    SUM, Table,
+    A, ANY, AVX, BMI1, BMI2, C, D, Format, GLOBALS, LINK, LZCNT, NEEDS_SIB, NO_BASE, NONE, POPCNT, ROWS, Recipe, Row,
+    STEPS, SUM, Table,
 };
 use super::{VERB, X, Y};
 use crate::asm::x64::stencil::{Disp, Stencil};
-use crate::asm::x64::{Alu, Cc, Shift, Sse, SseLogic, Unary};
+use crate::asm::x64::{Alu, Bits, Shift, Sse, SseLogic, Unary};
 use crate::masm::x64::convention::INT_POOL;
+use crate::masm::x64::floats::{Compare, compare_of};
 use crate::masm::x64::ints::{cc, shift_of};
-use crate::masm::{FloatCond, FloatOp, FloatUnary, IntOp, IntUnary, Plain};
+use crate::masm::{FloatOp, IntOp, IntUnary, Plain};
 
 macro_rules! kinds {
     ($($name:ident)*) => {
@@ -26,7 +27,7 @@ macro_rules! kinds {
 
 kinds! {
     Verb Mov FloatMov Const Add Sub Logic Multiply AddK SubK LogicK MultiplyK ShiftK RotateK ShiftX ShiftCl Unary Count
-    Compare CompareK Branch BranchK Avx Sqrt FloatCompare FloatCompareSwapped FloatBranch
+    IntCompare CompareK Branch BranchK Avx Sqrt FloatCompare FloatCompareSwapped FloatBranch
     FloatBranchSwapped IntToFloat FloatFromBits LoadInt LoadFloat StoreInt
 }
 
@@ -35,7 +36,6 @@ pub(super) const KINDS: usize = ALL.len();
 /// What the lane does for an operation.
 pub const fn recipe(plain: Plain) -> Recipe {
     use Kind::*;
-    // The last byte of the opcodes of bit counts (SDM vol. 2, POPCNT, LZCNT, TZCNT).
     let (kind, needs, variant) = match plain {
         Plain::Mov => (Mov, 0, 0),
         Plain::FloatMov => (FloatMov, 0, 0),
@@ -48,7 +48,6 @@ pub const fn recipe(plain: Plain) -> Recipe {
             IntOp::Xor => (Logic, 0, (Alu::Xor as u8) << 3),
             IntOp::Mul => (Multiply, 0, 0),
             IntOp::Rotl => (ShiftCl, 0, (Shift::Rol as u8) << 3),
-            // Without BMI2 the verb does it: the variant is another one.
             IntOp::Shl | IntOp::Shr | IntOp::Ushr => (ShiftX, BMI2, Stencil::shiftx_variant(shift_of(op))),
             IntOp::Min | IntOp::Max => (Verb, 0, 0),
         },
@@ -66,11 +65,11 @@ pub const fn recipe(plain: Plain) -> Recipe {
         Plain::IntUnary(op) => match op {
             IntUnary::Neg => (Unary, 0, (self::Unary::Neg as u8) << 3),
             IntUnary::Not => (Unary, 0, (self::Unary::Not as u8) << 3),
-            IntUnary::Clz => (Count, LZCNT, 0xbd),
-            IntUnary::Ctz => (Count, BMI1, 0xbc),
-            IntUnary::Popcnt => (Count, POPCNT, 0xb8),
+            IntUnary::Clz => (Count, LZCNT, Bits::Lzcnt.last_opcode_byte()),
+            IntUnary::Ctz => (Count, BMI1, Bits::Tzcnt.last_opcode_byte()),
+            IntUnary::Popcnt => (Count, POPCNT, Bits::Popcnt.last_opcode_byte()),
         },
-        Plain::Compare(cond) => (Compare, 0, cc(cond) as u8),
+        Plain::Compare(cond) => (IntCompare, 0, cc(cond) as u8),
         Plain::CompareK(cond) => (CompareK, 0, cc(cond) as u8),
         Plain::Branch(cond) => (Branch, 0, cc(cond) as u8),
         Plain::BranchK(cond) => (BranchK, 0, cc(cond) as u8),
@@ -81,46 +80,24 @@ pub const fn recipe(plain: Plain) -> Recipe {
             FloatOp::Div => (Avx, AVX, Sse::Div as u8),
             FloatOp::Min | FloatOp::Max | FloatOp::Copysign => (Verb, 0, 0),
         },
-        Plain::FloatUnary(op) => match op {
-            FloatUnary::Sqrt => (Sqrt, 0, Sse::Sqrt as u8),
-            _ => (Verb, 0, 0),
+        Plain::Sqrt => (Sqrt, 0, Sse::Sqrt as u8),
+        Plain::FloatCompare(cond) => match compare_of(cond) {
+            Compare { parity: true, .. } => (Verb, 0, 0),
+            Compare { swap: false, cc, .. } => (FloatCompare, 0, cc as u8),
+            Compare { cc, .. } => (FloatCompareSwapped, 0, cc as u8),
         },
-        Plain::FloatCompare(cond) => match cond {
-            FloatCond::Gt => (FloatCompare, 0, Cc::A as u8),
-            FloatCond::Ge => (FloatCompare, 0, Cc::Ae as u8),
-            FloatCond::Lt => (FloatCompareSwapped, 0, Cc::A as u8),
-            FloatCond::Le => (FloatCompareSwapped, 0, Cc::Ae as u8),
-            FloatCond::Eq | FloatCond::Ne => (Verb, 0, 0),
-        },
-        Plain::FloatBranch(cond) => match cond {
-            FloatCond::Gt => (FloatBranch, 0, Cc::A as u8),
-            FloatCond::Ge => (FloatBranch, 0, Cc::Ae as u8),
-            FloatCond::Lt => (FloatBranchSwapped, 0, Cc::A as u8),
-            FloatCond::Le => (FloatBranchSwapped, 0, Cc::Ae as u8),
-            FloatCond::Eq | FloatCond::Ne => (Verb, 0, 0),
+        Plain::FloatBranch(cond) => match compare_of(cond) {
+            Compare { parity: true, .. } => (Verb, 0, 0),
+            Compare { swap: false, cc, .. } => (FloatBranch, 0, cc as u8),
+            Compare { cc, .. } => (FloatBranchSwapped, 0, cc as u8),
         },
         Plain::IntToFloat => (IntToFloat, 0, 0),
         Plain::FloatFromBits => (FloatFromBits, 0, 0),
-        Plain::FloatToInt | Plain::FloatBits => (Verb, 0, 0),
         Plain::GetInt => (LoadInt, 0, 0),
         Plain::GetFloat => (LoadFloat, 0, 0),
         Plain::SetInt => (StoreInt, 0, 0),
-        Plain::SetFloat => (Verb, 0, 0),
     };
     Recipe { kind: kind as u8, needs, variant }
-}
-
-/// The recipes of many operations.
-pub const fn recipes(plain: &[Option<Plain>; 256]) -> [Recipe; 256] {
-    let mut recipes = [Recipe::VERB; 256];
-    let mut index = 0;
-    while index < 256 {
-        if let Some(plain) = plain[index] {
-            recipes[index] = recipe(plain);
-        }
-        index += 1;
-    }
-    recipes
 }
 
 impl Recipe {
@@ -260,7 +237,7 @@ const fn build(kind: Kind, case: Case) -> Option<Form> {
         }
         Kind::Unary => form().get_x(case).then(Stencil::unary_varied().on(NONE, case.t())).put(case),
         Kind::Count => form().then(Stencil::count().on(case.t(), X)).put(case),
-        Kind::Compare => compare(false, case),
+        Kind::IntCompare => compare(false, case),
         Kind::CompareK => compare(true, case),
         Kind::Branch => cmp(form(), false, case).then(Stencil::jcc().on(NONE, LINK)),
         Kind::BranchK => cmp(form(), true, case).then(Stencil::jcc().on(NONE, LINK)),
@@ -443,13 +420,13 @@ const fn format(kind: Kind) -> Format {
         right: 48,
         limit: 256,
         literal: 0,
-        multiply: 0,
+        multiply: false,
     };
-    let literal = Format { literal: u8::MAX, ..plain };
+    let literal = Format { literal: u32::MAX, ..plain };
     match kind {
         Kind::AddK | Kind::LogicK | Kind::CompareK => literal,
         Kind::SubK => Format { factor: -1, ..literal },
-        Kind::MultiplyK => Format { multiply: 1, ..literal },
+        Kind::MultiplyK => Format { multiply: true, ..literal },
         Kind::ShiftK | Kind::RotateK => Format { mask: 63, bias: 0, limit: 2, ..literal },
         Kind::Const => Format { right: 32, bias: 0, limit: 1 << 31, ..literal },
         Kind::Branch | Kind::FloatBranch | Kind::FloatBranchSwapped => Format { fields: 16, ..plain },
@@ -514,8 +491,8 @@ impl Builder {
 }
 
 pub(super) const fn table() -> Table {
-    let nothing = Row { steps: [NOTHING; STEPS], next: VERB, unless: 0 };
-    let mut builder = Builder { rows: [nothing; ROWS], used: 1 };
+    let verb = Row { steps: [NOTHING; STEPS], next: VERB, unless: ANY as u8 };
+    let mut builder = Builder { rows: [verb; ROWS], used: 1 };
     let mut formats = [format(Kind::Verb); KINDS];
     let mut kind = 0;
     while kind < KINDS {
