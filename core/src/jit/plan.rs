@@ -150,10 +150,15 @@ impl Pending {
 
     fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
-        if self.targets.contains(&target) {
+        let (mut free, mut known) = (0_u32, false);
+        for (place, &other) in self.targets.iter().enumerate() {
+            free |= u32::from(other == NO_LIMIT) << place;
+            known |= other == target;
+        }
+        if known {
             return;
         }
-        match self.targets.iter_mut().find(|place| **place == NO_LIMIT) {
+        match self.targets.get_mut(free.trailing_zeros() as usize) {
             Some(place) => *place = target,
             None => self.unknown_until = self.unknown_until.max(target),
         }
@@ -298,12 +303,10 @@ impl<'s> Plan<'s> {
             uses.frontier = here.max(hull_end.saturating_sub(1));
             let shape = shape(word);
             // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
-            let place = |mask: u8, field: usize| {
-                let slot = usize::from((word >> (16 + 16 * field)) as u16);
-                if mask >> field & 1 != 0 { slot } else { spare + field }
-            };
-            self.touch(place(shape.reads, 1), false, &uses, &pending, here);
-            self.touch(place(shape.reads, 2), false, &uses, &pending, here);
+            let fields = word | shape.others;
+            let place = |field: usize| usize::from((fields >> (16 + 16 * field)) as u16).min(spare + field);
+            self.touch(place(1), false, &uses, &pending, here);
+            self.touch(place(2), false, &uses, &pending, here);
             let write = shape.writes & 1 != 0;
             if shape.kind == Kind::Other {
                 let words = code.get(at..).unwrap_or(&[]);
@@ -322,7 +325,7 @@ impl<'s> Plan<'s> {
                 }
                 self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
             }
-            self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
+            self.touch(place(0), write, &uses, &pending, here);
             if shape.kind == Kind::Branch {
                 for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
                     if target > at {

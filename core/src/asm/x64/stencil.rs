@@ -199,11 +199,20 @@ impl Stencil {
         }
     }
 
-    /// All of it, for comparisons at build time.
-    pub const fn words(&self) -> [u64; 2] {
-        let bytes = [self.prefix_len, self.code_len, self.down, self.vary, self.reg, self.rm, self.second, self.imm];
-        let first = self.code as u64 | (self.head as u64) << 32 | (self.rex as u64) << 48;
-        [first | (self.prefix_bits as u64) << 56, u64::from_le_bytes(bytes)]
+    /// Whether they are equal, for tables made at build time.
+    pub const fn same(&self, other: &Self) -> bool {
+        self.code == other.code
+            && self.reg == other.reg
+            && self.rm == other.rm
+            && self.second == other.second
+            && self.head == other.head
+            && self.rex == other.rex
+            && self.prefix_bits == other.prefix_bits
+            && self.prefix_len == other.prefix_len
+            && self.code_len == other.code_len
+            && self.down == other.down
+            && self.vary == other.vary
+            && self.imm == other.imm
     }
 
     const fn one(code: u8) -> Self {

@@ -61,28 +61,17 @@ const fn feature_bits(features: Features) -> u8 {
 /// Instructions of a row; a longer form goes on in another row.
 const STEPS: usize = 2;
 
-/// A few instructions.
+/// Where a form goes on, and what it asks of its operands.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))]
 struct Row {
-    steps: [Stencil; STEPS],
-    /// The row to go on with, or 0.
+    /// The row to go on with, or [`VERB`].
     next: u8,
     /// [`NEEDS_SIB`], [`NO_BASE`] or [`ANY`]: if this is so of the first source the verb does it.
     unless: u8,
 }
 
-impl Row {
-    #[inline(always)]
-    fn put(&self, operands: &Operands, variant: u8, literal: u64, room: &mut Room, at: usize) -> usize {
-        let [first, second] = &self.steps;
-        let at = first.put(operands, variant, literal, room, at);
-        second.put(operands, variant, literal, room, at)
-    }
-}
-
-/// As many rows as there are numbers of one byte: a few more than there are.
-const ROWS: usize = 256;
+/// Room for rows: a few more than there are.
+const ROWS: usize = 208;
 /// The row of what the verb does.
 const VERB: u8 = 0;
 
@@ -114,6 +103,27 @@ struct Format {
 struct Table {
     formats: [Format; KINDS],
     rows: [Row; ROWS],
+    /// The instructions of the rows.
+    steps: [[Stencil; STEPS]; ROWS],
+}
+
+impl Table {
+    /// Emits the instructions of a row, and says which one is next.
+    #[inline(always)]
+    fn put(&self, row: u8, operands: &Operands, op: Values, room: &mut Room, at: &mut usize) -> u8 {
+        let row = usize::from(row);
+        let (Some([first, second]), Some(row)) = (self.steps.get(row), self.rows.get(row)) else { return VERB };
+        *at = first.put(operands, op.variant, op.literal, room, *at);
+        *at = second.put(operands, op.variant, op.literal, room, *at);
+        row.next
+    }
+}
+
+/// What stencils are filled with besides operands.
+#[derive(Clone, Copy)]
+struct Values {
+    variant: u8,
+    literal: u64,
 }
 
 #[allow(long_running_const_eval)]
@@ -191,17 +201,16 @@ impl X64<'_> {
         let of_y = at_y[3] as u32 | u32::from(d == y) << 4;
         let of_places = u32::from(operand(at_d).is_register()) | at_x[2] as u32 | u32::from(d == x) << 3;
         let case = of_places | of_literal & format.literal | of_y & !format.literal;
-        let row = &TABLE.rows[usize::from(format.rows[case as usize & 31])];
-        if u32::from(row.unless) & at_x[2] as u32 != 0 {
+        let first = format.rows[case as usize & 31];
+        if TABLE.rows.get(usize::from(first)).is_none_or(|row| u32::from(row.unless) & at_x[2] as u32 != 0) {
             return false;
         }
         let Some(room) = self.asm.buf.room() else { return false };
-        let mut at = row.put(&self.lane.operands, recipe.variant, literal, room, 0);
-        let mut next = row.next;
+        let values = Values { variant: recipe.variant, literal };
+        let mut at = 0;
+        let mut next = TABLE.put(first, &self.lane.operands, values, room, &mut at);
         while next != VERB {
-            let row = &TABLE.rows[usize::from(next)];
-            at = row.put(&self.lane.operands, recipe.variant, literal, room, at);
-            next = row.next;
+            next = TABLE.put(next, &self.lane.operands, values, room, &mut at);
         }
         self.asm.buf.advance(at);
         true

@@ -120,7 +120,7 @@ struct Case {
 struct Form {
     steps: [Stencil; 3 * STEPS],
     len: usize,
-    unless: u64,
+    unless: u8,
 }
 
 const NOTHING: Stencil = Stencil::none(NONE);
@@ -197,7 +197,7 @@ const fn build(kind: Kind, case: Case) -> Option<Form> {
         Kind::FloatMov => float_mov(case),
         Kind::Const => constant(case),
         Kind::Add if case.x && case.y => {
-            Form { unless: NO_BASE, ..form().then(Stencil::lea().on(case.t(), SUM)).put(case) }
+            Form { unless: NO_BASE as u8, ..form().then(Stencil::lea().on(case.t(), SUM)).put(case) }
         }
         Kind::Add => simple(Alu::Add, false, case),
         Kind::Sub if case.d && case.dy && !case.dx => {
@@ -213,7 +213,7 @@ const fn build(kind: Kind, case: Case) -> Option<Form> {
                 return Some(mov(case));
             }
             let disp = if case.small() { Disp::Byte } else { Disp::Word };
-            Form { unless: NEEDS_SIB, ..form().then(Stencil::lea().at_base(disp).on(case.t(), X)).put(case) }
+            Form { unless: NEEDS_SIB as u8, ..form().then(Stencil::lea().at_base(disp).on(case.t(), X)).put(case) }
         }
         Kind::AddK | Kind::SubK => return simple_k(false, case),
         Kind::LogicK => return simple_k(true, case),
@@ -440,72 +440,59 @@ const fn format(kind: Kind) -> Format {
 /// The table under construction; row 0 is [`VERB`]'s.
 struct Builder {
     rows: [Row; ROWS],
+    steps: [[Stencil; STEPS]; ROWS],
     used: usize,
 }
 
-const fn same(x: &Stencil, y: &Stencil) -> bool {
-    let (x, y) = (x.words(), y.words());
-    x[0] == y[0] && x[1] == y[1]
-}
-
 impl Builder {
-    /// The number of a row, which is added if there is none like it from `first` on.
-    const fn row(&mut self, first: usize, row: Row) -> u8 {
-        let mut index = first;
+    /// The number of a row, which is added if it is new.
+    const fn row(&mut self, row: Row, steps: &[Stencil]) -> u8 {
+        let mut index = 1;
         while index < self.used {
-            let other = &self.rows[index];
-            if other.next == row.next && other.unless == row.unless {
-                let mut step = 0;
-                while step < STEPS && same(&other.steps[step], &row.steps[step]) {
-                    step += 1;
-                }
-                if step == STEPS {
-                    return index as u8;
-                }
+            let [first, second] = &self.steps[index];
+            if self.rows[index].next == row.next
+                && self.rows[index].unless == row.unless
+                && first.same(&steps[0])
+                && second.same(&steps[1])
+            {
+                return index as u8;
             }
             index += 1;
         }
         self.rows[index] = row;
+        self.steps[index] = [steps[0], steps[1]];
         self.used += 1;
         index as u8
     }
 
-    const fn form(&mut self, first: usize, form: &Form) -> u8 {
+    /// The number of the first row of a form.
+    const fn form(&mut self, form: &Form) -> u8 {
         let mut next = VERB;
-        let mut rows = form.len.div_ceil(STEPS);
-        if rows == 0 {
-            rows = 1;
-        }
-        while rows > 0 {
-            rows -= 1;
-            let mut row = Row { steps: [NOTHING; STEPS], next, unless: if rows == 0 { form.unless as u8 } else { 0 } };
-            let mut step = 0;
-            while step < STEPS {
-                row.steps[step] = form.steps[rows * STEPS + step];
-                step += 1;
-            }
-            next = self.row(first, row);
+        let mut row = if form.len == 0 { 1 } else { form.len.div_ceil(STEPS) };
+        while row > 0 {
+            row -= 1;
+            let unless = if row == 0 { form.unless } else { 0 };
+            next = self.row(Row { next, unless }, form.steps.split_at(row * STEPS).1);
         }
         next
     }
 }
 
 pub(super) const fn table() -> Table {
-    let verb = Row { steps: [NOTHING; STEPS], next: VERB, unless: ANY as u8 };
-    let mut builder = Builder { rows: [verb; ROWS], used: 1 };
+    let verb = Row { next: VERB, unless: ANY as u8 };
+    let mut builder = Builder { rows: [verb; ROWS], steps: [[NOTHING; STEPS]; ROWS], used: 1 };
     let mut formats = [format(Kind::Verb); KINDS];
     let mut kind = 0;
     while kind < KINDS {
         formats[kind] = format(ALL[kind]);
-        let first = 1;
         let mut bits = 0;
         while bits < 32 {
             if let Some(form) = build(ALL[kind], Case::new(bits)) {
-                formats[kind].rows[bits as usize] = builder.form(first, &form);
+                formats[kind].rows[bits as usize] = builder.form(&form);
             }
             bits += 1;
         }
         kind += 1;
     }
-    Table { formats, rows: builder.rows }
+    Table { formats, rows: builder.rows, steps: builder.steps }
 }
