@@ -176,9 +176,11 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             }
             self.start_op(word);
             if by_table && self.plain(recipe, bits) {
-                self.end_op(word);
-                open = if lane == Lane::Branch { word as u32 + 1 } else { open };
-                self.masm.set_link(open);
+                if lane == Lane::Branch {
+                    self.end_op(word);
+                    open = word as u32 + 1;
+                    self.masm.set_link(open);
+                }
                 continue;
             }
             self.masm.relieve_cold();

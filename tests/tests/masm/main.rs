@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod control;
 mod far;
+mod lane;
 mod services;
 mod state;
 mod values;

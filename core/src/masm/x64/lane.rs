@@ -142,6 +142,7 @@ impl Lane {
         operands.set(A, Operand::gpr(Gpr::Rax));
         operands.set(C, Operand::gpr(Gpr::Rcx));
         operands.set(GLOBALS, Operand::mem(Mem::base(CONTEXT, field::GLOBALS as i32)));
+        operands.set(LINK, Operand::bytes4(0));
         Self { missing: !feature_bits(features), operands }
     }
 }
