@@ -52,6 +52,24 @@ impl core::error::Error for EmitError {}
 /// Bytes at the end of a buffer that are never code: every write is one 8-byte store, clamped to start here.
 const SLACK: usize = 8;
 
+/// Bytes of a [`Room`].
+pub const ROOM: usize = 128 + 8;
+
+/// Bytes to be written at the end of a [`Buf`].
+#[repr(transparent)]
+pub struct Room([u8; ROOM]);
+
+impl Room {
+    /// Writes 8 bytes, lowest first, to `at` modulo 128: where they go depends on data, and this needs no branch.
+    #[inline(always)]
+    pub fn put(&mut self, at: usize, bytes: u64) {
+        let at = at % (ROOM - 8);
+        if let Some(place) = self.0.get_mut(at..at + 8) {
+            place.copy_from_slice(&bytes.to_le_bytes());
+        }
+    }
+}
+
 /// The most bytes of code that a buffer uses, however large its memory is: offsets must fit into a [`Label`].
 const MAX_CAPACITY: usize = (BOUND - 8) as usize;
 
@@ -67,6 +85,8 @@ pub struct Buf<'m> {
     pos: usize,
     /// All is well while `pos` is below this: `last + 1`, and 0 once an error is recorded.
     limit: usize,
+    /// There is a [`Room`] while `pos` is below this: at most `last + 9 - ROOM`, and 0 once an error is recorded.
+    room_limit: usize,
     error: Option<EmitError>,
     _memory: PhantomData<&'m mut [u8]>,
 }
@@ -78,7 +98,9 @@ impl<'m> Buf<'m> {
     /// [`Buf::capacity`] is 8 less than `memory.len()`, and never more than 8 less than 2 GiB.
     pub fn new(memory: &'m mut [u8]) -> Option<Self> {
         let last = memory.len().checked_sub(SLACK)?.min(MAX_CAPACITY);
-        Some(Self { start: memory.as_mut_ptr(), last, pos: 0, limit: last + 1, error: None, _memory: PhantomData })
+        let room_limit = (last + SLACK + 1).saturating_sub(ROOM);
+        let start = memory.as_mut_ptr();
+        Some(Self { start, last, pos: 0, limit: last + 1, room_limit, error: None, _memory: PhantomData })
     }
 
     /// Bytes of code that the buffer can hold.
@@ -100,6 +122,26 @@ impl<'m> Buf<'m> {
         // SAFETY: `start` is the beginning of a slice of `last + 8` bytes that `self` borrows exclusively for 'm, and
         // `at <= last`, so the 8 bytes from `start + at` are inside it. The store is unaligned by contract.
         unsafe { self.start.add(at).cast::<u64>().write_unaligned(bytes.to_le()) };
+        self.pos = self.pos.wrapping_add(len);
+    }
+
+    /// The next [`Room`] bytes, if the buffer has so many left and all went well so far. [`Buf::advance`] appends what was
+    /// written there.
+    #[inline(always)]
+    pub fn room(&mut self) -> Option<&mut Room> {
+        if self.pos >= self.room_limit {
+            return None;
+        }
+        // SAFETY: `start` is the beginning of a slice of `last + 8` bytes that `self` borrows exclusively for 'm, and
+        // `pos < room_limit <= last + 9 - ROOM`, so the ROOM bytes from `pos` are inside it. A `Room` is an array of bytes,
+        // and is given for no longer than `self` is borrowed.
+        Some(unsafe { &mut *self.start.add(self.pos).cast::<Room>() })
+    }
+
+    /// Appends the first `len` bytes of [`Buf::room`], at most [`ROOM`].
+    #[inline(always)]
+    pub fn advance(&mut self, len: usize) {
+        debug_assert!(len <= ROOM);
         self.pos = self.pos.wrapping_add(len);
     }
 
@@ -143,6 +185,7 @@ impl<'m> Buf<'m> {
         if self.error.is_none() {
             self.error = Some(error);
             self.limit = 0;
+            self.room_limit = 0;
         }
     }
 

@@ -1,10 +1,11 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::CompileError;
 use super::plan::{Place as SlotPlace, Plan, field_of, for_targets};
 use super::shape::SHAPES;
+use super::templates::Lane;
+use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, IntReg, Masm, Place, Src};
+use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
@@ -83,7 +84,7 @@ impl Listing<'_> {
 }
 
 /// Plans one function for a backend: the part of compiling it that comes before emission.
-pub(super) fn plan<'m, 's, M: Masm<'m>>(
+pub(super) fn plan<'m, 's, M: Backend<'m>>(
     module: &Module<'_>,
     index: u16,
     scratch: &'s mut [u64],
@@ -96,13 +97,12 @@ pub(super) fn plan<'m, 's, M: Masm<'m>>(
     let needed = super::function_scratch(&func);
     let given = scratch.len();
     let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let plan =
-        Plan::new(container, &func, code, scratch, pools, max_pinned).ok_or(CompileError::Scratch { needed, given })?;
-    Ok((func, plan))
+    let plan = Plan::new(container, &func, code, scratch, pools, M::prepare, max_pinned);
+    Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
 }
 
 /// Compiles one function through a backend.
-pub(super) fn function<'m, M: Masm<'m>>(
+pub(super) fn function<'m, M: Backend<'m>>(
     module: &Module<'_>,
     index: u16,
     memory: &'m mut [u8],
@@ -176,7 +176,7 @@ impl<'c> OpAt<'c> {
     }
 }
 
-impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
+impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn run(mut self) -> Result<Extent, EmitError> {
         let saved = self.plan.saved;
         self.masm.prologue(self.plan.leaf, self.site(0), &saved);
@@ -184,13 +184,33 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
         let body = self.masm.pos();
         let code = self.code;
         let records = !self.plan.records.is_empty();
+        // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
+        let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
+            let (lane, recipe) = M::LANES[usize::from(bits as u8)];
+            // The verb knows the target of a branch back and takes the shortest form.
+            let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
+            let by_table = (lane != Lane::Template) & !back & (self.leave_at != Some(word as u16));
             let op = Op::of_verified(bits as u8);
-            if op == Op::Args {
+            if !by_table {
+                if op == Op::Args {
+                    continue;
+                }
+                self.masm.relieve_cold();
+            }
+            self.start_op(word);
+            if by_table && self.plain(recipe, bits) {
+                if lane == Lane::Branch {
+                    self.end_op(word);
+                    open = word as u32 + 1;
+                    self.masm.set_link(open);
+                }
+                if records {
+                    self.find_records(word, bits);
+                }
                 continue;
             }
             self.masm.relieve_cold();
-            self.start_op(word);
             if self.leave_at == Some(word as u16) {
                 self.masm.deopt(self.site(word), false);
                 self.leaves = true;
@@ -201,6 +221,7 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
             }
             self.masm.check()?;
         }
+        self.resolve(open);
         let cold = self.masm.pos();
         self.masm.flush_cold();
         let (len, loops) = self.switches();
@@ -332,15 +353,51 @@ impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
     #[inline(always)]
     fn start_op(&mut self, word: usize) {
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let (mut label, loop_end) = (Label::from_bits(*op as u32), *op >> 32);
-        if label.is_pending() {
-            self.masm.bind(&mut label);
+        if *op == 0 {
+            *op = Label::bound_at(self.masm.pos()).bits().into();
         } else {
-            label = Label::bound_at(self.masm.pos());
+            self.start_marked(word);
         }
+    }
+
+    /// [`Compiler::start_op`] of an op that a branch named, or a loop head.
+    fn start_marked(&mut self, word: usize) {
+        let Some(op) = self.plan.ops.get_mut(word) else { return };
+        let (mut label, loop_end) = (Label::from_bits(*op as u32), *op >> 32);
+        if loop_end != 0 {
+            self.masm.relieve_cold();
+        }
+        self.masm.bind(&mut label);
         *op = loop_end << 32 | u64::from(label.bits());
         if loop_end != 0 {
             self.masm.loop_head(self.site(word));
+        }
+    }
+
+    /// Emits a plain op by table, if the backend can.
+    #[inline(always)]
+    fn plain(&mut self, recipe: M::Recipe, word: u64) -> bool {
+        self.masm.plain(recipe, PlainOp { word, places: self.plan.places })
+    }
+
+    /// The code of the op at a word, which was made by the table, ends here. Its loop is no longer of interest.
+    #[inline(always)]
+    fn end_op(&mut self, word: usize) {
+        let end = self.masm.pos() as u64;
+        if let Some(op) = self.plan.ops.get_mut(word) {
+            *op = end << 32 | u64::from(*op as u32);
+        }
+    }
+
+    /// Gives the branches that were left open their targets.
+    fn resolve(&mut self, open: u32) {
+        let mut open = open;
+        while let Some(word) = open.checked_sub(1) {
+            let word = word as usize;
+            let op = |word: usize| self.plan.ops.get(word).copied().unwrap_or(0);
+            let target = self.code.get(word).map_or(0, |bits| (bits >> 48) as usize);
+            let target = Label::from_bits(op(target) as u32).offset().unwrap_or(0);
+            open = self.masm.resolve((op(word) >> 32) as usize, target);
         }
     }
 

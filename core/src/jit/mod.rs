@@ -17,7 +17,7 @@ mod templates;
 use crate::asm::{Buf, EmitError};
 use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
 use crate::masm::a64::A64;
-use crate::masm::x64::X64;
+use crate::masm::x64::{X64, lane};
 use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
 use crate::runtime::context::Entry;
 use crate::runtime::trap::Site;
@@ -25,6 +25,7 @@ use crate::vm3::Module;
 use crate::vm3::container::{Func, Section};
 use core::fmt;
 use core::sync::atomic::Ordering;
+use templates::Lane;
 
 pub use emit::Listing;
 
@@ -104,7 +105,7 @@ impl From<CodeError> for CompileError {
     }
 }
 
-/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 16 a
+/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 32 a
 /// register, of the largest function.
 pub fn scratch_words(module: &Module<'_>) -> usize {
     let container = module.container();
@@ -148,6 +149,32 @@ pub fn function<'s>(
         outcome => outcome,
     };
     extent.map(|extent| extent.listing(scratch))
+}
+
+/// A macro assembler, and how it makes the ops of vm3.
+trait Backend<'m>: Masm<'m> {
+    /// By the op's code.
+    const LANES: &'static [(Lane, Self::Recipe); 256];
+}
+
+static X64_LANES: [(Lane, lane::Recipe); 256] = {
+    let mut lanes = [(Lane::Template, lane::Recipe::VERB); 256];
+    let mut code = 0;
+    while code < 256 {
+        if let Some(plain) = templates::PLAIN[code] {
+            lanes[code] = (Lane::of(plain), lane::recipe(plain));
+        }
+        code += 1;
+    }
+    lanes
+};
+
+impl<'m> Backend<'m> for X64<'m> {
+    const LANES: &'static [(Lane, lane::Recipe); 256] = &X64_LANES;
+}
+
+impl<'m> Backend<'m> for A64<'m> {
+    const LANES: &'static [(Lane, ()); 256] = &[(Lane::Template, ()); 256];
 }
 
 fn function_once(

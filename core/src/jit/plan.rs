@@ -18,7 +18,7 @@
 //! pinned beside it ([`crate::masm::Object::Record`]): a use saves finding the record, a write of the register finds it.
 
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
-use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Saved};
+use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Bank, Flags, Op, field};
@@ -26,8 +26,10 @@ use crate::vm3::types::{Composite, TypeId};
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half.
 pub const WORDS_PER_OP: usize = 1;
-/// Words of scratch for each slot, [`SlotPlan`].
-pub const WORDS_PER_SLOT: usize = 2;
+/// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
+pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
+const SLOT_PLAN_WORDS: usize = 2;
+const PREPARED_WORDS: usize = 4;
 /// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
 pub const SPARE_SLOTS: usize = 3;
 
@@ -123,6 +125,8 @@ pub struct Plan<'s> {
     pub ops: &'s mut [u64],
     /// [`SlotPlan`]
     slots: &'s mut [SlotPlan],
+    /// Where the slots' values are, for the backend.
+    pub places: &'s mut [Prepared],
     /// Whether the function calls nothing but services, whose stubs keep every register of the pools. It checks no native
     /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
     /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
@@ -156,10 +160,15 @@ impl Pending {
 
     fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
-        if self.targets.contains(&target) {
+        let (mut free, mut known) = (0_u32, false);
+        for (place, &other) in self.targets.iter().enumerate() {
+            free |= u32::from(other == NO_LIMIT) << place;
+            known |= other == target;
+        }
+        if known {
             return;
         }
-        match self.targets.iter_mut().find(|place| **place == NO_LIMIT) {
+        match self.targets.get_mut(free.trailing_zeros() as usize) {
             Some(place) => *place = target,
             None => self.unknown_until = self.unknown_until.max(target),
         }
@@ -206,22 +215,29 @@ impl<'s> Plan<'s> {
         code: &[u64],
         scratch: &'s mut [u64],
         pools: (&[PoolReg], &[PoolReg]),
+        prepare: fn(Any) -> Prepared,
         max_pinned: usize,
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
-        let slot_words = rest.get_mut(..slot_count.checked_mul(WORDS_PER_SLOT)?)?;
+        let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;
+        let prepared_words = rest.get_mut(..slot_count.checked_mul(PREPARED_WORDS)?)?;
         // SAFETY: `SlotPlan` is four u32, for which every bit pattern is valid, so words may be seen as such.
         let (_, slots, _) = unsafe { slot_words.align_to_mut::<SlotPlan>() };
+        // SAFETY: `Prepared` is four words, for which every bit pattern is valid.
+        let (_, places, _) = unsafe { prepared_words.align_to_mut::<Prepared>() };
         ops.fill(0);
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
-        let mut plan = Self { ops, slots, leaf: true, saved: Saved::default(), pinned, records };
+        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned, records };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
         plan.count_uses(container, code, &sig, types);
         plan.pin(types, &sig, pools, max_pinned);
+        for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
+            *place = prepare(Place(slot.last).any());
+        }
         Some(plan)
     }
 
@@ -300,12 +316,10 @@ impl<'s> Plan<'s> {
             uses.frontier = here.max(hull_end.saturating_sub(1));
             let shape = shape(word);
             // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
-            let place = |mask: u8, field: usize| {
-                let slot = usize::from((word >> (16 + 16 * field)) as u16);
-                if mask >> field & 1 != 0 { slot } else { spare + field }
-            };
-            self.touch(place(shape.reads, 1), false, &uses, &pending, here);
-            self.touch(place(shape.reads, 2), false, &uses, &pending, here);
+            let fields = word | shape.others;
+            let place = |field: usize| usize::from((fields >> (16 + 16 * field)) as u16).min(spare + field);
+            self.touch(place(1), false, &uses, &pending, here);
+            self.touch(place(2), false, &uses, &pending, here);
             let write = shape.writes & !shape.reads & 1 != 0;
             if shape.kind == Kind::Other {
                 let words = code.get(at..).unwrap_or(&[]);
@@ -334,7 +348,7 @@ impl<'s> Plan<'s> {
                     self.touch_further(shape.cells, words, true, &uses, &pending, here);
                 }
             }
-            self.touch(place(shape.reads | shape.writes, 0), write, &uses, &pending, here);
+            self.touch(place(0), write, &uses, &pending, here);
             if shape.kind == Kind::Branch {
                 for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
                     if target > at {

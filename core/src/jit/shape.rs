@@ -34,6 +34,9 @@ pub struct Shape {
     pub args: u8,
     /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
     pub targets: u8,
+    /// Ones where the word has no such register: what is not read in `b` and `c`, and neither read nor written in `a`. So
+    /// these fields become the greatest number there is.
+    pub others: u64,
     /// How the scan has to look at it.
     pub kind: Kind,
     /// The op's flags.
@@ -48,6 +51,7 @@ const NOTHING: Shape = Shape {
     label: NO_FIELD,
     args: NO_FIELD,
     targets: NO_FIELD,
+    others: u64::MAX,
     kind: Kind::Plain,
     flags: Flags::NONE,
 };
@@ -107,6 +111,9 @@ const fn build() -> [Shape; 256] {
         {
             shape.kind = Kind::Other;
         }
+        let (a, b, c) = ((shape.reads | shape.writes) & 1, shape.reads >> 1 & 1, shape.reads >> 2 & 1);
+        let registers = a as u64 * 0xFFFF << 16 | b as u64 * 0xFFFF << 32 | c as u64 * 0xFFFF << 48;
+        shape.others = !registers;
         shapes[info.op as usize] = shape;
         row += 1;
     }

@@ -18,6 +18,7 @@ pub mod x64;
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::cache::CacheSite;
 use crate::runtime::trap::{Site, Trap};
+use core::fmt;
 
 pub use objects::{Cast, DynCond, DynOp, Element, Object, Objects, Slow, Spill};
 use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
@@ -66,6 +67,63 @@ pub enum Any {
     Int(Int),
     /// A float.
     Float(Float),
+}
+
+/// A place as a backend wants it for [`Masm::plain`]: its own four words, which only it understands.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Prepared(pub [u64; 4]);
+
+/// An operation that a backend may make by table instead of by its verb: one without a rare half and without calls, which
+/// takes few instructions and whose operands are the fields of one word. `K` stands for a literal of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the verbs and of the vm3 ops")]
+pub enum Plain {
+    Mov,
+    FloatMov,
+    /// A literal of 32 bits.
+    Const,
+    /// All but `Min` and `Max`.
+    Int(IntOp),
+    IntK(IntOp),
+    IntUnary(IntUnary),
+    Compare(Cond),
+    CompareK(Cond),
+    /// All but `Min`, `Max` and `Copysign`.
+    Float(FloatOp),
+    Sqrt,
+    /// All but `Eq` and `Ne`.
+    FloatCompare(FloatCond),
+    IntToFloat,
+    FloatFromBits,
+    /// Loads a word behind [`ContextWord::Globals`].
+    GetInt,
+    GetFloat,
+    /// Stores one.
+    SetInt,
+    /// The last instruction is the branch.
+    Branch(Cond),
+    BranchK(Cond),
+    /// All but `Eq` and `Ne`.
+    FloatBranch(FloatCond),
+}
+
+impl Plain {
+    /// Whether it may branch, to the word in its last field.
+    #[inline]
+    pub const fn branches(self) -> bool {
+        matches!(self, Self::Branch(_) | Self::BranchK(_) | Self::FloatBranch(_))
+    }
+}
+
+/// The operands of a plain operation.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainOp<'p> {
+    /// From bit 16 on three fields of 16 bits: the destination and sources, by their number in `places`, indices and
+    /// literals, in the order of the vm3 op. What is below bit 16 does not matter.
+    pub word: u64,
+    /// All places. What is no number of a place in `word` may exceed them.
+    pub places: &'p [Prepared],
 }
 
 /// A register of the pool that bytecode registers are pinned to.
@@ -397,6 +455,9 @@ pub const COLD_CAPACITY: usize = 48;
 /// Verbs read all their sources before they write their destination, so a destination may be one of the sources. What a
 /// verb cannot do (a buffer that is full, a branch that does not reach) shows in [`Masm::check`].
 pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
+    /// What [`Masm::plain`] has to know of an operation, worked out at build time.
+    type Recipe: Copy + fmt::Debug + 'static;
+
     /// The registers that integers are pinned to, the cheapest first.
     const INT_POOL: &'static [PoolReg];
     /// The registers that floats are pinned to, the cheapest first.
@@ -407,6 +468,20 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
 
     /// Emits the shared stubs and states their places. The buffer must start at the window's start.
     fn stubs(&mut self) -> Stubs;
+
+    /// Makes a place ready for [`Masm::plain`].
+    fn prepare(place: Any) -> Prepared;
+
+    /// Emits a plain operation, with the same bytes as its verb; `false`, with nothing emitted, if the verb must do it.
+    ///
+    /// The displacement of a branch is left open: it holds what [`Masm::set_link`] said, until [`Masm::resolve`].
+    fn plain(&mut self, recipe: Self::Recipe, op: PlainOp<'_>) -> bool;
+
+    /// What the next branches that [`Masm::plain`] emits leave in their displacements.
+    fn set_link(&mut self, link: u32);
+
+    /// Gives the branch that [`Masm::plain`] emitted, and whose code ends at `end`, its target; what it held before.
+    fn resolve(&mut self, end: usize, target: usize) -> u32;
 
     /// Whether all went well so far: asked once a template.
     fn check(&self) -> Result<(), EmitError>;

@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod control;
 mod far;
+mod lane;
 mod objects;
 mod services;
 mod state;

@@ -215,6 +215,17 @@ impl Asm<'_> {
         }
     }
 
+    /// Gives the branch that ends at byte offset `end` the displacement to `target`, both of this buffer. The four bytes that
+    /// the displacement replaces.
+    #[inline]
+    pub fn resolve(&mut self, end: usize, target: usize) -> u32 {
+        let at = end.wrapping_sub(REL32);
+        let replaced = self.buf.read_u32(at);
+        // Both are below 2 GiB.
+        self.buf.patch_u32(at, target.wrapping_sub(end) as u32);
+        replaced
+    }
+
     /// The `len` bytes of `head` and a displacement field that joins the list of `label`, which is not bound.
     #[inline(always)]
     fn reference(&mut self, head: u64, len: usize, label: &mut Label) {

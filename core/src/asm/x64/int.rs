@@ -18,12 +18,10 @@ const fn imm8(imm: i32) -> Option<Word> {
 impl Bits {
     #[inline(always)]
     const fn op(self) -> Op {
+        let op = Op::two(self.last_opcode_byte());
         match self {
-            Self::Bsf => Op::two(0xbc),
-            Self::Bsr => Op::two(0xbd),
-            Self::Tzcnt => Op::two(0xbc).prefix(0xf3),
-            Self::Lzcnt => Op::two(0xbd).prefix(0xf3),
-            Self::Popcnt => Op::two(0xb8).prefix(0xf3),
+            Self::Bsf | Self::Bsr => op,
+            Self::Tzcnt | Self::Lzcnt | Self::Popcnt => op.prefix(0xf3),
         }
     }
 }

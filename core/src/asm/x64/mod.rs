@@ -47,6 +47,7 @@ mod branch;
 mod int;
 mod operand;
 mod sse;
+pub mod stencil;
 mod vex;
 mod word;
 

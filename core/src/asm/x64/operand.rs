@@ -186,6 +186,18 @@ pub enum Bits {
     Popcnt,
 }
 
+impl Bits {
+    /// The last byte of its opcode.
+    #[inline(always)]
+    pub const fn last_opcode_byte(self) -> u8 {
+        match self {
+            Self::Bsf | Self::Tzcnt => 0xbc,
+            Self::Bsr | Self::Lzcnt => 0xbd,
+            Self::Popcnt => 0xb8,
+        }
+    }
+}
+
 /// A condition on the flags; the discriminant is the `tttn` field (SDM vol. 2, B.1.4.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

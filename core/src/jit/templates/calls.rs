@@ -1,14 +1,15 @@
 //! Templates of calls.
 
+use super::super::Backend;
 use super::super::emit::{Compiler, OpAt};
 use super::super::plan::field_of;
-use crate::masm::{Any, Callee, Masm};
+use crate::masm::{Any, Callee};
 use crate::runtime::context::Entry;
 use crate::runtime::frame::{frame_bytes, host_frame_bytes, slot_offset};
 use crate::vm3::container::Sig;
 use core::mem::{offset_of, size_of};
 
-impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
+impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// The signature of a function and the bytes of its frame.
     fn callee(&self, func: u16) -> Option<(Sig, u32)> {
         let record = self.container.func(func.into())?;

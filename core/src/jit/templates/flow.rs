@@ -1,31 +1,17 @@
 //! Templates of control flow inside a function.
 
+use super::super::Backend;
 use super::super::emit::{Compiler, OpAt};
 use super::super::plan::field_of;
-use super::literal16;
-use crate::masm::{Any, Cond, Masm, Src};
+use crate::masm::{Any, Cond, Src};
 use crate::runtime::cell::Cell;
 
-impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
+impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// `jump`: nothing if it goes to the next op.
     pub(super) fn jump(&mut self, target: u16, at: OpAt<'_>) {
         if usize::from(target) != at.word + 1 {
             self.with_label(target, |masm, label| masm.jump(label));
         }
-    }
-
-    /// `br.i64.*` on two registers.
-    #[inline(always)]
-    pub(super) fn branch(&mut self, cond: Cond, at: OpAt<'_>) {
-        let (x, y) = (at.at_a.int(), Src::At(at.at_b.int()));
-        self.with_label(at.c, |masm, label| masm.branch(cond, x, y, label));
-    }
-
-    /// `br.i64.*` on a register and a literal.
-    #[inline(always)]
-    pub(super) fn branch_k(&mut self, cond: Cond, at: OpAt<'_>) {
-        let x = at.at_a.int();
-        self.with_label(at.c, |masm, label| masm.branch(cond, x, literal16(at.b), label));
     }
 
     /// `br.null` and `br.nonnull`.

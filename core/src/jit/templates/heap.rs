@@ -1,16 +1,17 @@
 //! Templates of the ops on cells and objects. What has no verb of its own is done by its service.
 
+use super::super::Backend;
 use super::super::emit::{Compiler, OpAt};
 use super::super::plan::{bound_count, closure_sig, field_of};
 use super::super::shape::SHAPES;
-use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Masm, Object, Slow, Src};
+use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Object, Slow, Src};
 use crate::runtime::cache::CacheSite;
 use crate::runtime::frame::slot_offset;
 use crate::runtime::heap::Kind;
 use crate::vm3::op::Op;
 use crate::vm3::types::{Composite, TypeId};
 
-impl<'m, M: Masm<'m>> Compiler<'_, '_, M> {
+impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Emits the template of an op that needs a heap.
     #[inline(never)]
     pub(super) fn heap(&mut self, op: Op, at: OpAt<'_>) {

@@ -10,7 +10,7 @@ mod saves;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
-use super::{COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PoolReg, Src, Stubs};
+use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PlainOp, PoolReg, Prepared, Src, Stubs};
 use crate::asm::a64::{self, BranchOffset, Cond, D, Imm12, Mem, Size, X, XSp};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
@@ -348,6 +348,9 @@ impl A64<'_> {
 }
 
 impl<'m> Masm<'m> for A64<'m> {
+    /// Everything is done by verbs.
+    type Recipe = ();
+
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
@@ -365,6 +368,21 @@ impl<'m> Masm<'m> for A64<'m> {
 
     fn stubs(&mut self) -> Stubs {
         self.emit_stubs()
+    }
+
+    fn prepare(_: Any) -> Prepared {
+        Prepared::default()
+    }
+
+    #[inline(always)]
+    fn plain(&mut self, (): (), _: PlainOp<'_>) -> bool {
+        false
+    }
+
+    fn set_link(&mut self, _: u32) {}
+
+    fn resolve(&mut self, _: usize, _: usize) -> u32 {
+        0
     }
 
     #[inline(always)]

@@ -14,13 +14,13 @@ const NAN: u64 = 0x7FF8_0000_0000_0000;
 /// (SDM vol. 2, UCOMISD).
 pub(super) struct Compare {
     /// Whether the operands are exchanged.
-    swap: bool,
+    pub(super) swap: bool,
     pub(super) cc: Cc,
     /// For `Eq` and `Ne`: unordered has to be told from equal by PF.
     pub(super) parity: bool,
 }
 
-const fn compare_of(cond: FloatCond) -> Compare {
+pub(super) const fn compare_of(cond: FloatCond) -> Compare {
     match cond {
         FloatCond::Eq => Compare { swap: false, cc: Cc::E, parity: true },
         FloatCond::Ne => Compare { swap: false, cc: Cc::Ne, parity: true },

@@ -23,7 +23,7 @@ pub(super) const fn cc(cond: Cond) -> Cc {
     }
 }
 
-const fn shift_of(op: IntOp) -> Shift {
+pub(super) const fn shift_of(op: IntOp) -> Shift {
     match op {
         IntOp::Shl => Shift::Shl,
         IntOp::Shr => Shift::Sar,
@@ -52,13 +52,14 @@ impl X64<'_> {
     /// Add and subtract: by `lea` where the sources are registers or literals, whatever the destination is; its forms are
     /// as short and as fast as the two-operand ones, or a byte longer, and there is no case to tell apart.
     fn sum(&mut self, subtract: bool, d: Int, x: Int, y: Src) {
+        if let (true, Src::Imm(value)) = (subtract, y) {
+            return self.sum(false, d, x, Src::Imm(value.wrapping_neg()));
+        }
         if let Int::Reg(base) = x {
             let mem = match y {
                 Src::At(Int::Reg(index)) if !subtract => Mem::indexed(gpr(base.0), gpr(index.0), Scale::X1, 0),
-                Src::Imm(value) => {
-                    let value = if subtract { value.wrapping_neg() } else { value };
-                    i32::try_from(value).ok().map(|disp| Mem::base(gpr(base.0), disp))
-                }
+                Src::Imm(0) => return crate::masm::Ints::mov(self, d, Src::At(x)),
+                Src::Imm(value) => i32::try_from(value).ok().map(|disp| Mem::base(gpr(base.0), disp)),
                 _ => None,
             };
             if let Some(mem) = mem {

@@ -5,11 +5,12 @@ pub mod convention;
 mod floats;
 mod flow;
 mod ints;
+pub mod lane;
 mod objects;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
-use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PoolReg, Src, Stubs};
+use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PlainOp, PoolReg, Prepared, Src, Stubs};
 use crate::asm::x64::{Alu, Asm, Cc, Gpr, Mem, Size, Xmm};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
@@ -29,6 +30,7 @@ pub struct X64<'m> {
     /// Where the function is left for the interpreter, and where it goes on with what the frame holds.
     leave: Label,
     reload: Label,
+    lane: lane::Lane,
 }
 
 /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
@@ -227,6 +229,8 @@ impl X64<'_> {
 }
 
 impl<'m> Masm<'m> for X64<'m> {
+    type Recipe = lane::Recipe;
+
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
@@ -238,11 +242,30 @@ impl<'m> Masm<'m> for X64<'m> {
             entry: Label::new(),
             leave: Label::new(),
             reload: Label::new(),
+            lane: lane::Lane::new(place.features),
         }
     }
 
     fn stubs(&mut self) -> Stubs {
         self.emit_stubs()
+    }
+
+    fn prepare(place: Any) -> Prepared {
+        lane::prepare(place)
+    }
+
+    #[inline(always)]
+    fn plain(&mut self, recipe: lane::Recipe, op: PlainOp<'_>) -> bool {
+        self.by_table(recipe, op)
+    }
+
+    #[inline(always)]
+    fn set_link(&mut self, link: u32) {
+        self.link(link);
+    }
+
+    fn resolve(&mut self, end: usize, target: usize) -> u32 {
+        self.asm.resolve(end, target)
     }
 
     #[inline(always)]

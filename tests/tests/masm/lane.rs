@@ -1,0 +1,259 @@
+//! The operations that x86-64 makes by table: for every operation with its operands in every mix of places the same bytes
+//! as its verb, which the other tests execute, and whose instructions the encoder's tests compare with an assembler.
+
+use opstamp::asm::{Buf, Label};
+use opstamp::masm::x64::{X64, lane};
+use opstamp::masm::{
+    Any, Cond, ContextWord, Features, Float, FloatCond, FloatOp, FloatReg, FloatUnary, Floats, Flow, Int, IntOp,
+    IntReg, IntUnary, Ints, Masm, Place, Plain, PlainOp, Prepared, Src, Stubs,
+};
+use opstamp::masm::{Calls, x64::convention};
+
+const INT_OPS: [IntOp; 10] = [
+    IntOp::Add,
+    IntOp::Sub,
+    IntOp::Mul,
+    IntOp::And,
+    IntOp::Or,
+    IntOp::Xor,
+    IntOp::Shl,
+    IntOp::Shr,
+    IntOp::Ushr,
+    IntOp::Rotl,
+];
+const UNARY: [IntUnary; 5] = [IntUnary::Neg, IntUnary::Not, IntUnary::Clz, IntUnary::Ctz, IntUnary::Popcnt];
+const CONDS: [Cond; 10] =
+    [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge, Cond::Ult, Cond::Ule, Cond::Ugt, Cond::Uge];
+const FLOAT_OPS: [FloatOp; 4] = [FloatOp::Add, FloatOp::Sub, FloatOp::Mul, FloatOp::Div];
+const FLOAT_CONDS: [FloatCond; 4] = [FloatCond::Lt, FloatCond::Le, FloatCond::Gt, FloatCond::Ge];
+
+fn all() -> Vec<Plain> {
+    let mut all = vec![Plain::Mov, Plain::FloatMov, Plain::Const, Plain::Sqrt, Plain::IntToFloat, Plain::FloatFromBits];
+    all.extend([Plain::GetInt, Plain::GetFloat, Plain::SetInt]);
+    all.extend(INT_OPS.into_iter().flat_map(|op| [Plain::Int(op), Plain::IntK(op)]));
+    all.extend(UNARY.map(Plain::IntUnary));
+    all.extend(CONDS.into_iter().flat_map(|cond| [Plain::Compare(cond), Plain::CompareK(cond)]));
+    all.extend(CONDS.into_iter().flat_map(|cond| [Plain::Branch(cond), Plain::BranchK(cond)]));
+    all.extend(FLOAT_OPS.map(Plain::Float));
+    all.extend(FLOAT_CONDS.into_iter().flat_map(|cond| [Plain::FloatCompare(cond), Plain::FloatBranch(cond)]));
+    all
+}
+
+/// What the three fields of an operation are.
+#[derive(Clone, Copy, PartialEq)]
+enum Field {
+    Int,
+    Float,
+    Literal,
+    /// The lower half of a literal of 32 bits; the next field is the upper half.
+    Wide,
+    Global,
+    Unused,
+}
+
+fn fields(plain: Plain) -> [Field; 3] {
+    use Field::*;
+    match plain {
+        Plain::Mov | Plain::IntUnary(_) => [Int, Int, Unused],
+        Plain::FloatMov | Plain::Sqrt => [Float, Float, Unused],
+        Plain::Const => [Int, Wide, Unused],
+        Plain::Int(_) | Plain::Compare(_) => [Int, Int, Int],
+        Plain::IntK(_) | Plain::CompareK(_) => [Int, Int, Literal],
+        Plain::Float(_) => [Float, Float, Float],
+        Plain::FloatCompare(_) => [Int, Float, Float],
+        Plain::IntToFloat | Plain::FloatFromBits => [Float, Int, Unused],
+        Plain::GetInt => [Int, Global, Unused],
+        Plain::GetFloat => [Float, Global, Unused],
+        Plain::SetInt => [Global, Int, Unused],
+        Plain::Branch(_) => [Int, Int, Unused],
+        Plain::BranchK(_) => [Int, Literal, Unused],
+        Plain::FloatBranch(_) => [Float, Float, Unused],
+    }
+}
+
+/// Every pooled register, and slots on both sides of where displacements change their length.
+fn places() -> Vec<Any> {
+    let slots = [8, 120, 128, 4096, 0x7_FFF8];
+    let ints = convention::INT_POOL.iter().map(|reg| Int::Reg(IntReg(reg.number))).chain(slots.map(Int::Slot));
+    let floats =
+        convention::FLOAT_POOL.iter().map(|reg| Float::Reg(FloatReg(reg.number))).chain(slots.map(Float::Slot));
+    ints.map(Any::Int).chain(floats.map(Any::Float)).collect()
+}
+
+/// Around every change of form, and powers of two and their neighbours.
+const LITERALS: [i16; 25] =
+    [0, 1, -1, 2, 3, 4, 5, 7, 8, 9, 10, 31, 32, 62, 63, 64, 65, 127, 128, -127, -128, -129, 1024, i16::MAX, i16::MIN];
+const WIDE: [i32; 9] = [0, 1, -1, 127, 128, -128, 0x1234_5678, i32::MAX, i32::MIN];
+const GLOBALS: [u16; 6] = [0, 1, 15, 16, 32_768, 65_535];
+
+/// What may stand in a field: the halves of a literal are drawn together.
+fn choices(field: Field, places: &[Any]) -> Vec<u16> {
+    let of = |float: bool| {
+        let is = move |place: &Any| matches!(place, Any::Float(_)) == float;
+        places.iter().enumerate().filter(move |(_, place)| is(place)).map(|(number, _)| number as u16).collect()
+    };
+    match field {
+        Field::Int => of(false),
+        Field::Float => of(true),
+        Field::Literal => LITERALS.map(|literal| literal as u16).to_vec(),
+        Field::Wide => (0..WIDE.len() as u16).collect(),
+        Field::Global => GLOBALS.to_vec(),
+        // The lane must not look: any number, also of a place.
+        Field::Unused => vec![0, 7, 0xFFFF],
+    }
+}
+
+fn emit(features: Features, size: usize, verb: impl FnOnce(&mut X64<'_>) -> bool) -> Option<Vec<u8>> {
+    let mut memory = vec![0xEE; size];
+    let mut masm =
+        X64::new(Buf::new(&mut memory).expect("at least 8 bytes"), Place::new(0, features, Stubs::default(), 0));
+    if !verb(&mut masm) {
+        assert_eq!(masm.pos(), 0, "refused with code");
+        return None;
+    }
+    masm.check().expect("fits");
+    let len = masm.pos();
+    memory.truncate(len);
+    Some(memory)
+}
+
+/// The verb of an operation.
+fn verb(masm: &mut X64<'_>, plain: Plain, places: &[Any], word: u64) {
+    let field = |index: u32| (word >> (16 + 16 * index)) as u16;
+    let int = |index: u32| match places[usize::from(field(index))] {
+        Any::Int(place) => place,
+        Any::Float(_) => panic!("a float"),
+    };
+    let float = |index: u32| match places[usize::from(field(index))] {
+        Any::Float(place) => place,
+        Any::Int(_) => panic!("an integer"),
+    };
+    let literal = |index: u32| Src::Imm(i64::from(field(index) as i16));
+    let mut label = Label::new();
+    match plain {
+        Plain::Mov => masm.mov(int(0), Src::At(int(1))),
+        Plain::FloatMov => masm.float_mov(float(0), float(1)),
+        Plain::Const => masm.mov(int(0), Src::Imm(i64::from((word >> 32) as i32))),
+        Plain::Int(op) => masm.int(op, int(0), int(1), Src::At(int(2))),
+        Plain::IntK(op) => masm.int(op, int(0), int(1), literal(2)),
+        Plain::IntUnary(op) => masm.int_unary(op, int(0), int(1)),
+        Plain::Compare(cond) => masm.compare(cond, int(0), int(1), Src::At(int(2))),
+        Plain::CompareK(cond) => masm.compare(cond, int(0), int(1), literal(2)),
+        Plain::Float(op) => masm.float(op, float(0), float(1), float(2)),
+        Plain::Sqrt => masm.float_unary(FloatUnary::Sqrt, float(0), float(1)),
+        Plain::FloatCompare(cond) => masm.float_compare(cond, int(0), float(1), float(2)),
+        Plain::IntToFloat => masm.int_to_float(float(0), int(1)),
+        Plain::FloatFromBits => masm.float_from_bits(float(0), int(1)),
+        Plain::GetInt => masm.load_word(Any::Int(int(0)), ContextWord::Globals, field(1).into()),
+        Plain::GetFloat => masm.load_word(Any::Float(float(0)), ContextWord::Globals, field(1).into()),
+        Plain::SetInt => masm.store_word(ContextWord::Globals, field(0).into(), Any::Int(int(1))),
+        Plain::Branch(cond) => masm.branch(cond, int(0), Src::At(int(1)), &mut label),
+        Plain::BranchK(cond) => masm.branch(cond, int(0), literal(1), &mut label),
+        Plain::FloatBranch(cond) => masm.float_branch(cond, float(0), float(1), &mut label),
+    }
+}
+
+/// Operations that were made by table, and those that were left to the verb.
+#[derive(Default)]
+struct Count {
+    made: usize,
+    left: usize,
+}
+
+fn check(plain: Plain, features: Features, places: &[Any], prepared: &[Prepared]) -> Count {
+    let mut count = Count::default();
+    let [first, second, third] = fields(plain).map(|field| choices(field, places));
+    for &a in &first {
+        for &b in &second {
+            for &c in &third {
+                let mut word = 0xA5A5 | u64::from(a) << 16 | u64::from(b) << 32 | u64::from(c) << 48;
+                if fields(plain)[1] == Field::Wide {
+                    word = word & 0xFFFF_FFFF | (WIDE[usize::from(b)] as u64) << 32;
+                }
+                let op = PlainOp { word, places: prepared };
+                match emit(features, 512, |masm| masm.plain(lane::recipe(plain), op)) {
+                    None => count.left += 1,
+                    Some(found) => {
+                        let wanted = emit(features, 512, |masm| {
+                            verb(masm, plain, places, word);
+                            true
+                        });
+                        let [a, b, c] = [a, b, c].map(|number| places.get(usize::from(number)));
+                        assert_eq!(Some(found), wanted, "{plain:?}, {word:#x}: {a:?}, {b:?}, {c:?}, {features:?}");
+                        count.made += 1;
+                    }
+                }
+            }
+        }
+    }
+    count
+}
+
+#[test]
+fn bytes_are_those_of_the_verbs() {
+    let places = places();
+    let prepared: Vec<_> = places.iter().map(|&place| X64::prepare(place)).collect();
+    let some = Features { bmi1: true, lzcnt: true, popcnt: true, ..Features::default() };
+    let (mut made, mut left) = (0, 0);
+    for plain in all() {
+        for features in [Features::ALL, some, Features::default()] {
+            let count = check(plain, features, &places, &prepared);
+            if features == Features::ALL {
+                assert!(count.made > 0, "{plain:?} is never made by table");
+                made += count.made;
+                left += count.left;
+            }
+        }
+    }
+    println!("lane: {made} operations by table, {left} left to their verbs");
+    assert!(left * 10 < made, "{left} operations of {} are left to their verbs", made + left);
+}
+
+/// An operation is made by table only if there is room for the longest one, and then it stays inside the memory.
+#[test]
+fn too_little_room() {
+    let places = places();
+    let prepared: Vec<_> = places.iter().map(|&place| X64::prepare(place)).collect();
+    let op = PlainOp { word: 0x0001_0001_0000_0000, places: &prepared };
+    let recipe = lane::recipe(Plain::Int(IntOp::And));
+    let mut shortest = None;
+    for size in 8..512 {
+        let made = emit(Features::ALL, size, |masm| masm.plain(recipe, op)).is_some();
+        assert!(!made || shortest.is_none_or(|shortest| size > shortest), "{size} bytes");
+        if made && shortest.is_none() {
+            shortest = Some(size);
+        }
+        if let Some(shortest) = shortest {
+            assert!(made, "{size} bytes are too few, {shortest} were not");
+        }
+    }
+    assert_eq!(shortest, Some(opstamp::asm::ROOM), "the least memory for an operation by table");
+    assert!(emit(Features::ALL, 512, |masm| masm.plain(recipe, PlainOp { word: 0, places: &[] })).is_none());
+}
+
+/// Open branches hold what was said, each in its own displacement, until they get their targets.
+#[test]
+fn branches_are_resolved() {
+    let places = places();
+    let prepared: Vec<_> = places.iter().map(|&place| X64::prepare(place)).collect();
+    let mut memory = vec![0; 512];
+    let mut masm = X64::new(Buf::new(&mut memory).expect("room"), Place::new(0, Features::ALL, Stubs::default(), 0));
+    let recipe = lane::recipe(Plain::BranchK(Cond::Lt));
+    // On the first register of the pool and 5: cmp (4 bytes), jl (6 bytes).
+    let op = PlainOp { word: 5 << 32, places: &prepared };
+    let links = [0, 1, 77, 65_536];
+    for link in links {
+        masm.set_link(link);
+        assert!(masm.plain(recipe, op));
+    }
+    let ends = [10, 20, 30, 40];
+    assert_eq!(masm.pos(), 40);
+    for ((end, link), target) in ends.into_iter().zip(links).zip([40, 0, 30, 17]) {
+        assert_eq!(masm.resolve(end, target), link);
+    }
+    masm.check().expect("fits");
+    for (end, disp) in ends.into_iter().zip([30, -20, 0, -23_i32]) {
+        assert_eq!(memory[end - 6..end - 4], [0x0F, 0x8C]);
+        assert_eq!(memory[end - 4..end], disp.to_le_bytes());
+    }
+}
