@@ -316,7 +316,6 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             tiered: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
-        let mut options = options;
         options.threshold = rng.u32(0..6);
         options.leave_at = rng.bool().then(|| Site::new(rng.u16(0..4), rng.u16(0..40)));
         engines.push(EngineUnderTest {
