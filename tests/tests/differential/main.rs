@@ -27,7 +27,7 @@ use program::{GLOBALS, Ins, Lowered, Program, Ty};
 use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
-const PROGRAMS: u64 = 20_100;
+const PROGRAMS: u64 = 24_000;
 
 fn from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
