@@ -17,6 +17,8 @@ pub struct Boot<'b> {
     /// The kernel's command line.
     pub line: &'b OsStr,
     pub initrd: Option<&'b Path>,
+    /// Options of QEMU's that change the usual machine.
+    pub options: &'b [&'b str],
     /// How long it may run.
     pub limit: Duration,
 }
@@ -57,7 +59,7 @@ impl Boot<'_> {
     pub fn run(&self, console: &mut dyn FnMut(&[u8])) -> Result<End, String> {
         let (emulator, package) = self.isa.emulator();
         let mut command = self.isa.command(self.kernel, self.cores);
-        command.arg("-append").arg(self.line);
+        command.args(self.options).arg("-append").arg(self.line);
         if let Some(initrd) = self.initrd {
             command.arg("-initrd").arg(initrd);
         }

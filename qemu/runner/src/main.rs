@@ -9,6 +9,7 @@ mod machine;
 mod run;
 mod size;
 mod test;
+mod variants;
 
 use lexopt::{Arg, Parser, ValueExt};
 use machine::Isa;

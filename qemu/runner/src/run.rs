@@ -67,7 +67,7 @@ pub fn run(request: &Request) -> Result<(), Failure> {
     let line = line::quote(&words)?;
     let kernel = image::build(request.isa, "unikernel")?;
     let (isa, limit) = (request.isa, request.limit);
-    let boot = Boot { isa, kernel: &kernel, cores: 1, line: &line, initrd: Some(path), limit };
+    let boot = Boot { isa, kernel: &kernel, cores: 1, line: &line, initrd: Some(path), options: &[], limit };
     let mut lines = Lines::default();
     let mut refused = None;
     let end = boot.run(&mut |bytes| {

@@ -2,7 +2,7 @@
 
 use crate::boot::{Boot, End, tail};
 use crate::machine::Isa;
-use crate::{Failure, foreign, guests, image, line, size};
+use crate::{Failure, foreign, guests, image, line, size, variants};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -61,6 +61,7 @@ const TESTS: &[Test] = &[
     reports("protect-writable-view", &["exception on core 0: ", ": execution of 0x", FORBIDDEN]),
     reports("protect-unopened", &["exception on core 0: ", ": execution of 0x", UNMAPPED]),
     reports("protect-stack", &["exception on core 0: ", ": write to 0x", UNMAPPED]),
+    reports("protect-handler-stack", &["exception on core 0: ", ": write to 0x", UNMAPPED]),
     reports("protect-null", &["exception on core 0: ", ": read of 0x8, ", UNMAPPED]),
     reports("protect-filler", &["exception on core 0: ", " at instruction 0x"]),
     Test {
@@ -78,8 +79,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 type Run = fn(Isa) -> Result<String, String>;
 
 /// Tests that are more than one boot of that image.
-const OTHERS: [(&str, Run); 3] =
-    [(guests::NAME, guests::run), (size::NAME, size::measure), (foreign::NAME, foreign::run)];
+const OTHERS: [(&str, Run); 4] = [
+    (variants::NAME, variants::run),
+    (guests::NAME, guests::run),
+    (size::NAME, size::measure),
+    (foreign::NAME, foreign::run),
+];
 
 /// All names.
 fn names() -> impl Iterator<Item = &'static str> {
@@ -179,7 +184,7 @@ pub fn console(
 ) -> Result<(End, Vec<u8>), String> {
     use std::io::Write;
     let mut output = Vec::new();
-    let boot = Boot { isa, kernel, cores, line, initrd, limit };
+    let boot = Boot { isa, kernel, cores, line, initrd, options: &[], limit };
     let end = boot.run(&mut |bytes| {
         output.extend_from_slice(bytes);
         if shown {

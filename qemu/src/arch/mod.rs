@@ -21,6 +21,9 @@ pub use aarch64::Machine;
 #[cfg(all(target_os = "none", target_arch = "x86_64"))]
 pub use x86_64::Machine;
 
+#[cfg(target_os = "none")]
+mod stacks;
+
 use core::ops::Range;
 use opstamp::{CodeError, CodeMemory};
 

@@ -1,9 +1,9 @@
 //! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1.3.6, "Exception vectors") that saves everything that
 //! machine code and Rust use, the vector registers included, and calls the kernel's handler.
 //!
-//! Run threads on SP_EL0 (`msr spsel, #0`): an exception then changes to SP_EL1 by itself, so one that is caused by running
-//! off a thread's stack still has a stack for its report, and interrupts take nothing from the stacks that guests run on. A
-//! kernel that runs on SP_EL1 throughout can use the table too; its handlers run on the stack that was interrupted.
+//! Threads run on SP_EL0 (`msr spsel, #0`); exceptions change to SP_EL1 by themselves. So one that is caused by running off
+//! a thread's stack still has a stack for its report, and interrupts take nothing from the stacks that guests run on. A
+//! fault of a handler, which may have run off its own stack, goes back to SP_EL0.
 
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
@@ -57,16 +57,16 @@ impl Interrupted {
         }
     }
 
-    /// Whether SP_EL1 was in use: in a handler, if all else runs on SP_EL0.
-    pub const fn on_handler_stack(&self) -> bool {
+    /// Whether SP_EL1 was in use: whether a handler was interrupted, or raised it.
+    pub const fn in_handler(&self) -> bool {
         self.vector >> 2 == 1
     }
 }
 
 /// What handles interrupts and exceptions.
 pub trait Handler {
-    /// Handles one. Runs with interrupts masked, on the stack of SP_EL1, with the floating-point control that Rust expects.
-    /// What it stores in `interrupted` is what goes on.
+    /// Handles one. Runs with interrupts masked, with the floating-point control that Rust expects, on SP_EL1, or for a fault
+    /// of a handler on SP_EL0. What it stores in `interrupted` is what goes on.
     extern "C" fn handle(interrupted: &mut Interrupted);
 }
 
@@ -77,8 +77,8 @@ static HANDLE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 ///
 /// # Safety
 ///
-/// The caller runs at EL1. When an exception is taken, SP_EL1 is a multiple of 16 with the size of [`Interrupted`], and what
-/// the handler needs, mapped writable below it, and that memory is this core's alone.
+/// The caller runs at EL1. When an exception is taken, SP_EL0 and SP_EL1 are multiples of 16 with the size of
+/// [`Interrupted`], and what the handler needs, mapped writable below, and that memory is this core's alone.
 pub unsafe fn install<H: Handler>() {
     HANDLE.store(H::handle as *mut (), Ordering::Release);
     // SAFETY: the table below is aligned and mapped as the program's text is; by the contract this is EL1.
@@ -96,20 +96,50 @@ pub unsafe fn install<H: Handler>() {
 
 global_asm!(
     ".pushsection .text.opstamp_vectors, \"ax\"",
-    // Each vector has room for 32 instructions; the number of the one that was taken goes to the common part.
-    ".macro opstamp_vector number",
+    // Each vector has room for 32 instructions. It stores x0 and x1 where the rest follows, and hands on its number in x0
+    // and the stack pointer that was interrupted in x1.
+    ".macro opstamp_from_thread number",
     ".balign 0x80",
     "sub sp, sp, {size}",
     "stp x0, x1, [sp]",
+    "mrs x1, sp_el0",
+    "mov x0, \\number",
+    "b opstamp_exception",
+    ".endm",
+    ".macro opstamp_from_handler number",
+    ".balign 0x80",
+    "sub sp, sp, {size}",
+    "stp x0, x1, [sp]",
+    "add x1, sp, {size}",
+    "mov x0, \\number",
+    "b opstamp_exception",
+    ".endm",
+    ".macro opstamp_handler_fault number",
+    ".balign 0x80",
+    "msr spsel, 0",
+    "sub sp, sp, {size}",
+    "stp x0, x1, [sp]",
+    "msr spsel, 1",
+    "mov x1, sp",
+    "msr spsel, 0",
     "mov x0, \\number",
     "b opstamp_exception",
     ".endm",
     ".balign 0x800",
     "opstamp_vectors:",
-    ".irp number, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
-    "opstamp_vector \\number",
+    ".irp number, 0,1,2,3",
+    "opstamp_from_thread \\number",
     ".endr",
-    ".purgem opstamp_vector",
+    "opstamp_handler_fault 4",
+    "opstamp_from_handler 5",
+    "opstamp_from_handler 6",
+    "opstamp_handler_fault 7",
+    ".irp number, 8,9,10,11,12,13,14,15",
+    "opstamp_from_thread \\number",
+    ".endr",
+    ".purgem opstamp_from_thread",
+    ".purgem opstamp_from_handler",
+    ".purgem opstamp_handler_fault",
     "opstamp_exception:",
     "stp x2, x3, [sp, 16]",
     "stp x4, x5, [sp, 32]",
@@ -126,13 +156,7 @@ global_asm!(
     "stp x26, x27, [sp, 208]",
     "stp x28, x29, [sp, 224]",
     "str x0, [sp, {vector}]",
-    // The stack pointer that was interrupted: SP_EL0, but for vectors 4 to 7 what SP_EL1 was.
-    "mrs x2, sp_el0",
-    "add x3, sp, {size}",
-    "lsr x4, x0, 2",
-    "cmp x4, 1",
-    "csel x2, x3, x2, eq",
-    "stp x30, x2, [sp, 240]",
+    "stp x30, x1, [sp, 240]",
     "mrs x2, elr_el1",
     "mrs x3, spsr_el1",
     "stp x2, x3, [sp, {pc}]",
@@ -188,6 +212,7 @@ global_asm!(
     "ldr x4, [sp, {vector}]",
     "lsr x4, x4, 2",
     "cmp x4, 1",
+    // What was interrupted on SP_EL1 finds it as it was.
     "b.eq 1f",
     "msr sp_el0, x2",
     "1:",

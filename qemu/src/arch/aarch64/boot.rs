@@ -9,7 +9,7 @@
 
 use super::descriptor::{self, DEVICE_INDEX, Kind, NORMAL_INDEX};
 use super::layout::{IMAGE_TABLES, PAGE};
-use super::stacks;
+use crate::arch::stacks;
 use aarch64_cpu::registers::{CPACR_EL1, HCR_EL2, MAIR_EL1, SCTLR_EL1, TCR_EL1};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;

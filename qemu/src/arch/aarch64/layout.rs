@@ -24,7 +24,7 @@ pub const MEMORY: usize = BASE + 128 * GIB;
 /// The second addresses of free memory, for code.
 pub const CODE: usize = BASE + 256 * GIB;
 /// The most free memory that is used.
-pub const MEMORY_MAX: usize = CODE - MEMORY;
+pub const MEMORY_MAX: usize = CODE - MEMORY - GIB;
 
 /// The tables that map the image, 2 MiB each.
 pub const IMAGE_TABLES: usize = 32;

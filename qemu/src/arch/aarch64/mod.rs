@@ -18,8 +18,6 @@ mod layout;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
-mod stacks;
-#[cfg(target_os = "none")]
 mod tables;
 
 #[cfg(target_os = "none")]

@@ -3,7 +3,7 @@
 use super::boot::{IDENTITY, ROOT, Table};
 use super::descriptor::{self, Kind, Meaning};
 use super::layout::{BASE, PAGE};
-use super::stacks;
+use crate::arch::stacks;
 use core::ops::Range;
 use opstamp::CodeError;
 use opstamp_platform::bare::{PageTables, aarch64 as isa};
@@ -161,13 +161,13 @@ impl Region {
         Self { next: start }
     }
 
-    /// Maps the pages around a range of physical addresses, and gives the virtual address of its first byte. Keeps offsets
-    /// from multiples of 2 MiB, so that blocks fit, and leaves a page free behind it.
+    /// Maps the pages around a range of physical addresses, and gives the virtual address of its first byte. Keeps the
+    /// offset from a multiple of 2 MiB, or of 1 GiB for what is that large, so that blocks fit. Leaves a page free behind it.
     pub fn map(&mut self, physical: Range<usize>, kind: Kind) -> Result<usize, MapError> {
-        const BLOCK: usize = span(2);
         let start = physical.start & !(PAGE - 1);
         let len = physical.end.next_multiple_of(PAGE) - start;
-        let address = self.next.next_multiple_of(BLOCK) + start % BLOCK;
+        let block = if len >= span(1) { span(1) } else { span(2) };
+        let address = self.next.next_multiple_of(block) + start % block;
         map(&mut USED.lock(), address, start, len, kind)?;
         self.next = address + len + PAGE;
         Ok(address + physical.start % PAGE)

@@ -1,6 +1,7 @@
 //! Segments, interrupt stacks, the interrupt descriptor table, and what is done about interrupts and exceptions.
 
-use super::{apic, cores, stacks, tables};
+use super::stacks::{self, Stacks};
+use super::{apic, cores, tables};
 use crate::arch::{Arch, MAX_CORES};
 use crate::kernel::{self, Access, Exception, Status};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -25,6 +26,9 @@ pub const SPURIOUS: u8 = 0xFF;
 const INTERRUPT_STACK: u16 = 0;
 const EXCEPTION_STACK: u16 = 1;
 
+/// What cores report exceptions on: exceptions of interrupt handlers too.
+pub static EXCEPTIONS: Stacks<{ stacks::INTERRUPT_BYTES }, MAX_CORES> = Stacks::new();
+
 /// What the timer calls, for each core.
 static TICKS: [AtomicPtr<()>; MAX_CORES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CORES];
 
@@ -48,7 +52,7 @@ pub fn install(core: usize) {
         let mut segments = segments.lock();
         let top = |stack: core::ops::Range<usize>| VirtAddr::new(stack.end as u64);
         segments.tss.interrupt_stack_table[usize::from(INTERRUPT_STACK)] = top(stacks::INTERRUPTS.bounds(core));
-        segments.tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = top(stacks::EXCEPTIONS.bounds(core));
+        segments.tss.interrupt_stack_table[usize::from(EXCEPTION_STACK)] = top(EXCEPTIONS.bounds(core));
         let code = segments.gdt.append(Descriptor::kernel_code_segment());
         // SAFETY: the segment lies in a static and is not changed again.
         let tss = unsafe { Descriptor::tss_segment_unchecked(&raw const segments.tss) };

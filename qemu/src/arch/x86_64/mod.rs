@@ -4,11 +4,10 @@ mod apic;
 mod cores;
 mod entry;
 mod interrupts;
-mod stacks;
 mod start_info;
 mod tables;
 
-use super::{Arch, Boot, STATUS_OFFSET};
+use super::{Arch, Boot, STATUS_OFFSET, stacks};
 use crate::{kernel, memory};
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! The kernel's page tables: all memory at its own address, and windows of machine code at addresses of their own.
 
-use super::stacks;
+use super::{interrupts, stacks};
 use core::ops::Range;
 use opstamp::CodeError;
 use opstamp_platform::bare::{PageTables, x86_64 as isa};
@@ -134,7 +134,7 @@ pub unsafe fn install(memory: impl Iterator<Item = Range<usize>>, module: Range<
     tables.identity(module.start & !4095..module.end.next_multiple_of(4096), READ, true);
     tables.identity(APIC..APIC + 4096, WRITE | Flags::NO_CACHE | Flags::WRITE_THROUGH, false);
     let (mut mapper, _) = tables.parts();
-    for guard in stacks::guards() {
+    for guard in stacks::guards().chain(interrupts::EXCEPTIONS.guards()) {
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(guard as u64));
         let (_, flush) = mapper.unmap(page).expect("the image's data is mapped in small pages");
         flush.ignore();

@@ -3,6 +3,7 @@
 use crate::engines::Guest;
 use core::hint::black_box;
 use core::ptr;
+use opstamp_qemu::arch::{Arch, Machine};
 use opstamp_qemu::command_line::Word;
 use opstamp_qemu::memory::Region;
 
@@ -34,6 +35,13 @@ pub fn run(region: &mut Region, word: Word<'_>) -> bool {
         call(Guest::new(region, GUEST).writable);
     } else if word.is("protect-stack") {
         black_box(deep(black_box(1)));
+    } else if word.is("protect-handler-stack") {
+        Machine::start_ticks(100, || {
+            black_box(deep(black_box(1)));
+        });
+        loop {
+            core::hint::spin_loop();
+        }
     } else if word.is("protect-null") {
         // SAFETY: the page is not mapped, so the load reports and does not go on.
         black_box(unsafe { ptr::without_provenance::<u64>(8).read_volatile() });

@@ -1,6 +1,7 @@
-//! The stacks of all cores. The lowest page of each is a guard, which the tables leave out.
+//! The stacks of all cores. The lowest page of each is a guard, which the final page tables leave
+//! out.
 
-use crate::arch::{FIRST_STACK, MAX_CORES, OTHER_STACK};
+use crate::arch::MAX_CORES;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 
@@ -8,12 +9,12 @@ use core::ops::Range;
 const GUARD: usize = 4096;
 
 /// The size of the first core's stack, its guard included.
-pub const FIRST_BYTES: usize = FIRST_STACK + GUARD;
+pub const FIRST_BYTES: usize = crate::arch::FIRST_STACK + GUARD;
 
 /// The size of another core's stack, its guard included.
-pub const OTHER_BYTES: usize = OTHER_STACK + GUARD;
+pub const OTHER_BYTES: usize = crate::arch::OTHER_STACK + GUARD;
 
-/// The size of a stack for interrupts and exceptions, its guard included.
+/// The size of a stack for interrupts or for exceptions, its guard included.
 pub const INTERRUPT_BYTES: usize = 32 << 10;
 
 /// Memory that only a stack pointer refers to.
@@ -24,18 +25,19 @@ pub struct Stacks<const BYTES: usize, const COUNT: usize>(UnsafeCell<[[u8; BYTES
 unsafe impl<const BYTES: usize, const COUNT: usize> Sync for Stacks<BYTES, COUNT> {}
 
 impl<const BYTES: usize, const COUNT: usize> Stacks<BYTES, COUNT> {
-    const fn new() -> Self {
+    /// Stacks that nothing runs on.
+    pub const fn new() -> Self {
         Self(UnsafeCell::new([[0; BYTES]; COUNT]))
     }
 
     /// A stack, without its guard; of the last one for an index beyond it.
-    fn bounds(&self, index: usize) -> Range<usize> {
+    pub fn bounds(&self, index: usize) -> Range<usize> {
         let start = self.0.get() as usize + index.min(COUNT - 1) * BYTES;
         start + GUARD..start + BYTES
     }
 
     /// The addresses of the guards.
-    fn guards(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn guards(&self) -> impl Iterator<Item = usize> + '_ {
         (0..COUNT).map(|index| self.bounds(index).start - GUARD)
     }
 }
@@ -46,15 +48,15 @@ pub static FIRST: Stacks<FIRST_BYTES, 1> = Stacks::new();
 /// What the other cores run on: core 1 on the first.
 pub static OTHERS: Stacks<OTHER_BYTES, { MAX_CORES - 1 }> = Stacks::new();
 
-/// What they handle interrupts and exceptions on.
-pub static INTERRUPTS: Stacks<INTERRUPT_BYTES, MAX_CORES> = Stacks::new();
-
 /// The stack of a core.
 pub fn of(core: usize) -> Range<usize> {
     if core == 0 { FIRST.bounds(0) } else { OTHERS.bounds(core - 1) }
 }
 
-/// All guards.
+/// What they run interrupt handlers on.
+pub static INTERRUPTS: Stacks<INTERRUPT_BYTES, MAX_CORES> = Stacks::new();
+
+/// The guards of all of them.
 pub fn guards() -> impl Iterator<Item = usize> {
     FIRST.guards().chain(OTHERS.guards()).chain(INTERRUPTS.guards())
 }
