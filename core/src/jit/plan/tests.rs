@@ -124,7 +124,16 @@ fn check(lines: &[Line]) -> [usize; 3] {
     assert_eq!(code.iter().filter(|&&word| word as u8 != Op::Args as u8).count(), lines.len());
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
-    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), usize::MAX).unwrap();
+    let plan = Plan::new(
+        container,
+        &func,
+        code,
+        &mut scratch,
+        (&pool, &pool),
+        |_| crate::masm::Prepared::default(),
+        usize::MAX,
+    )
+    .unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for slot in 0..SLOTS as u16 {
