@@ -122,12 +122,14 @@ pub enum Disp {
 /// The operands that stencils can name, by a number below 128.
 pub struct Operands([u64; 256]);
 
-impl Operands {
-    /// None yet.
-    pub const fn new() -> Self {
+impl Default for Operands {
+    /// Without bytes, all of them.
+    fn default() -> Self {
         Self([0; 256])
     }
+}
 
+impl Operands {
     /// Sets the operand of a number.
     #[inline(always)]
     pub fn set(&mut self, number: u8, operand: Operand) {
