@@ -2,8 +2,8 @@
 //! unification, instruction cache lines invalidated, and the pipeline is synchronized (Arm ARM DDI 0487, B2.7.4.2,
 //! "Implementing changes to instructions").
 //!
-//! The sequence is written over [`CacheOps`], so that its order can be seen where nothing executes it: no emulator models
-//! instruction caches.
+//! The sequence is written over [`CacheOps`], so that its order can be seen where nothing executes it: no emulator
+//! models instruction caches.
 
 /// Zero words are `udf #0` (Arm ARM, C6.2 "UDF"), so fresh memory faults as it is.
 #[cfg(target_arch = "aarch64")]
@@ -25,8 +25,8 @@ pub trait CacheOps {
     /// `dc cvau`: cleans the data cache line of an address to the point of unification.
     fn clean_data(&mut self, address: usize);
 
-    /// `ic ivau`: invalidates the instruction cache lines of an address to the point of unification, on every core of the
-    /// inner shareable domain.
+    /// `ic ivau`: invalidates the instruction cache lines of an address to the point of unification, on every core of
+    /// the inner shareable domain.
     fn invalidate_instructions(&mut self, address: usize);
 
     /// `dsb ish`: all earlier stores and maintenance are complete for every core of the inner shareable domain.
@@ -48,12 +48,13 @@ fn lines(start: usize, len: usize, line: usize) -> impl Iterator<Item = usize> {
     (0..bytes).step_by(line).map(move |offset| first + offset)
 }
 
-/// Makes `len` bytes, written at `write` and executed at `execute`, visible to instruction fetch: for this core at once, for
-/// the others behind their next context synchronization event.
+/// Makes `len` bytes, written at `write` and executed at `execute`, visible to instruction fetch: for this core at
+/// once, for the others behind their next context synchronization event.
 ///
-/// Data lines are cleaned by the address that they were written at, instruction lines invalidated by the one that they are
-/// fetched from: an instruction cache may be indexed by virtual addresses, and then invalidating by another address need
-/// not find the line (Arm ARM, D24.2.34, the field L1Ip; D8, "Instruction caches"). All cleaning is complete before any invalidation.
+/// Data lines are cleaned by the address that they were written at, instruction lines invalidated by the one that they
+/// are fetched from: an instruction cache may be indexed by virtual addresses, and then invalidating by another address
+/// need not find the line (Arm ARM, D24.2.34, the field L1Ip; D8, "Instruction caches"). All cleaning is complete
+/// before any invalidation.
 pub fn publish_by(ops: &mut impl CacheOps, write: usize, execute: usize, len: usize) {
     let ctr = ops.ctr();
     if ctr & IDC == 0 {
@@ -164,7 +165,8 @@ mod tests {
         recorder.ops
     }
 
-    /// CTR_EL0 of a Cortex-A72 (Cortex-A72 TRM, 4.3.21): data lines and instruction lines of 64 bytes, PIPT, no IDC, no DIC.
+    /// CTR_EL0 of a Cortex-A72 (Cortex-A72 TRM, 4.3.21): data lines and instruction lines of 64 bytes, PIPT, no IDC, no
+    /// DIC.
     const CORTEX_A72: u64 = 0x8444_C004;
 
     #[test]
