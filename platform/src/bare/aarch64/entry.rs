@@ -1,4 +1,4 @@
-//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1.3.6, "Exception vectors") that saves everything
+//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1, "Exception vectors") that saves everything
 //! that machine code and Rust use, the vector registers included, and calls the kernel's handler.
 //!
 //! Threads run on SP_EL0 (`msr spsel, #0`); exceptions change to SP_EL1 by themselves. So one that is caused by running
@@ -33,7 +33,7 @@ pub struct Interrupted {
     pub vector: u64,
 }
 
-/// The kinds of exceptions, in the order of their vectors (Arm ARM, D1.3.6).
+/// The kinds of exceptions, in the order of their vectors (Arm ARM, D1, "Exception vectors").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Caused by the instruction at [`Interrupted::pc`].

@@ -24,7 +24,7 @@ pub trait TlbOps {
 const OPERAND: u64 = (1 << 44) - 1;
 
 /// What it takes after the entries of pages have been made valid that were invalid before: nothing can have remembered
-/// an invalid entry, so the walks that follow need only see the stores (Arm ARM, D8.2, "Ordering of table walks").
+/// an invalid entry, so the walks that follow need only see the stores (Arm ARM, D8, "Ordering of table walks").
 pub fn mapped_by(ops: &mut impl TlbOps) {
     ops.complete_stores();
     ops.synchronize();

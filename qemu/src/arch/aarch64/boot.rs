@@ -2,7 +2,8 @@
 //!
 //! The header and the state at the entry are those of Linux' Documentation/arch/arm64/booting.rst: MMU and data cache
 //! off, interrupts masked, EL1 or EL2, the image at any multiple of 2 MiB, x0 the physical address of the device tree.
-//! Other cores come in the same state from PSCI's CPU_ON (Arm DEN 0022, 5.1.4, 6.4), with x0 what was asked for.
+//! Other cores come in the same state from PSCI's CPU_ON (Arm DEN 0022, "Initial core configuration"), with x0 what was
+//! asked for.
 //!
 //! The entry writes the tables while data caches are off, so it invalidates their lines before anything reads them
 //! through a cache. Memory that it does not need before that it leaves alone.
