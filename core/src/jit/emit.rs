@@ -167,9 +167,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
             let by_table = (lane != Lane::Template) & !back;
-            let op = Op::of_verified(bits as u8);
             if !by_table {
-                if op == Op::Args {
+                if bits as u8 == Op::Args as u8 {
                     continue;
                 }
                 self.masm.relieve_cold();
@@ -184,7 +183,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 continue;
             }
             self.masm.relieve_cold();
-            self.template(op, OpAt::new(&self.plan, code, word, bits));
+            self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, code, word, bits));
             self.masm.check()?;
         }
         self.resolve(open);
