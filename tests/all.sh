@@ -81,10 +81,38 @@ bare() {
         cargo build -Zbuild-std=core --package opstamp --package opstamp-qemu --target "$target"
 }
 
+# Boots both machines. `cargo qemu` finds the compiler for them by itself; here is what it needs if rustup has no library
+# of theirs.
+machines() {
+    local target
+    need qemu-system-x86_64 qemu-system-x86 || return 77
+    need qemu-system-aarch64 qemu-system-arm || return 77
+    for target in x86_64-unknown-none aarch64-unknown-none; do
+        [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] && continue
+        (need_std_sources) || return 77
+        need ld.lld lld || return 77
+    done
+    cargo qemu test
+}
+
+# Lints of what is compiled for a bare machine alone, with rustup's own library.
+bare_lints() {
+    local target
+    for target in x86_64-unknown-none aarch64-unknown-none; do
+        [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] || continue
+        cargo clippy --package opstamp-platform --package opstamp-qemu --no-default-features \
+            --features opstamp-qemu/kernel --lib --bins --target "$target" --quiet -- -D warnings || return 1
+    done
+}
+
+lints() {
+    cargo clippy --workspace --all-targets --quiet -- -D warnings && bare_lints
+}
+
 chosen=("$@")
 need_build_tools || exit 2
 part format "formatting" cargo fmt --all --check
-part clippy "lints, warnings denied" cargo clippy --workspace --all-targets --quiet -- -D warnings
+part clippy "lints, warnings denied" lints
 part docs "documentation, warnings denied" rustdoc
 part bare-x86-64 "core and its bare embedding build for x86_64-unknown-none" bare x86_64-unknown-none
 part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bare aarch64-unknown-none
@@ -92,6 +120,7 @@ part expectations "the programs' expected values, worked out again in Python" ex
 part programs "the command, over tests/programs" programs
 part hosted "unit, suite, differential, hostile-input and encoder tests" hosted
 part arm64 "the same of machine code on 64-bit Arm Linux, emulated where this is none" arm64
+part machines "the suite, protection, preemption and several cores on bare x86-64 and arm64, under QEMU" machines
 part windows "the suite, the command and the platform's tests as Windows processes; a build for arm64" bash tests/windows.sh
 part macos "builds for macOS, linked and looked at" bash tests/macos.sh
 

@@ -9,7 +9,7 @@
 # OPSTAMP_DIFF_PROGRAMS and OPSTAMP_HOSTILE are as for tests/all.sh, with less by default: emulation is slow.
 
 ARM64_TARGET=aarch64-unknown-linux-gnu
-ARM64_TESTS="suite programs masm emission rare_halves differential hostile hostile_modules"
+ARM64_TESTS="suite programs masm emission rare_halves differential out_of_memory hostile hostile_modules"
 
 # arm64_tools: finds compiler, linker and emulator; sets the variables that cargo reads and arm64_flags.
 arm64_tools() {
@@ -37,9 +37,10 @@ arm64() (
         here=$(cargo test --quiet --package opstamp-tests --test emission -- --nocapture | grep -o 'emission: .*, 0x.*' | sort)
     fi
     arm64_tools || exit $?
-    export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-20100} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
+    export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-10000} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
     if [ $# = 0 ]; then
-        cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --test code_memory --test code_memory_linux || exit 1
+        cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --lib --test code_memory \
+            --test code_memory_linux --test watched || exit 1
     fi
     for name in $tests; do
         out=$(cargo test --quiet "${arm64_flags[@]}" --package opstamp-tests --test "$name" -- --nocapture 2>&1)

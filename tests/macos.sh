@@ -29,7 +29,9 @@ EOF
 links() {
     zig_linker "$target/link-$1" "$1-macos" "-L$target/stubs"
     env "$2=$target/link-$1" cargo build -Zbuild-std=std,panic_abort --quiet --target "$1-apple-darwin" \
-        --package opstamp-platform
+        --package opstamp-platform || return 1
+    # The tests of the platform are for this system too, as far as a compiler can say.
+    cargo check -Zbuild-std=std,panic_abort --quiet --target "$1-apple-darwin" --package opstamp-platform --tests
 }
 
 # imports ISA: the symbols that the command takes from the system.

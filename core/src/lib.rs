@@ -16,10 +16,12 @@ pub mod runtime;
 pub mod vm3;
 
 pub use code::{CodeError, CodeMemory, CodeRange};
-pub use runtime::cell::Cell;
+pub use runtime::cell::{Cell, CellKind};
 pub use runtime::engine::{Engine, EngineError};
+pub use runtime::heap::HeapStats;
 pub use runtime::host::{HostCall, HostFn};
 pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};
+pub use runtime::objects::{HeapError, Objects, Root};
 pub use runtime::trap::{Trap, TrapKind};
 pub use runtime::value::Value;
 pub use vm3::Module;

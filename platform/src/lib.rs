@@ -1,17 +1,27 @@
 //! What opstamp needs of the systems that it runs on: code memory, instruction-cache maintenance and the size of the
 //! native stack.
 //!
-//! With `default-features = false` this is the library alone, which is `no_std` on bare metal; the feature `cli` adds the
-//! `opstamp` command.
+//! With `default-features = false` this is the library alone, which is `no_std` on bare metal; the feature `cli` adds
+//! the `opstamp` command.
 #![cfg_attr(target_os = "none", no_std)]
 
 use opstamp::masm::Features;
 
+#[cfg(test)]
+extern crate self as opstamp_platform;
+
+pub mod bare;
+#[cfg(any(target_os = "linux", windows))]
+mod fault;
 pub mod icache;
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(target_os = "macos")]
 pub mod macos;
+#[cfg(all(test, not(all(windows, target_arch = "aarch64"))))]
+#[path = "windows/records_arm64.rs"]
+mod records_arm64;
+pub mod value;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod window;
 #[cfg(windows)]
@@ -19,23 +29,18 @@ pub mod windows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-/// The code memory of this host.
 #[cfg(target_os = "linux")]
-pub use linux::LinuxCode as HostCode;
-#[cfg(target_os = "linux")]
-pub use linux::native_stack;
-/// The code memory of this host.
+use linux as host;
 #[cfg(target_os = "macos")]
-pub use macos::MacosCode as HostCode;
-#[cfg(target_os = "macos")]
-pub use macos::native_stack;
+use macos as host;
+#[cfg(windows)]
+use windows as host;
+
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
-pub use window::Scheme;
-/// The code memory of this host.
-#[cfg(windows)]
-pub use windows::WindowsCode as HostCode;
-#[cfg(windows)]
-pub use windows::native_stack;
+pub use host::native_stack;
+pub use opstamp::code::MAX_WINDOW;
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
+pub use window::{HostCode, Scheme};
 
 /// What the CPU that runs this program can do beyond its ISA's baseline.
 pub fn features() -> Features {
@@ -49,9 +54,10 @@ pub fn features() -> Features {
     }
 }
 
-/// The greatest size of a code window in bytes: as far as the shortest direct branch of the two ISAs reaches
-/// (arm64 `B`, Arm ARM DDI 0487, C6.2.25).
-pub const MAX_WINDOW: usize = 128 << 20;
+/// What the unit tests share with the tests of the library from outside.
+#[cfg(all(test, any(target_os = "linux", windows)))]
+#[path = "../tests/system/mod.rs"]
+mod system;
 
 /// The README's example, compiled and run.
 #[cfg(all(doctest, target_os = "linux", target_arch = "x86_64"))]

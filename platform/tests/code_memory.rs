@@ -1,7 +1,10 @@
 //! Code memory: what it runs, what it refuses, and what the system says about it.
 //!
 //! The tests look at the whole process (its maps, its descriptors), so they take turns.
-#![cfg(all(any(target_os = "linux", windows), any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![cfg(all(
+    any(target_os = "linux", target_os = "macos", windows),
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 
 mod system;
 
@@ -10,8 +13,8 @@ use opstamp_platform::{HostCode, MAX_WINDOW, Scheme, native_stack};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use system::{
-    ALIGN, FILLER, INVALID, LEN, MIB, executable_bytes, function, handles, mapped_bytes, permissions, put, range,
-    regions, returns, schemes, turn, write,
+    ALIGN, BY_THREAD, FILLER, INVALID, LEN, MIB, executable_bytes, function, handles, mapped_bytes, on_real_system,
+    permissions, put, range, regions, returns, schemes, turn, write,
 };
 
 #[test]
@@ -64,6 +67,9 @@ fn open_shows_what_was_written_and_filler_elsewhere() {
 #[test]
 fn never_writable_and_executable() {
     let _turn = turn();
+    if BY_THREAD {
+        return;
+    }
     let before = executable_bytes();
     for scheme in schemes() {
         let mut code = HostCode::new_with(64 * MIB, scheme).unwrap();
@@ -100,6 +106,9 @@ fn never_writable_and_executable() {
 #[test]
 fn drop_unmaps_everything_and_no_handle_stays() {
     let _turn = turn();
+    if BY_THREAD {
+        return;
+    }
     let count = handles();
     let executable = executable_bytes();
     for scheme in schemes() {
@@ -111,7 +120,8 @@ fn drop_unmaps_everything_and_no_handle_stays() {
         drop(code);
         assert_eq!(executable_bytes(), executable, "{scheme:?}");
     }
-    // Were windows left behind, these would be 200 for each scheme. The harness's threads reserve memory too, but less.
+    // Were windows left behind, these would be 200 for each scheme. The harness's threads reserve memory too, but less;
+    // on Linux a test of a process with one thread is exact.
     let before = mapped_bytes();
     for scheme in schemes() {
         for _ in 0..200 {
@@ -121,6 +131,142 @@ fn drop_unmaps_everything_and_no_handle_stays() {
     }
     assert!(mapped_bytes() < before + 16 * MAX_WINDOW);
     assert_eq!(handles(), count);
+}
+
+#[test]
+fn the_window_grows_by_need_to_its_bound() {
+    let _turn = turn();
+    if BY_THREAD {
+        return;
+    }
+    const UNIT: usize = 16 * 1024;
+    for scheme in schemes() {
+        let before = executable_bytes();
+        let mut code = HostCode::new_with(MIB, scheme).unwrap();
+        let (page, base) = (code.page(), code.base());
+        for end in (1000..MIB).step_by(50_000).chain([MIB]) {
+            code.open(range(0, end)).unwrap();
+            code.publish(range(0, end)).unwrap();
+            let grown = executable_bytes() - before;
+            assert!((end..end + UNIT).contains(&grown), "{scheme:?}: {grown:#x} bytes for {end:#x}");
+        }
+        assert_eq!(executable_bytes() - before, MIB, "{scheme:?}");
+        // Not even the pages beside it, and no range that reaches there.
+        assert!(code.open(range(MIB, 1)).is_err() && code.open(range(MIB - 1, 2)).is_err());
+        for guard in [base - page, base + MIB] {
+            assert!(permissions(guard).unwrap().starts_with("---"), "{scheme:?}");
+        }
+    }
+}
+
+#[test]
+fn released_pages_fault_and_can_be_used_again() {
+    let _turn = turn();
+    if BY_THREAD {
+        return;
+    }
+    for scheme in schemes() {
+        let mut code = HostCode::new_with(MIB, scheme).unwrap();
+        let (page, base) = (code.page(), code.base());
+        let write_base = code.open(range(0, 1)).unwrap().as_ptr() as usize;
+        for at in 0..40 {
+            put(&mut code, at * page, at as u32);
+        }
+        let executable = executable_bytes();
+        // Whole pages inside go: 10 to 19. Those that reach beyond the range, 9 and 20, stay.
+        code.release(CodeRange { start: 9 * page + 1, end: 20 * page + 1 }).unwrap();
+        assert_eq!(executable_bytes(), executable - 10 * page, "{scheme:?}");
+        for at in 0..40 {
+            if (10..20).contains(&at) {
+                for mapping in [base, write_base] {
+                    assert!(permissions(mapping + at * page).unwrap().starts_with("---"), "{scheme:?}: page {at}");
+                }
+            } else {
+                assert_eq!(function(&code, at * page)(), at as u32, "{scheme:?}");
+            }
+        }
+        // Publishing does not bring them back.
+        code.publish(range(0, MIB)).unwrap();
+        assert!(permissions(base + 10 * page).unwrap().starts_with("---"));
+        // Again, and what was never opened: nothing to be done.
+        code.release(CodeRange { start: 10 * page, end: 20 * page }).unwrap();
+        code.release(CodeRange { start: MIB / 2, end: MIB }).unwrap();
+        // Opened again they hold filler, and nothing of what they held.
+        let bytes = code.open(CodeRange { start: 10 * page, end: 20 * page }).unwrap();
+        assert!(bytes.iter().all(|&byte| byte == FILLER), "{scheme:?}");
+        bytes[..LEN].copy_from_slice(&returns(77));
+        code.publish(CodeRange { start: 10 * page, end: 20 * page }).unwrap();
+        assert_eq!(function(&code, 10 * page)(), 77);
+        assert_eq!(executable_bytes(), executable);
+        // All of it, what is open too.
+        code.open(range(0, 1)).unwrap();
+        code.release(range(0, MIB)).unwrap();
+        assert_eq!(executable_bytes(), executable - 40 * page, "{scheme:?}");
+        put(&mut code, 0, 5);
+        assert_eq!(function(&code, 0)(), 5);
+        for (start, end) in [(0, MIB + 1), (2, 1), (usize::MAX, usize::MAX)] {
+            let range = CodeRange { start, end };
+            assert_eq!(code.release(range), Err(CodeError::Range { range, size: MIB }));
+        }
+        for nothing in [range(0, 0), range(MIB, 0), range(0, page - 1), range(1, page)] {
+            code.release(nothing).unwrap();
+        }
+        assert_eq!(function(&code, 0)(), 5);
+    }
+}
+
+/// How a process of its own ends that executes bytes in a window: of a page that was opened, published and then
+/// released or not, beside the function there.
+fn executes(scheme: Scheme, released: bool) -> std::process::ExitStatus {
+    let name = format!("{scheme:?} {released}");
+    let program = std::env::current_exe().unwrap();
+    let arguments = ["--exact", "executes_unused_bytes", "--ignored"];
+    std::process::Command::new(program).args(arguments).env("OPSTAMP_TEST_EXECUTES", name).output().unwrap().status
+}
+
+#[test]
+#[ignore = "ends the process; run by the test below"]
+fn executes_unused_bytes() {
+    let name = std::env::var("OPSTAMP_TEST_EXECUTES").unwrap();
+    let scheme = if name.starts_with("Flip") { Scheme::Flip } else { Scheme::TwoMappings };
+    let mut code = HostCode::new_with(MIB, scheme).unwrap();
+    put(&mut code, 0, 5);
+    assert_eq!(function(&code, 0)(), 5);
+    if name.ends_with("true") {
+        code.release(range(0, code.page())).unwrap();
+        function(&code, 0)();
+    } else {
+        function(&code, 64)();
+    }
+}
+
+#[test]
+fn executing_unused_bytes_ends_the_process() {
+    let _turn = turn();
+    if !on_real_system() {
+        return;
+    }
+    for scheme in schemes() {
+        for released in [false, true] {
+            let status = executes(scheme, released);
+            // A page without access; else `int3` or `udf`.
+            #[cfg(target_os = "linux")]
+            {
+                use std::os::unix::process::ExitStatusExt;
+                let trap = if cfg!(target_arch = "x86_64") { libc::SIGTRAP } else { libc::SIGILL };
+                let signal = if released { libc::SIGSEGV } else { trap };
+                assert_eq!(status.signal(), Some(signal), "{scheme:?}, released: {released}, {status}");
+            }
+            #[cfg(windows)]
+            {
+                use windows_sys::Win32::Foundation::{STATUS_ACCESS_VIOLATION, STATUS_BREAKPOINT};
+                let exception = if released { STATUS_ACCESS_VIOLATION } else { STATUS_BREAKPOINT };
+                assert_eq!(status.code(), Some(exception), "{scheme:?}, released: {released}, {status}");
+            }
+            #[cfg(target_os = "macos")]
+            assert_eq!(status.code(), None, "{scheme:?}, released: {released}: a signal ends it");
+        }
+    }
 }
 
 #[test]
@@ -157,6 +303,9 @@ fn bad_ranges_are_refused() {
 #[test]
 fn publishing_what_was_never_opened_changes_nothing() {
     let _turn = turn();
+    if BY_THREAD {
+        return;
+    }
     for scheme in schemes() {
         let mut code = HostCode::new_with(MIB, scheme).unwrap();
         put(&mut code, 0, 4);

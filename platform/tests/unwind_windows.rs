@@ -65,7 +65,8 @@ fn call(boom: &dyn Fn(i64)) -> i64 {
         };
         let imports = [HostFn { name: "boom", params: &[TypeId::I64], result: TypeId::NONE, run: &run }];
         let (mut stack, mut state) = (vec![0; 4096], vec![0; Instance::state_words(engine.module())]);
-        let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: 512 * 1024 };
+        let memory =
+            InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 512 * 1024 };
         let mut instance = Instance::new(engine, memory, &imports).unwrap();
         let Ok(Some(Value::I64(result))) = instance.call("middle", &[Value::I64(5)]) else { panic!("an i64") };
         result

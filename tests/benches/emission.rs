@@ -14,10 +14,14 @@
 //!   *engine, new window*: into a fresh one each time, so that its pages are faulted in.
 //! - *memcpy*: a copy of as many bytes as there are of machine code, the unit of the column `x memcpy`.
 //!
+//! Before them, for a function of 4 KiB in code memory: the system calls of opening and publishing it, counted by strace
+//! where that is installed, and the time of publishing it.
+//!
 //! Rates are by the ops of the corpus (`args` words do not count) and by the bytes of its machine code: prologues, rare
 //! halves, padding between functions, and one set of stubs for each module.
 
 mod generate;
+mod publish;
 mod support;
 
 use opstamp::masm::{FUNCTION_ALIGN, Features, Isa, Place};
@@ -86,13 +90,19 @@ impl Size {
 }
 
 fn main() {
-    let options = Options::read(15, &["sizes"], &[("isa", &["x86-64", "arm64", "both"])]);
+    let options = Options::read(15, &["sizes", publish::FLAG], &[("isa", &["x86-64", "arm64", "both"])]);
     let host = Isa::HOST.expect("a host that machine code can be made for");
     let isas: Vec<Isa> = match options.values.last() {
         None => vec![host],
         Some((_, wanted)) => Isa::ALL.into_iter().filter(|&isa| wanted == "both" || wanted == isa_name(isa)).collect(),
     };
+    if options.has(publish::FLAG) {
+        return publish::steps();
+    }
     let mut json = serde_json::Map::new();
+    if options.wants("publish") && !options.has("sizes") {
+        json.insert("publish".into(), publish::report());
+    }
     if options.wants("generated") {
         let ops = if options.measure { GENERATED_OPS } else { GENERATED_OPS / 100 };
         let corpus = [Loaded::new("generated", &generate::module(ops, SEED))];
@@ -161,7 +171,7 @@ impl Bench<'_> {
 
     fn compile_module(&mut self, module: usize) -> Size {
         let module = &self.modules[module];
-        let jit::Options { features, max_pinned } = self.options;
+        let jit::Options { features, max_pinned, .. } = self.options;
         let stubs = jit::stubs(self.isa, &mut self.memory, features).expect("the stubs fit");
         let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let mut offset = start;

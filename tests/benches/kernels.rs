@@ -42,7 +42,13 @@ macro_rules! kernel {
     };
 }
 
-/// Every kernel.
+#[path = "heap_kernels.rs"]
+mod heap;
+
+#[allow(unused_imports, reason = "nothing runs these programs before the engines have a heap")]
+pub use heap::HEAP_KERNELS;
+
+/// Every kernel that needs no heap.
 pub const KERNELS: &[Kernel] = &[
     kernel!("fib_iter", "fib", I64, fib_iter(0), [20_000_000], [150_000_000]),
     kernel!("fib_rec", "fib", I64, fib_rec(0), [32], [37]),

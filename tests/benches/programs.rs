@@ -281,6 +281,8 @@ impl Guest {
         };
         let engine = engine.unwrap_or_else(|error| panic!("{}: {error}", kernel.file));
         let memory = InstanceMemory {
+            heap: &mut [],
+            seed: 0,
             stack: vec![0; STACK_WORDS].leak(),
             state: vec![0; Instance::state_words(&module)].leak(),
             native_stack: NATIVE_STACK,

@@ -17,8 +17,10 @@ pub mod need {
     pub const SCRATCH: usize = 512 * 1024;
     /// Words of VM stack.
     pub const STACK: usize = 16 * 1024;
+    /// Words of heap.
+    pub const HEAP: usize = 128 * 1024;
     /// Words of state.
-    pub const STATE: usize = 256;
+    pub const STATE: usize = 512;
     /// Entries of the function table.
     pub const FUNCTIONS: usize = 512;
     /// Bytes of native stack.
@@ -35,7 +37,11 @@ pub struct Memory<'m> {
     pub scratch: &'m mut [u64],
     /// The VM stack.
     pub stack: &'m mut [u64],
-    /// Globals and imports.
+    /// The heap.
+    pub heap: &'m mut [u64],
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
+    /// Globals, imports and constants.
     pub state: &'m mut [u64],
     /// The function table.
     pub functions: &'m mut [Entry],
@@ -46,12 +52,17 @@ pub struct Memory<'m> {
 /// What the VM stack is filled with before a module runs: no valid cell, and no number that a program expects.
 pub const GARBAGE: u64 = 0xFFF7_DEAD_BEEF_5EED;
 
+/// The seed of the instances' hashes.
+pub(crate) const SEED: u64 = 0x6A09_E667_F3BC_C908;
+
 /// How to run a group.
 pub enum Runner<'r> {
     /// By the interpreter.
     Interpreter,
     /// As machine code in this memory.
     MachineCode(&'r mut dyn CodeMemory, &'r Options),
+    /// By the interpreter, and as machine code in this memory what is warm.
+    Tiered(&'r mut dyn CodeMemory, &'r Options),
 }
 
 /// What went wrong.
@@ -75,6 +86,13 @@ pub enum Failure<'f> {
         /// What it did.
         found: Result<Option<Value>, CallError>,
     },
+    /// Collections were to run at every allocation, and did not.
+    Idle {
+        /// Objects allocated.
+        allocations: u64,
+        /// Collections.
+        collections: u64,
+    },
     /// A global has another value than expected.
     Global {
         /// The case.
@@ -93,6 +111,9 @@ impl fmt::Display for Failure<'_> {
             Self::Absent { op } => write!(f, "a case is about {op:?}, which the module does not contain"),
             Self::Wrong { case, found } => {
                 write!(f, "{}({:?}): expected {:?}, found {found:?}", case.func, case.args, case.expect)
+            }
+            Self::Idle { allocations, collections } => {
+                write!(f, "{collections} collections at {allocations} allocations, expected at least as many")
             }
             Self::Global { case, index, found } => {
                 let expected = usize::try_from(*index).ok().and_then(|index| case.globals.get(index));
@@ -115,6 +136,18 @@ pub fn run(
     coverage: &mut Coverage,
     report: &mut dyn FnMut(&Failure<'_>),
 ) -> u32 {
+    run_telling(group, memory, runner, coverage, report, &mut |_| {})
+}
+
+/// [`run`] that also tells `told` of each case that passed.
+pub fn run_telling(
+    group: &Group<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    coverage: &mut Coverage,
+    report: &mut dyn FnMut(&Failure<'_>),
+    told: &mut dyn FnMut(&Case<'_>),
+) -> u32 {
     macro_rules! load {
         ($stage:literal, $result:expr) => {
             match $result {
@@ -132,6 +165,7 @@ pub fn run(
     let engine = match runner {
         Runner::Interpreter => Engine::interpreter(module, functions),
         Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
+        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
     };
     let engine = load!("make an engine", engine);
     let imports = host::imports();
@@ -140,8 +174,16 @@ pub fn run(
         Some(words) => &mut memory.stack[..words],
     };
     stack.fill(GARBAGE);
-    let instance_memory = InstanceMemory { stack, state: &mut *memory.state, native_stack: memory.native_stack };
+    let instance_memory = InstanceMemory {
+        heap: &mut *memory.heap,
+        seed: SEED,
+        stack,
+        state: &mut *memory.state,
+        native_stack: memory.native_stack,
+    };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
+    instance.set_heap_stress(memory.stress);
+    let before = instance.heap_stats();
     let mut passed = 0;
     let mut seen = Coverage::new();
     group.cases(&mut |case| {
@@ -154,14 +196,23 @@ pub fn run(
         }
         coverage.count(case.op);
         if check(&mut instance, case, report) {
+            told(case);
             passed += 1;
         }
     });
+    let after = instance.heap_stats();
+    let (allocations, collections) = (after.allocations - before.allocations, after.collections - before.collections);
+    if memory.stress && collections < allocations {
+        report(&Failure::Idle { allocations, collections });
+    }
     passed
 }
 
 fn check(instance: &mut Instance<'_>, case: &Case<'_>, report: &mut dyn FnMut(&Failure<'_>)) -> bool {
-    instance.reset();
+    if let Err(error) = instance.reset() {
+        report(&Failure::Load { stage: "reset", error: &error });
+        return false;
+    }
     let found = instance.call(case.func, case.args);
     let right = match (case.expect, found) {
         (Expect::Returns(None), Ok(None)) => true,

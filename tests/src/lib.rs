@@ -8,14 +8,18 @@
 mod calls;
 mod control;
 mod data;
+pub mod digest;
 pub mod driver;
+pub mod dynamic;
 mod func;
+mod heap;
 pub mod host;
 pub mod oracle;
+pub mod programs;
 mod pure;
 pub mod values;
 
-use opstamp::vm3::op::{Flags, OPS, Op};
+use opstamp::vm3::op::{OPS, Op};
 use opstamp::{Trap, Value};
 
 pub use func::Text;
@@ -88,6 +92,16 @@ pub fn suite(source: &mut [u8], visit: &mut dyn FnMut(&Group<'_>)) {
     calls::groups(&mut maker);
     host::groups(&mut maker);
     data::groups(&mut maker);
+    heap::groups(&mut maker);
+}
+
+/// Hands out the groups of [`suite`] that are about the heap, but for those that vary registers.
+///
+/// # Panics
+///
+/// When `source` is too small.
+pub fn heap_suite(source: &mut [u8], visit: &mut dyn FnMut(&Group<'_>)) {
+    heap::groups(&mut Maker { source, visit });
 }
 
 /// Which ops have had cases.
@@ -110,9 +124,9 @@ impl Coverage {
         self.0[op as usize]
     }
 
-    /// The rows of the op table that need no heap and had no case.
+    /// The rows of the op table that had no case.
     pub fn missing(&self) -> impl Iterator<Item = Op> + '_ {
-        OPS.iter().filter(|row| !row.flags.has(Flags::HEAP) && self.of(row.op) == 0).map(|row| row.op)
+        OPS.iter().filter(|row| self.of(row.op) == 0).map(|row| row.op)
     }
 }
 
@@ -141,6 +155,15 @@ impl Maker<'_> {
         let made = write(&mut text);
         let text = text.as_str();
         (self.visit)(&Group { name, text, stack_words, cases: &|visit| cases(&made, visit) });
+    }
+
+    /// A group whose text is a template and whose cases are its expectations: see [`heap::expected`].
+    fn expected(&mut self, name: &str, template: &str, replaced: &[(char, &str)]) {
+        let mut text = Text::new(self.source);
+        heap::expected::fill(&mut text, template, replaced);
+        let text = text.as_str();
+        let cases = &|visit: &mut Visit<'_>| heap::expected::cases(text, visit);
+        (self.visit)(&Group { name, text, stack_words: None, cases });
     }
 
     /// A group whose text is a literal.

@@ -28,6 +28,21 @@ pub struct Pure {
     pub sources: [Option<Bank>; 3],
     /// The literal operand.
     pub literal: Option<Operand>,
+    /// For an op with operands that are no numbers: how it is written.
+    pub around: Option<Around>,
+}
+
+/// How an op is written that also has operands which are no numbers.
+#[derive(Clone, Copy)]
+pub struct Around {
+    /// Declarations of the registers for them.
+    pub locals: &'static str,
+    /// Ops before it, a line each.
+    pub before: &'static str,
+    /// The op, with `$0`, `$1`, ... for the operands that are numbers, the destination first.
+    pub line: &'static str,
+    /// Ops behind it, a line each: if the op has no destination that is a number, they write the i64 `d`.
+    pub after: &'static str,
 }
 
 impl Pure {
@@ -41,6 +56,7 @@ impl Pure {
                 dest: None,
                 sources: [None; 3],
                 literal: None,
+                around: None,
             };
             let mut count = 0;
             for operand in row.operands {
@@ -60,6 +76,11 @@ impl Pure {
             }
             Some(pure)
         })
+    }
+
+    /// Whether it is a branch.
+    fn branches(&self) -> bool {
+        self.dest.is_none() && self.around.is_none()
     }
 
     /// The number of source registers.
@@ -148,7 +169,7 @@ fn variants(pure: &Pure, visit: &mut dyn FnMut(&Variant)) {
         banks[count] = bank;
         count += 1;
     }
-    let branch = pure.dest.is_none();
+    let branch = pure.branches();
     numberings(&banks[..count], &mut |names, used| {
         let distinct = used == count;
         let extent = if distinct { Extent::All } else { Extent::Few };
@@ -213,6 +234,9 @@ impl Variant {
         } else {
             &both[..1]
         };
+        if let Some(around) = &pure.around {
+            body.line(format_args!("  local {}", around.locals));
+        }
         if let Some(heat) = self.heat {
             body.pressure_locals(banks);
             if heat.locals {
@@ -240,8 +264,11 @@ impl Variant {
             body.op(format_args!("jump done"));
             body.line(format_args!("go:"));
         }
-        let place = self.write_op(pure, &mut body);
-        if dest.is_none() {
+        let place = match &pure.around {
+            None => self.write_op(pure, &mut body),
+            Some(around) => self.write_around(around, &mut body),
+        };
+        if pure.branches() {
             body.op(format_args!("i64.const d, 0"));
             if !self.backward {
                 body.op(format_args!("jump done"));
@@ -298,6 +325,26 @@ impl Variant {
         body.op(format_args!("{}", line.as_str()))
     }
 
+    fn write_around(&self, around: &Around, body: &mut Body<'_, '_>) -> u32 {
+        around.before.lines().for_each(|line| {
+            body.op(format_args!("{line}"));
+        });
+        let mut line = [0; 96];
+        let mut line = Text::new(&mut line);
+        let mut pieces = around.line.split('$');
+        line.put(format_args!("{}", pieces.next().unwrap_or("")));
+        for piece in pieces {
+            let (operand, rest) = piece.split_at(1);
+            let operand: usize = operand.parse().unwrap_or(0);
+            line.put(format_args!("r{}{rest}", self.names[operand]));
+        }
+        let place = body.op(format_args!("{}", line.as_str()));
+        around.after.lines().for_each(|line| {
+            body.op(format_args!("{line}"));
+        });
+        place
+    }
+
     fn cases(&self, pure: &Pure, index: usize, place: u32, visit: &mut Visit<'_>) {
         let name = Name::new(format_args!("v{index}"));
         let mut read = [(0, Bank::I64); 3];
@@ -344,7 +391,7 @@ impl Variant {
 }
 
 pub(crate) fn groups(maker: &mut Maker<'_>) {
-    for pure in Pure::all() {
+    for pure in Pure::all().chain(crate::heap::registers::ops()) {
         let mut total = 0;
         variants(&pure, &mut |_| total += 1);
         for start in (0..total).step_by(CHUNK) {
@@ -364,6 +411,9 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
                 |text| {
                     let mut places = [0; CHUNK];
                     text.put(format_args!("{LEAF}"));
+                    if pure.around.is_some() {
+                        text.put(format_args!("{}{}", crate::heap::registers::MODULE, crate::digest::GUEST));
+                    }
                     chunk(&mut |index, variant| places[index] = variant.write(&pure, text, index));
                     places
                 },

@@ -17,7 +17,7 @@ use opstamp::{
 };
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{GARBAGE, need};
-use opstamp_tests::{SOURCE_BYTES, host, suite};
+use opstamp_tests::{SOURCE_BYTES, heap_suite, host, suite};
 use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,6 +52,15 @@ fn sources() -> Vec<String> {
         }
     });
     assert!(sources.len() > 100);
+    sources
+}
+
+/// Those about the heap.
+fn heap_sources() -> Vec<String> {
+    let mut buffer = vec![0; SOURCE_BYTES];
+    let mut sources = Vec::new();
+    heap_suite(&mut buffer, &mut |group| sources.push(group.text.to_owned()));
+    assert!(sources.len() > 10);
     sources
 }
 
@@ -94,14 +103,17 @@ type Trace = Vec<(Result<Option<u64>, CallError>, Vec<u64>)>;
 fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Watchdog) -> Result<Trace, String> {
     let (memory, code) = room.parts();
     let functions = memory.functions;
-    let engine = match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-    };
+    let engine = engine.make(module, functions, code, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
-    let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: memory.native_stack };
+    let memory = InstanceMemory {
+        heap: memory.heap,
+        seed: 0,
+        stack: memory.stack,
+        state: memory.state,
+        native_stack: memory.native_stack,
+    };
     let mut instance = Instance::new(&engine, memory, &imports).map_err(|error| error.to_string())?;
     let container = *module.container();
     let mut trace = Vec::new();
@@ -114,7 +126,7 @@ fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Wa
                 _ => Value::Cell(Cell::NULL),
             })
             .collect();
-        instance.reset();
+        instance.reset().expect("no global needs a heap");
         let outcome = dog.call(&mut instance, func, &args);
         let globals = (0..).map_while(|index| instance.global(index)).map(Value::bits).collect();
         trace.push((outcome.map(|value| value.map(Value::bits)), globals));
@@ -198,18 +210,25 @@ fn damaged_containers_are_refused_or_run_alike() {
             let engines = engines();
             let mut room = Room::new();
             let containers: Vec<_> = sources().iter().map(|source| assemble(source)).collect();
+            let on_heap: Vec<_> = heap_sources().iter().map(|source| assemble(source)).collect();
             let rng = &mut Rng::with_seed(seed);
-            let mut accepted = 0u64;
-            for container in &containers {
+            let mut accepted = [0u64; 2];
+            for container in containers.iter().chain(&on_heap) {
                 assert!(survive(container, &engines, &mut room, &dog), "an undamaged container is refused");
             }
             for _ in 0..trials {
+                let heap = rng.u8(0..4) == 0;
+                let containers = if heap { &on_heap } else { &containers };
                 let mut words = containers[rng.usize(0..containers.len())].clone();
                 damage(&mut words, rng);
-                accepted += u64::from(survive(&words, &engines, &mut room, &dog));
+                accepted[usize::from(heap)] += u64::from(survive(&words, &engines, &mut room, &dog));
             }
-            println!("hostile: {trials} damaged containers, {accepted} accepted and run alike on {}", engines.len());
-            assert!(accepted > trials / 100 && accepted < trials, "the damage is of no use");
+            let [plain, heap] = accepted;
+            println!(
+                "hostile: {trials} damaged containers, {plain} without and {heap} with heap ops accepted and run alike on {}",
+                engines.len()
+            );
+            assert!(plain > trials / 100 && heap > trials / 400 && plain + heap < trials, "the damage is of no use");
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_stack(work)));
         dog.done.store(true, Ordering::Relaxed);
@@ -417,12 +436,9 @@ fn new_engine<'e>(
     engine: &EngineUnderTest,
     functions: &'e mut [Entry],
     code: &'e mut dyn CodeMemory,
-    scratch: &mut [u64],
+    scratch: &'e mut [u64],
 ) -> Result<Engine<'e>, EngineError> {
-    match &engine.options {
-        None => Engine::interpreter(module, functions),
-        Some(options) => Engine::machine_code(module, functions, code, scratch, options),
-    }
+    engine.make(module, functions, code, scratch)
 }
 
 /// What the sweep of one kind of memory saw.
@@ -513,7 +529,13 @@ fn limited_code(words: &[u64], engine: &EngineUnderTest, mut code: Limited<'_>, 
 fn result(engine: &Engine<'_>) -> Result<Option<Value>, CallError> {
     let imports = host::imports();
     let (mut stack, mut state) = (vec![0; 4096], vec![0; 16]);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: need::NATIVE_STACK };
+    let memory = InstanceMemory {
+        heap: &mut [],
+        seed: 0,
+        stack: &mut stack,
+        state: &mut state,
+        native_stack: need::NATIVE_STACK,
+    };
     let mut instance = Instance::new(engine, memory, &imports).expect("an instance");
     instance.call("sum", &[Value::I64(10)])
 }
@@ -530,10 +552,12 @@ fn too_little_memory_for_instances() {
             let engine = new_engine(module, &engine, memory.functions, &mut code, memory.scratch).expect("an engine");
             let imports = host::imports();
             let needed = Instance::state_words(&module);
-            assert_eq!(needed, 3);
+            // Two globals, an import and a constant.
+            assert_eq!(needed, 4);
             for given in 0..=needed + 1 {
                 let mut state = vec![0; given];
-                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                let memory =
+                    InstanceMemory { heap: &mut [], seed: 0, stack: &mut [], state: &mut state, native_stack: 0 };
                 match Instance::new(&engine, memory, &imports) {
                     Ok(_) => assert!(given >= needed),
                     Err(error) => {
@@ -544,7 +568,8 @@ fn too_little_memory_for_instances() {
             }
             for (imports, mismatch) in [(vec![], false), (vec![wrong_signature()], true)] {
                 let mut state = [0; 8];
-                let memory = InstanceMemory { stack: &mut [], state: &mut state, native_stack: 0 };
+                let memory =
+                    InstanceMemory { heap: &mut [], seed: 0, stack: &mut [], state: &mut state, native_stack: 0 };
                 let error = Instance::new(&engine, memory, &imports).err().expect("no import");
                 assert_eq!(error, InstantiateError::Import { name: "h_mix", mismatch });
                 says(&error);
@@ -552,15 +577,26 @@ fn too_little_memory_for_instances() {
             let (mut stack_sweep, mut native_sweep) = (Sweep::default(), Sweep::default());
             let (mut stack, mut state) = (vec![0; 200], vec![0; 8]);
             for given in 0..stack.len() {
-                let memory =
-                    InstanceMemory { stack: &mut stack[..given], state: &mut state, native_stack: need::NATIVE_STACK };
+                let memory = InstanceMemory {
+                    heap: &mut [],
+                    seed: 0,
+                    stack: &mut stack[..given],
+                    state: &mut state,
+                    native_stack: need::NATIVE_STACK,
+                };
                 let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
                 // Eleven frames of a header and six slots; the host frame fits behind the outermost.
                 overflow_or_result(&mut instance, given < 11 * 7, &mut stack_sweep);
             }
             stack_sweep.both();
             for given in (0..need::NATIVE_STACK).step_by(997) {
-                let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: given };
+                let memory = InstanceMemory {
+                    heap: &mut [],
+                    seed: 0,
+                    stack: &mut stack,
+                    state: &mut state,
+                    native_stack: given,
+                };
                 let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
                 let few = given < opstamp::runtime::context::NATIVE_RESERVE;
                 let found = instance.call("sum", &[Value::I64(10)]);
@@ -609,7 +645,13 @@ fn wrong_calls_are_refused() {
             let module = verified(&words);
             let engine = new_engine(module, &engine, memory.functions, code, memory.scratch).expect("an engine");
             let imports = host::imports();
-            let memory = InstanceMemory { stack: memory.stack, state: memory.state, native_stack: need::NATIVE_STACK };
+            let memory = InstanceMemory {
+                heap: &mut [],
+                seed: 0,
+                stack: memory.stack,
+                state: memory.state,
+                native_stack: need::NATIVE_STACK,
+            };
             let mut instance = Instance::new(&engine, memory, &imports).expect("an instance");
             let one = Value::I64(1);
             let float = Value::F64(1.5);

@@ -57,7 +57,13 @@ fn each(words: &[u64], host: Host, imports: &[HostFn<'_>], mut run: impl FnMut(&
         };
         let mut stack = vec![0xDEAD_BEEF_DEAD_BEEF; host.stack];
         let mut state = vec![0; Instance::state_words(&module)];
-        let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: host.native_stack };
+        let memory = InstanceMemory {
+            heap: &mut [],
+            seed: 0,
+            stack: &mut stack,
+            state: &mut state,
+            native_stack: host.native_stack,
+        };
         let mut instance = Instance::new(&engine, memory, imports).unwrap_or_else(|error| panic!("{error}"));
         run(&mut instance);
     }
@@ -465,7 +471,8 @@ fn a_caught_panic_ends_the_entry() {
     entries.resize_with(Engine::functions_needed(&module), Entry::default);
     let engine = Engine::interpreter(module, &mut entries).unwrap();
     let (mut stack, mut state) = (vec![0; 100], vec![0; 1]);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: 128 << 10 };
+    let memory =
+        InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 128 << 10 };
     let mut instance = Instance::new(&engine, memory, &imports).unwrap_or_else(|error| panic!("{error}"));
     // From deep in the native stack, where the limit is lower than in calls from nearer its top.
     let run = std::panic::AssertUnwindSafe(|| instance.call("f", &[]));
@@ -503,10 +510,11 @@ fn literals_that_need_a_heap() {
             Engine::interpreter(module, &mut entries)
         };
         let Ok(engine) = engine else { continue };
-        let mut stack = [0; 16];
-        let memory = InstanceMemory { stack: &mut stack, state: &mut [], native_stack: 1 << 20 };
+        let (mut stack, mut state) = ([0; 16], [0; 1]);
+        let memory =
+            InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 1 << 20 };
         let mut instance = Instance::new(&engine, memory, &[]).unwrap();
-        assert_eq!(instance.call("f", &[]), trap(TrapKind::Unreachable, 0, 0));
+        assert_eq!(instance.call("f", &[]), trap(TrapKind::OutOfMemory, 0, 0));
     }
 }
 

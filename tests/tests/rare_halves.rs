@@ -24,7 +24,7 @@ fn source(halves: usize) -> String {
 
 #[test]
 fn any_number_before_the_head_of_a_loop_compiles() {
-    for EngineUnderTest { name, options } in engines() {
+    for EngineUnderTest { name, options, .. } in engines() {
         let Some(options) = options else { continue };
         for halves in 0..MOST {
             let source = source(halves);

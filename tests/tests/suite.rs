@@ -17,8 +17,12 @@ fn every_engine_passes() {
     alarmed(|alarm| with_stack(|| run_all(alarm)));
 }
 
+/// Every engine; the interpreter and the compiler as it is meant to be used also with a collection at every allocation.
 fn run_all(alarm: &common::Alarm) {
-    for engine in engines() {
+    let plain = engines().into_iter().map(|engine| (engine, false));
+    let stressed = engines().into_iter().take(2).map(|engine| (engine, true));
+    for (engine, stress) in plain.chain(stressed) {
+        let name = &*format!("{}{}", engine.name, if stress { ", collecting at every allocation" } else { "" });
         let started = Instant::now();
         let mut room = Room::new();
         let mut source = vec![0; SOURCE_BYTES];
@@ -26,23 +30,23 @@ fn run_all(alarm: &common::Alarm) {
         let mut longest = 0;
         let mut coverage = Coverage::new();
         suite(&mut source, &mut |group| {
-            alarm.at(format_args!("{}: {}", engine.name, group.name));
+            alarm.at(format_args!("{name}: {}", group.name));
             let (mut memory, code) = room.parts();
+            memory.stress = stress;
             longest = longest.max(group.text.len());
             groups += 1;
             passed += driver::run(group, &mut memory, runner(&engine, code), &mut coverage, &mut |failure| {
                 failed += 1;
                 if failed <= SHOWN {
-                    println!("{}: {}: {failure}", engine.name, group.name);
+                    println!("{name}: {}: {failure}", group.name);
                 }
             });
         });
         println!(
-            "suite: {passed} cases passed on {} ({groups} modules of at most {longest} bytes, {:?})",
-            engine.name,
+            "suite: {passed} cases passed on {name} ({groups} modules of at most {longest} bytes, {:?})",
             started.elapsed()
         );
-        assert_eq!(failed, 0, "cases failed on {}", engine.name);
+        assert_eq!(failed, 0, "cases failed on {name}");
         let missing: Vec<_> = coverage.missing().collect();
         assert!(missing.is_empty(), "ops without a case: {missing:?}");
     }

@@ -5,17 +5,21 @@
 
 mod call;
 mod float;
+pub(crate) mod heap;
 
 use crate::runtime::cell::Cell;
 use crate::runtime::context::{Context, Entry, POLL};
+use crate::runtime::engine::Engine;
 use crate::runtime::frame;
+use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
-use crate::runtime::instance::{Instance, literal};
-use crate::runtime::services;
+use crate::runtime::instance::{Instance, literal, native_stack_pointer};
+use crate::runtime::services::{self, SWITCH, TRAPPED};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 use crate::runtime::value::canonical;
 use crate::vm3::Module;
 use crate::vm3::op::Op;
+use crate::vm3::types::TypeId;
 use call::{Fields, copy_args, init_locals, move_args, slot};
 use core::sync::atomic::Ordering;
 
@@ -152,28 +156,87 @@ unsafe fn host_call(
     }
 }
 
+/// Enters machine code at `address` in a frame whose function it is: 0, or 1 with the trap in the context. `site` is the op
+/// that asks for it.
+///
+/// # Safety
+///
+/// The context belongs to the running instance of the engine, and the frame is laid out as the code at the address expects.
+#[inline(never)]
+unsafe fn enter(context: *mut Context, engine: &Engine<'_>, frame: *mut u64, address: u64, site: Site) -> u64 {
+    // SAFETY: by the contract.
+    unsafe {
+        let Some(machine) = engine.machine().filter(|_| native_stack_pointer() > (*context).native_limit) else {
+            return trap(context, Trap::new(TrapKind::StackOverflow), site);
+        };
+        (machine.enter)(context, frame, address)
+    }
+}
+
+/// The result that machine code of the function with this entry has left.
+///
+/// # Safety
+///
+/// The context is live.
+unsafe fn result_of(context: *const Context, entry: &Entry) -> u64 {
+    // SAFETY: by the contract.
+    unsafe { if entry.result == u32::from(TypeId::F64.0) { (*context).float_result } else { (*context).result } }
+}
+
+/// Where machine code of the function goes on at the head of a loop, if it is warm.
+#[inline(never)]
+fn loop_entry(engine: &Engine<'_>, head: Site) -> Option<[u64; 2]> {
+    engine.warm(head.func(), 1)?;
+    engine.loop_entry(head.func(), head.word())
+}
+
 /// The bits of cell constant `index`, if it needs no heap.
 #[inline(never)]
 fn cell_constant(module: &Module<'_>, index: u32) -> Option<u64> {
     literal(module.container(), module.container().cell_const(index)?).map(Cell::bits)
 }
 
-/// Runs function `func` from word `word` on, in the frame at `frame`, until that frame returns: 0 with the result in
-/// [`Context::result`], or 1 with the trap in the context.
+/// Where the interpreter starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Start {
+    /// Before the first op: the locals are set up here.
+    Entry,
+    /// At this word: the locals are in place.
+    At(usize),
+}
+
+/// How the interpreter may hand the frame that it was started with to machine code. Frames above that one it always runs by
+/// calling machine code, which takes native stack for each; this one would take some for every change otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exits {
+    /// At the heads of loops, as long as it runs the function that it was started with: machine code of that function waits.
+    Loops,
+    /// There, and by a `tail`: nothing waits but the caller of the frame's function.
+    All,
+}
+
+/// Runs function `func` in the frame at `frame`, until that frame returns: status 0 with the result in [`Context::result`], 1
+/// with the trap in the context, or 2 if machine code goes on in that frame. Then the first of [`Context::operands`] is the
+/// address of the code; and for a loop the second is the address of its head.
 ///
 /// # Safety
 ///
 /// `context` belongs to an instance of a verified module that is being entered. `frame` is a whole frame of `func` on its
-/// VM stack with its header and arguments in place; with `word` 0 the locals are set up here, else they are in place too.
+/// VM stack with its header and arguments in place; the locals are in place too unless it starts at the entry.
 #[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
-pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word: usize) -> u64 {
+pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start, exits: Exits) -> u64 {
     // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
-    let module: &Module<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine().module() };
+    let engine: &Engine<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine() };
+    let (module, tiered) = (engine.module(), engine.is_tiered());
+    let word = match start {
+        Start::Entry => 0,
+        Start::At(word) => word,
+    };
     // SAFETY: the context is live.
     let entries = unsafe { (*context).entries } as *const Entry;
     // SAFETY: `entries` has an entry for every function of the module, and `func` is one.
     let entry = unsafe { &*entries.add(usize::from(func)) };
-    let base = frame;
+    let (base, base_func) = (frame, func);
     let mut frame = frame;
     let mut func = func;
     let mut code = entry.words as *const u64;
@@ -197,8 +260,10 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
     macro_rules! poll {
         () => {
             // SAFETY: the context is live.
-            if unsafe { (*context).guard.load(Ordering::Relaxed) } == POLL && unsafe { poll(context, site!(pc)) } != 0 {
-                return 1;
+            unsafe {
+                if (*context).guard.load(Ordering::Relaxed) == POLL && poll(context, site!(pc)) == TRAPPED {
+                    return TRAPPED;
+                }
             }
         };
     }
@@ -247,6 +312,42 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             }
         };
     }
+    // Gives the call at `pc` its result, and goes on behind it.
+    macro_rules! take_result {
+        ($value:expr) => {{
+            let value: u64 = $value;
+            // SAFETY: a call that has a destination names it first.
+            unsafe {
+                let call = Word::new(pc);
+                if !matches!(call.op(), Op::Call | Op::FnCall) {
+                    slot(frame, call.a()).write(value);
+                }
+            }
+            skip!();
+        }};
+    }
+    // Leaves the frame with these bits as the result.
+    macro_rules! ret {
+        ($value:expr) => {{
+            let value: u64 = $value;
+            if frame == base {
+                // SAFETY: the context is live.
+                unsafe { (*context).result = value };
+                return 0;
+            }
+            // SAFETY: the header of a frame that is not the base holds the site of the call that made it, in the
+            // function whose frame ends where this one starts; the call is an op with words behind it.
+            unsafe {
+                let site = Site(frame.read() as u32);
+                func = site.func();
+                let caller = &*entries.add(usize::from(func));
+                frame = frame.byte_sub(caller.frame_bytes as usize);
+                code = caller.words as *const u64;
+                pc = code.add(usize::from(site.word()));
+                take_result!(value);
+            }
+        }};
+    }
     macro_rules! jump {
         ($target:expr) => {{
             // SAFETY: a branch target is a word of the function.
@@ -255,6 +356,26 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
             pc = target;
             if backward {
                 poll!();
+                if tiered {
+                    let head = site!(pc);
+                    if let Some([entry, head]) = loop_entry(engine, head) {
+                        // SAFETY: the context is live.
+                        unsafe { (*context).operands = [entry, head, 0, 0] };
+                        if frame == base {
+                            if exits == Exits::All || func == base_func {
+                                return SWITCH;
+                            }
+                        } else {
+                            // SAFETY: the frame is one of the function whose loop is entered, stopped at its head.
+                            let status = unsafe { enter(context, engine, frame, entry, site!(pc)) };
+                            if status == TRAPPED {
+                                return TRAPPED;
+                            }
+                            // SAFETY: the context is live.
+                            ret!(unsafe { result_of(context, &*entries.add(usize::from(func))) });
+                        }
+                    }
+                }
             }
         }};
     }
@@ -268,7 +389,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
         };
     }
 
-    if word == 0 {
+    if matches!(start, Start::Entry) {
         // SAFETY: the frame is one of `func`, by the contract.
         unsafe { init_locals(entry, frame) };
         poll!();
@@ -349,32 +470,6 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 branch!($taken, word.c());
             }};
         }
-        // Leaves the frame with these bits as the result.
-        macro_rules! ret {
-            ($value:expr) => {{
-                let value: u64 = $value;
-                if frame == base {
-                    // SAFETY: the context is live.
-                    unsafe { (*context).result = value };
-                    return 0;
-                }
-                // SAFETY: the header of a frame that is not the base holds the site of the call that made it, in the
-                // function whose frame ends where this one starts; the call is an op with words behind it.
-                unsafe {
-                    let site = Site(frame.read() as u32);
-                    func = site.func();
-                    let caller = &*entries.add(usize::from(func));
-                    frame = frame.byte_sub(caller.frame_bytes as usize);
-                    code = caller.words as *const u64;
-                    pc = code.add(usize::from(site.word()));
-                    let call = Word::new(pc);
-                    if call.op() != Op::Call {
-                        slot(frame, call.a()).write(value);
-                    }
-                    skip!();
-                }
-            }};
-        }
         // Enters `callee`; the first arguments are in these fields, the others in `args` words.
         macro_rules! call {
             ($callee:expr, [$($field:ident),*]) => {{
@@ -400,13 +495,76 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                     if index < count {
                         copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
                     }
-                    init_locals(entry, end);
-                    frame = end;
-                    func = callee;
-                    code = entry.words as *const u64;
-                    pc = code;
+                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                        if enter(context, engine, end, address, site) == TRAPPED {
+                            return TRAPPED;
+                        }
+                        take_result!(result_of(context, entry));
+                    } else {
+                        init_locals(entry, end);
+                        frame = end;
+                        func = callee;
+                        code = entry.words as *const u64;
+                        pc = code;
+                        poll!();
+                    }
                 }
-                poll!();
+            }};
+        }
+        // Runs an op that works on the heap.
+        macro_rules! heap_op {
+            () => {{
+                let site = site!(pc);
+                // SAFETY: the context, the frame and the op are the running ones.
+                if unsafe { heap::run(context, frame, site) } != 0 {
+                    return 1;
+                }
+                skip!();
+            }};
+        }
+        // Enters the function of the closure in a slot; its arguments start at field `first`.
+        macro_rules! fn_call {
+            ($closure:expr, $first:expr) => {{
+                let site = site!(pc);
+                // SAFETY: the closure is a live one or null, and no guest function can have been bound that the module does
+                // not have. The callee's frame starts where this one ends and is inside the VM stack once its end has been
+                // compared; the closure and the op together have as many arguments as it has parameters.
+                unsafe {
+                    let heap = (*((*context).instance as *const Instance<'_>)).heap();
+                    let payload = heap.payload(Cell::from_slot(get!($closure)), Kind::Fn);
+                    let Some((&head, places)) = payload.and_then(<[u64]>::split_first) else {
+                        trap!(Trap::new(TrapKind::NullReference));
+                    };
+                    let (callee, bound) = closure::parts(head);
+                    let entry = &*entries.add(usize::from(callee));
+                    let end = frame.byte_add((*entries.add(usize::from(func))).frame_bytes as usize);
+                    let next_end = end.wrapping_byte_add(entry.frame_bytes as usize);
+                    if next_end as u64 > (*context).stack_end {
+                        trap!(Trap::new(TrapKind::StackOverflow));
+                    }
+                    end.write(site.0.into());
+                    let slots = end.add(1);
+                    for (index, &place) in places.iter().enumerate().take(bound.into()) {
+                        slots.add(index).write(place);
+                    }
+                    let mut fields = Fields::new(pc, $first);
+                    for index in usize::from(bound)..entry.params as usize {
+                        slots.add(index).write(get!(fields.next()));
+                    }
+                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                        if enter(context, engine, end, address, site) == TRAPPED {
+                            return TRAPPED;
+                        }
+                        take_result!(result_of(context, entry));
+                    } else {
+                        init_locals(entry, end);
+                        frame = end;
+                        func = callee;
+                        code = entry.words as *const u64;
+                        pc = code;
+                        poll!();
+                    }
+                }
             }};
         }
         macro_rules! global {
@@ -441,11 +599,12 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 advance!(1);
             }
             Op::CellConst => {
-                let Some(cell) = cell_constant(module, word.wide()) else {
-                    trap!(Trap::new(TrapKind::Unreachable));
-                };
-                set!(word.a(), cell);
-                advance!(1);
+                if let Some(cell) = cell_constant(module, word.wide()) {
+                    set!(word.a(), cell);
+                    advance!(1);
+                } else {
+                    heap_op!();
+                }
             }
 
             Op::I64Add => int!(|x, y| x.wrapping_add(y)),
@@ -623,8 +782,22 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                         }
                         count => move_args(Fields::new(pc, 1), count, frame),
                     }
+                    let callee = word.a();
+                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                        if frame != base {
+                            if enter(context, engine, frame, address, site!(pc)) == TRAPPED {
+                                return TRAPPED;
+                            }
+                            ret!(result_of(context, entry));
+                            continue;
+                        }
+                        if exits == Exits::All {
+                            (*context).operands = [address, 0, 0, 0];
+                            return SWITCH;
+                        }
+                    }
                     init_locals(entry, frame);
-                    func = word.a();
+                    func = callee;
                     code = entry.words as *const u64;
                     pc = code;
                 }
@@ -670,106 +843,11 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, word
                 advance!(1);
             }
 
-            // The verifier admits no op that needs a heap, and no `args` word is reached as an op.
-            Op::Args
-            | Op::FnNew
-            | Op::FnCall
-            | Op::FnCallI64
-            | Op::FnCallF64
-            | Op::FnCallCell
-            | Op::ArrI64New
-            | Op::ArrI64NewK
-            | Op::ArrI64NewLen
-            | Op::ArrI64NewLenK
-            | Op::ArrI64Len
-            | Op::ArrI64Push
-            | Op::ArrI64Pop
-            | Op::ArrI64Get
-            | Op::ArrI64Set
-            | Op::ArrI64Fill
-            | Op::ArrF64New
-            | Op::ArrF64NewK
-            | Op::ArrF64NewLen
-            | Op::ArrF64NewLenK
-            | Op::ArrF64Len
-            | Op::ArrF64Push
-            | Op::ArrF64Pop
-            | Op::ArrF64Get
-            | Op::ArrF64Set
-            | Op::ArrF64Fill
-            | Op::ArrU8New
-            | Op::ArrU8NewK
-            | Op::ArrU8NewLen
-            | Op::ArrU8NewLenK
-            | Op::ArrU8Len
-            | Op::ArrU8Push
-            | Op::ArrU8Pop
-            | Op::ArrU8Get
-            | Op::ArrU8Set
-            | Op::ArrU8Fill
-            | Op::ListNew
-            | Op::ListNewK
-            | Op::ListNewLen
-            | Op::ListNewLenK
-            | Op::ListLen
-            | Op::ListPush
-            | Op::ListPop
-            | Op::ListGet
-            | Op::ListSet
-            | Op::ListFill
-            | Op::IMapNew
-            | Op::IMapNewK
-            | Op::IMapLen
-            | Op::IMapGet
-            | Op::IMapHas
-            | Op::IMapSet
-            | Op::IMapDel
-            | Op::IMapNext
-            | Op::MapNew
-            | Op::MapNewK
-            | Op::MapLen
-            | Op::MapGet
-            | Op::MapHas
-            | Op::MapSet
-            | Op::MapDel
-            | Op::MapNext
-            | Op::StrLen
-            | Op::StrByte
-            | Op::StrConcat
-            | Op::StrEq
-            | Op::StrCmp
-            | Op::StrSlice
-            | Op::StrFromI64
-            | Op::StrFromF64
-            | Op::StrToI64
-            | Op::StrToF64
-            | Op::ObjNew
-            | Op::ObjGetI64
-            | Op::ObjGetF64
-            | Op::ObjGetCell
-            | Op::ObjSetI64
-            | Op::ObjSetF64
-            | Op::ObjSetCell
-            | Op::PropGet
-            | Op::PropSet
-            | Op::BoxI64
-            | Op::BoxF64
-            | Op::BoxBool
-            | Op::UnboxI64
-            | Op::UnboxF64
-            | Op::UnboxBool
-            | Op::CellKind
-            | Op::CellCast
-            | Op::CellSame
-            | Op::DynAdd
-            | Op::DynSub
-            | Op::DynMul
-            | Op::DynDiv
-            | Op::DynRem
-            | Op::DynNeg
-            | Op::DynEq
-            | Op::DynLt
-            | Op::DynLe => trap!(Trap::new(TrapKind::Unreachable)),
+            Op::FnCall => fn_call!(word.a(), 1),
+            Op::FnCallI64 | Op::FnCallF64 | Op::FnCallCell => fn_call!(word.b(), 2),
+
+            // No `args` word is reached as an op; every other op that is not above works on the heap.
+            _ => heap_op!(),
         }
     }
 }

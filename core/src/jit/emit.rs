@@ -1,16 +1,18 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::plan::{Place as SlotPlace, Plan};
+use super::plan::{Place as SlotPlace, Plan, field_of, for_targets};
+use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Place, PlainOp, Src};
+use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Container, Func, Sig};
-use crate::vm3::op::{Bank, Op};
+use crate::vm3::op::{Bank, Flags, Op};
+use crate::vm3::types::{Composite, TypeId};
 
 /// What was emitted for a function.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Listing<'s> {
     cold: usize,
     len: usize,
     end: usize,
+    loops: Option<usize>,
 }
 
 /// Where the parts of a function ended up; [`Extent::listing`] adds the labels that emission left in the scratch memory.
@@ -29,13 +32,15 @@ pub(super) struct Extent {
     body: usize,
     cold: usize,
     len: usize,
+    end: usize,
+    loops: Option<usize>,
 }
 
 impl Extent {
     pub(super) fn listing(self, scratch: &[u64]) -> Listing<'_> {
         let ops = scratch.get(..self.words).unwrap_or(&[]);
-        let end = self.len.next_multiple_of(FUNCTION_ALIGN);
-        Listing { ops, body: self.body, cold: self.cold, len: self.len, end }
+        let end = self.end.next_multiple_of(FUNCTION_ALIGN);
+        Listing { ops, body: self.body, cold: self.cold, len: self.len, end, loops: self.loops }
     }
 }
 
@@ -50,7 +55,14 @@ impl Listing<'_> {
         self.len == 0
     }
 
-    /// Bytes of code and padding: where the next function may start.
+    /// The offset of the table of loops behind the code, if the function can be entered at the heads of its loops:
+    /// 64-bit words, the first with the number of the others in its low half and the offset of the entry in the high half,
+    /// the others with a head's word in the function in the low half and its offset in the high half.
+    pub fn loops(&self) -> Option<usize> {
+        self.loops
+    }
+
+    /// Bytes of code, tables and padding: where the next function may start.
     pub fn end(&self) -> usize {
         self.end
     }
@@ -107,7 +119,10 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let capacity = memory.len();
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
-    let compiler = Compiler { masm, container, index, func, sig, code, plan };
+    let caches = place.first_cache;
+    let (switching, leave_at) = (place.switching, place.leave_at);
+    let compiler =
+        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, leaves: false };
     compiler.run().map_err(failed)
 }
 
@@ -120,6 +135,14 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) sig: Sig,
     pub(super) code: &'c [u64],
     pub(super) plan: Plan<'s>,
+    /// The ops with an inline cache so far, in the module.
+    pub(super) caches: u32,
+    /// [`Place::switching`]
+    switching: bool,
+    /// [`Place::leave_at`]
+    leave_at: Option<u16>,
+    /// Whether the function can be left for the interpreter.
+    pub(super) leaves: bool,
 }
 
 /// An op to be emitted: its place and its words.
@@ -160,13 +183,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.enter_locals();
         let body = self.masm.pos();
         let code = self.code;
+        let records = !self.plan.records.is_empty();
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
-            let by_table = (lane != Lane::Template) & !back;
+            let by_table = (lane != Lane::Template) & !back & (self.leave_at != Some(word as u16));
             if !by_table {
                 if bits as u8 == Op::Args as u8 {
                     continue;
@@ -180,17 +204,76 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                     open = word as u32 + 1;
                     self.masm.set_link(open);
                 }
+                if records {
+                    self.find_records(word, bits);
+                }
                 continue;
             }
             self.masm.relieve_cold();
+            if self.leave_at == Some(word as u16) {
+                self.masm.deopt(self.site(word), false);
+                self.leaves = true;
+            }
             self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, code, word, bits));
+            if records {
+                self.find_records(word, bits);
+            }
             self.masm.check()?;
         }
         self.resolve(open);
         let cold = self.masm.pos();
         self.masm.flush_cold();
-        let len = self.masm.finish()?;
-        Ok(Extent { words: code.len(), body, cold, len })
+        let (len, loops) = self.switches();
+        let end = self.masm.finish()?;
+        Ok(Extent { words: code.len(), body, cold, len, end, loops })
+    }
+
+    /// What follows the rare halves, if the function needs it: where it is left for the interpreter, where it is entered at
+    /// a loop, and the table of its loops. Gives the offset behind the code, and that of the table.
+    fn switches(&mut self) -> (usize, Option<usize>) {
+        let saved = self.plan.saved;
+        let mut heads = 0;
+        self.loop_heads(|_, _| heads += 1);
+        let loops = self.switching && heads != 0;
+        if self.leaves || loops {
+            self.masm.leaving();
+            self.store_pinned();
+            self.masm.left(loops, &saved);
+        }
+        if !loops {
+            return (self.masm.pos(), None);
+        }
+        let entry = self.masm.entering(&saved);
+        for &slot in &self.plan.pinned {
+            self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
+        }
+        for slot in self.plan.records.clone() {
+            if let Some(reg) = self.plan.record(slot) {
+                self.find_record(reg, slot);
+            }
+        }
+        self.masm.entered();
+        let table = self.masm.pos();
+        self.masm.data(heads | (entry as u64) << 32);
+        self.loop_heads(|compiler, head| {
+            let label = compiler.plan.ops.get(head).map_or(Label::new(), |&op| Label::from_bits(op as u32));
+            compiler.masm.data(head as u64 | (label.offset().unwrap_or(0) as u64) << 32);
+        });
+        (table, Some(table))
+    }
+
+    /// Calls `visit` with the head of a loop for each branch back to it.
+    fn loop_heads(&mut self, mut visit: impl FnMut(&mut Self, usize)) {
+        for (word, &bits) in self.code.iter().enumerate() {
+            let shape = &SHAPES[usize::from(bits as u8)];
+            if shape.flags.has(Flags::BRANCHES) {
+                for_targets(shape, self.code.get(word..).unwrap_or(&[]), |target| {
+                    if target <= word {
+                        visit(self, target);
+                    }
+                });
+            }
+        }
     }
 
     /// Loads pinned parameters and sets locals to their initial values.
@@ -225,6 +308,38 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             (start, count, bits) = (slot.into(), 1, initial);
         }
         self.fill(start, count, bits);
+        for slot in self.plan.records.clone() {
+            let Some(reg) = self.plan.record(slot) else { continue };
+            if slot < self.sig.count {
+                self.find_record(reg, slot);
+            } else if self.plan.needs_zero(slot) {
+                self.masm.null_record(reg);
+            }
+        }
+    }
+
+    /// Finds the records anew of the cells that an op has written.
+    fn find_records(&mut self, word: usize, bits: u64) {
+        let mut fields = SHAPES[usize::from(bits as u8)].cells;
+        while fields != 0 {
+            let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
+            if let Some(reg) = self.plan.record(slot) {
+                self.find_record(reg, slot);
+            }
+            fields &= fields - 1;
+        }
+    }
+
+    /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
+    fn find_record(&mut self, reg: IntReg, slot: u16) {
+        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
+        let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
+        let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];
+        if objects || arrays.contains(&ty) {
+            self.masm.record(reg, slot_offset(slot));
+        } else {
+            self.masm.object_record(reg, slot_offset(slot));
+        }
     }
 
     fn fill(&mut self, start: u32, count: u32, bits: u64) {

@@ -20,6 +20,7 @@ use crate::masm::a64::A64;
 use crate::masm::x64::{X64, lane};
 use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
 use crate::runtime::context::Entry;
+use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Func, Section};
 use core::fmt;
@@ -36,11 +37,20 @@ pub struct Options {
     /// The most registers of each bank that are pinned to machine registers. Lower it to measure what pinning brings, or
     /// to test operands in the frame; no result depends on it.
     pub max_pinned: usize,
+    /// How often a function is called, and its loops go round, in the interpreter before it is compiled; 0 compiles it at its
+    /// first call. Counts only where functions are compiled when they are warm ([`crate::Engine::tiered`]).
+    pub threshold: u32,
+    /// An op at which machine code is always left, so that the interpreter runs it: for tests, and for hosts that want to look
+    /// at a guest there.
+    pub leave_at: Option<Site>,
 }
+
+/// The default of [`Options::threshold`]: compiling an op takes about as long as interpreting it so many times.
+pub const DEFAULT_THRESHOLD: u32 = 32;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { features: Features::default(), max_pinned: usize::MAX }
+        Self { features: Features::default(), max_pinned: usize::MAX, threshold: DEFAULT_THRESHOLD, leave_at: None }
     }
 }
 
@@ -234,9 +244,100 @@ pub(crate) fn compile_module(
     code.describe(CodeRange { start: 0, end: stubs.end })?;
     let base = code.base();
     for entry in functions.iter() {
-        entry.code.store((base + entry.start as usize) as u64, Ordering::Release);
+        let start = entry.start.load(Ordering::Relaxed) as usize;
+        entry.code.store((base + start) as u64, Ordering::Release);
     }
     Ok(base + stubs.enter)
+}
+
+/// Compiles functions one by one into code memory that it keeps open for more: behind one another, never twice in the same
+/// place, so what runs is never written.
+///
+/// It names no lifetime, because an engine that names one behind a lock could not be lent for less than its own life.
+pub(crate) struct Incremental {
+    code: *mut dyn CodeMemory,
+    scratch: *mut [u64],
+    options: Options,
+    stubs: Stubs,
+    /// The offset in the window of the next function.
+    next: usize,
+}
+
+// SAFETY: what the pointers lead to is exclusively borrowed by it (`Incremental::new`), code memory may be used by any thread,
+// and words too.
+unsafe impl Send for Incremental {}
+
+impl Incremental {
+    /// Emits the stubs.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses `code` or `scratch` while the result is used, and it is used no longer than they are borrowed.
+    pub unsafe fn new(
+        module: &Module<'_>,
+        code: &mut (dyn CodeMemory + '_),
+        scratch: &mut [u64],
+        options: &Options,
+    ) -> Result<Self, CompileError> {
+        let isa = Isa::HOST.ok_or(CompileError::Host)?;
+        let (needed, given) = (scratch_words(module), scratch.len());
+        if given < needed {
+            return Err(CompileError::Scratch { needed, given });
+        }
+        let mut opened = 0;
+        let stubs = with_room(code, &mut opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features));
+        let published = code.publish(CodeRange { start: 0, end: opened });
+        let stubs = stubs?;
+        published?;
+        code.sync_cores()?;
+        code.describe(CodeRange { start: 0, end: stubs.end })?;
+        let next = aligned(code, stubs.end);
+        // SAFETY: only the lifetime that the object's type names is changed, which the caller vouches for.
+        let code = unsafe { core::mem::transmute::<*mut (dyn CodeMemory + '_), *mut (dyn CodeMemory + 'static)>(code) };
+        Ok(Self { code, scratch, options: *options, stubs, next })
+    }
+
+    /// The places of the stubs.
+    pub fn stubs(&self) -> &Stubs {
+        &self.stubs
+    }
+
+    /// Compiles a function and points its entry at the code, whose address it gives. On failure the entry stays as it is,
+    /// and nothing that was there before is lost.
+    pub fn function(&mut self, module: &Module<'_>, index: u16, entry: &Entry) -> Result<u64, CompileError> {
+        let isa = Isa::HOST.ok_or(CompileError::Host)?;
+        // SAFETY: both are lent for longer than this is used, to nobody else.
+        let (code, scratch) = unsafe { (&mut *self.code, &mut *self.scratch) };
+        let (offset, stubs, options) = (self.next, self.stubs, self.options);
+        let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
+        let first_cache = entry.first_cache;
+        let place =
+            Place { first_cache, switching: true, leave_at, ..Place::new(offset, options.features, stubs, index) };
+        let room = function_room(entry.word_count, entry.frame_bytes / 8);
+        let mut opened = offset;
+        let emitted = with_room(code, &mut opened, offset, room, |memory| {
+            let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
+            Ok((listing.len(), listing.end(), listing.loops()))
+        });
+        let published = code.publish(CodeRange { start: offset, end: opened.max(offset) });
+        let (len, end, loops) = emitted?;
+        published?;
+        code.sync_cores()?;
+        self.next = aligned(code, offset.saturating_add(end));
+        entry.start.store(offset as u32, Ordering::Relaxed);
+        entry.len.store(len as u32, Ordering::Relaxed);
+        entry.loops.store(loops.map_or(0, |table| (offset + table) as u32), Ordering::Relaxed);
+        let address = code.base().saturating_add(offset) as u64;
+        entry.code.store(address, Ordering::Release);
+        Ok(address)
+    }
+}
+
+/// Where a function may start at or behind an offset: where writing means that permissions change, on a page that holds no
+/// other.
+fn aligned(code: &dyn CodeMemory, offset: usize) -> usize {
+    let align = if code.concurrent_write() { FUNCTION_ALIGN } else { code.page() };
+    offset.checked_next_multiple_of(align).unwrap_or(usize::MAX)
 }
 
 /// Writes the stubs, whose places it gives, and every function of the module to code memory, of which it opens the first
@@ -259,13 +360,14 @@ fn emit_module(
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let place = Place::new(offset, options.features, stubs, index);
+        let first_cache = entry.first_cache;
+        let place = Place { first_cache, ..Place::new(offset, options.features, stubs, index) };
         let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))
         })?;
-        entry.start = offset as u32;
-        entry.len = len as u32;
+        *entry.start.get_mut() = offset as u32;
+        *entry.len.get_mut() = len as u32;
         offset = offset.saturating_add(end);
     }
     Ok(stubs)

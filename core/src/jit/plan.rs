@@ -13,13 +13,16 @@
 //! Then the most used registers are pinned for the whole function: crossing ones to machine registers that callees keep,
 //! the others to any, those that cost nothing first. One that is used too little for what saving and loading it would
 //! cost stays in the frame.
+//!
+//! Cells are always in the frame. For a cell register whose object ops work on, the address of the object's record is
+//! pinned beside it ([`crate::masm::Object::Record`]): a use saves finding the record, a write of the register finds it.
 
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::vm3::container::{Container, Func, Sig};
-use crate::vm3::op::{Flags, Op, field};
-use crate::vm3::types::TypeId;
+use crate::vm3::op::{Bank, Flags, Op, field};
+use crate::vm3::types::{Composite, TypeId};
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half.
 pub const WORDS_PER_OP: usize = 1;
@@ -33,6 +36,8 @@ pub const SPARE_SLOTS: usize = 3;
 /// Greatest loop depth that counts. With at most three registers in each 16 bits of operands, a function has fewer than
 /// 2^18 uses, so no sum of weights reaches 2^32.
 const MAX_DEPTH: u32 = 4;
+/// What finding an object's record costs, in uses of a register.
+const FINDING: u32 = 3;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
@@ -42,7 +47,8 @@ const DEPTH_SHIFT: u32 = 3;
 struct SlotPlan {
     /// The sum of its uses' weights.
     weight: u32,
-    /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call.
+    /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call. After the scan, the
+    /// machine register of its record's address, [`PINNED`] with it, or 0.
     first: u32,
     /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
     /// not equal. After the scan, its [`Place`].
@@ -121,12 +127,16 @@ pub struct Plan<'s> {
     slots: &'s mut [SlotPlan],
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
-    /// Whether the function calls nothing.
+    /// Whether the function calls nothing but services, whose stubs keep every register of the pools. It checks no native
+    /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
+    /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
     /// Machine registers to save for the caller.
     pub saved: Saved,
     /// The slots that are pinned.
     pub pinned: heapless::Vec<u16, { 2 * POOL }>,
+    /// The cell slots whose records are pinned.
+    pub records: heapless::Vec<u16, POOL>,
 }
 
 /// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
@@ -184,6 +194,7 @@ impl Pending {
 }
 
 /// Everything the third pass carries along.
+#[derive(Clone, Copy)]
 struct Uses {
     weight: u32,
     /// What the first use of a slot here records, and what every use does: the number of calls so far, or that this is a
@@ -218,10 +229,12 @@ impl<'s> Plan<'s> {
         ops.fill(0);
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
-        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned: heapless::Vec::new() };
+        let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
+        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned, records };
+        let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
-        plan.count_uses(container, code, &sig);
-        plan.pin(container, func, &sig, pools, max_pinned);
+        plan.count_uses(container, code, &sig, types);
+        plan.pin(types, &sig, pools, max_pinned);
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
         }
@@ -259,7 +272,7 @@ impl<'s> Plan<'s> {
     }
 
     /// Pass 2.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig) {
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) {
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
         }
@@ -307,14 +320,20 @@ impl<'s> Plan<'s> {
             let place = |field: usize| usize::from((fields >> (16 + 16 * field)) as u16).min(spare + field);
             self.touch(place(1), false, &uses, &pending, here);
             self.touch(place(2), false, &uses, &pending, here);
-            let write = shape.writes & 1 != 0;
+            let write = shape.writes & !shape.reads & 1 != 0;
             if shape.kind == Kind::Other {
                 let words = code.get(at..).unwrap_or(&[]);
                 self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
+                if shape.objects != 0 {
+                    let uses = Uses { weight: uses.weight * FINDING, ..uses };
+                    self.touch_further(shape.objects, words, false, &uses, &pending, here);
+                }
                 if shape.args != NO_FIELD {
-                    for index in 0..argument_count(container, words, shape) {
-                        let slot = field_of(words, usize::from(shape.args) + usize::from(index));
-                        self.touch(slot.into(), false, &uses, &pending, here);
+                    for index in 0..argument_count(container, words, shape, types) {
+                        let slot = usize::from(field_of(words, usize::from(shape.args) + usize::from(index)));
+                        if types.get(slot).is_some_and(|&ty| ty.bank() != Bank::Cell) {
+                            self.touch(slot, false, &uses, &pending, here);
+                        }
                     }
                     if comes_back(shape) {
                         calls += 1;
@@ -324,6 +343,10 @@ impl<'s> Plan<'s> {
                     }
                 }
                 self.touch_further(shape.writes & !1, words, true, &uses, &pending, here);
+                if shape.cells != 0 {
+                    let uses = Uses { weight: (uses.weight * FINDING).wrapping_neg(), ..uses };
+                    self.touch_further(shape.cells, words, true, &uses, &pending, here);
+                }
             }
             self.touch(place(0), write, &uses, &pending, here);
             if shape.kind == Kind::Branch {
@@ -363,28 +386,22 @@ impl<'s> Plan<'s> {
         plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
-    fn pin(
-        &mut self,
-        container: &Container<'_>,
-        func: &Func,
-        sig: &Sig,
-        pools: (&[PoolReg], &[PoolReg]),
-        max_pinned: usize,
-    ) {
+    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), max_pinned: usize) {
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
-        let types = container.slots(func).unwrap_or(&[]);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
             let SlotPlan { weight, first, last, limit } = *plan;
-            plan.last = slot_offset(slot);
+            (plan.first, plan.last) = (0, slot_offset(slot));
             if weight == 0 {
                 continue;
             }
             // An initial zero is written before anything else, so it must survive the calls before the first use.
             let crosses = first != last || (limit == NEEDS_ZERO && first != 0);
             match *ty {
-                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight }),
-                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight }),
+                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, record: false }),
+                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, record: false }),
+                // Less than nothing if it is written more often than used.
+                _ if weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
                 _ => {}
             }
         }
@@ -413,7 +430,8 @@ impl<'s> Plan<'s> {
                 break;
             }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
-            let cost = 1 + u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
+            let enters = if candidate.record { FINDING } else { 1 };
+            let cost = 1 + enters * u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
                 continue;
             }
@@ -422,6 +440,12 @@ impl<'s> Plan<'s> {
                 saved |= 1 << reg.number;
             }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
+                if candidate.record {
+                    plan.first = mark | reg.number;
+                    // There are at most as many as registers of the pool.
+                    let _ = self.records.push(candidate.slot);
+                    continue;
+                }
                 plan.last = mark | reg.number;
                 // There is room, as seen above.
                 let _ = self.pinned.push(candidate.slot);
@@ -442,6 +466,13 @@ impl<'s> Plan<'s> {
         self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
     }
 
+    /// The machine register that holds the address of the record of the object in a cell slot, if one does.
+    #[inline(always)]
+    pub fn record(&self, slot: u16) -> Option<IntReg> {
+        let place = Place(self.slots.get(usize::from(slot))?.first);
+        if place.is_pinned() { Some(IntReg(place.0 & NUMBER)) } else { None }
+    }
+
     /// A word of scratch for each slot, which the plan itself no longer needs.
     pub fn scratch(&mut self, slot: u16) -> Option<&mut u32> {
         self.slots.get_mut(usize::from(slot)).map(|plan| &mut plan.weight)
@@ -460,6 +491,8 @@ const POOL: usize = 32;
 struct Candidate {
     slot: u16,
     weight: u32,
+    /// Whether the record's address is what would be pinned.
+    record: bool,
 }
 
 /// The heaviest registers of a bank, heaviest first, no more than a pool could take.
@@ -518,17 +551,36 @@ pub fn field_of(words: &[u64], index: usize) -> u16 {
 }
 
 /// The number of arguments of the call at the start of `words`, by its callee's signature.
-fn argument_count(container: &Container<'_>, words: &[u64], shape: &Shape) -> u16 {
+fn argument_count(container: &Container<'_>, words: &[u64], shape: &Shape, types: &[TypeId]) -> u16 {
     let callee = u32::from(field_of(words, usize::from(shape.args).saturating_sub(1)));
     let sig = match Op::from_code(words.first().map_or(0, |&word| word as u8)) {
         Some(Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell) => container.import(callee).map(|i| i.sig),
+        Some(Op::FnNew) => return bound_count(container, words, types),
+        Some(Op::FnCall | Op::FnCallI64 | Op::FnCallF64 | Op::FnCallCell) => closure_sig(container, types, callee),
         _ => container.func(callee).map(|f| f.sig),
     };
     sig.and_then(|sig| container.sig(sig)).map_or(0, |sig| sig.count)
 }
 
+/// The number of arguments that the `fn.new` at the start of `words` binds: those of the function that are not left in the
+/// signature of the closure.
+pub fn bound_count(container: &Container<'_>, words: &[u64], types: &[TypeId]) -> u16 {
+    let count = |sig| container.sig(sig).map(|sig| sig.count);
+    let left = closure_sig(container, types, field_of(words, 0).into()).and_then(count);
+    let whole = container.func(field_of(words, 1).into()).and_then(|func| count(func.sig));
+    whole.zip(left).map_or(0, |(whole, left)| whole.saturating_sub(left))
+}
+
+/// The signature of the closure in a slot, by the slot's type.
+pub fn closure_sig(container: &Container<'_>, types: &[TypeId], slot: u32) -> Option<u32> {
+    match container.composite(*types.get(slot as usize)?)? {
+        Composite::Fn(sig) => Some(sig),
+        Composite::Obj(_) => None,
+    }
+}
+
 /// Calls `visit` with each word that the op at the start of `words` may branch to.
-fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
+pub(super) fn for_targets(shape: &Shape, words: &[u64], mut visit: impl FnMut(usize)) {
     if shape.label != NO_FIELD {
         visit(field_of(words, shape.label.into()).into());
     }

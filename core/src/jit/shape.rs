@@ -1,6 +1,6 @@
 //! What the compiler's scans need to know of each op, worked out from the op table at build time: one small entry a code.
 
-use crate::vm3::op::{Access, Bank, Flags, OPS, Operand};
+use crate::vm3::op::{Access, Bank, CellClass, Flags, OPS, Op, Operand};
 
 /// No field.
 pub const NO_FIELD: u8 = 0xFF;
@@ -12,7 +12,8 @@ pub enum Kind {
     Plain,
     /// It may branch.
     Branch,
-    /// It has registers beyond the first word, more than one written register, or arguments.
+    /// It has registers beyond the first word, more than one written register, one that is read and written, arguments, or
+    /// objects, or writes a cell.
     Other,
 }
 
@@ -23,6 +24,10 @@ pub struct Shape {
     pub reads: u8,
     /// Fields that are registers which are written and can be pinned.
     pub writes: u8,
+    /// Fields that are cell registers which are written.
+    pub cells: u8,
+    /// Fields that are cell registers whose object the op works on, so that it gains from a pinned record.
+    pub objects: u8,
     /// The field of a branch target, or [`NO_FIELD`].
     pub label: u8,
     /// The field at which an argument list starts, behind the callee's field, or [`NO_FIELD`].
@@ -41,6 +46,8 @@ pub struct Shape {
 const NOTHING: Shape = Shape {
     reads: 0,
     writes: 0,
+    cells: 0,
+    objects: 0,
     label: NO_FIELD,
     args: NO_FIELD,
     targets: NO_FIELD,
@@ -63,8 +70,14 @@ const fn build() -> [Shape; 256] {
         let mut index = 0;
         while index < info.operands.len() {
             match info.operands[index] {
-                Operand::Reg(access, bank, _) => {
-                    if !matches!(bank, Bank::Cell) {
+                Operand::Reg(access, bank, class) => {
+                    if matches!(bank, Bank::Cell) {
+                        if !matches!(access, Access::Read) {
+                            shape.cells |= 1 << field;
+                        } else if has_record(class) && inline(info.op) || field == of_property(info.op) {
+                            shape.objects |= 1 << field;
+                        }
+                    } else {
                         if !matches!(access, Access::Write) {
                             shape.reads |= 1 << field;
                         }
@@ -90,7 +103,12 @@ const fn build() -> [Shape; 256] {
         }
         if info.flags.has(Flags::BRANCHES) {
             shape.kind = Kind::Branch;
-        } else if shape.args != NO_FIELD || shape.reads > 7 || shape.writes > 1 {
+        } else if shape.args != NO_FIELD
+            || shape.reads > 7
+            || shape.writes > 1
+            || shape.reads & shape.writes != 0
+            || shape.cells | shape.objects != 0
+        {
             shape.kind = Kind::Other;
         }
         let mut registers = shape.reads & 7 | shape.writes & 1;
@@ -102,4 +120,23 @@ const fn build() -> [Shape; 256] {
         row += 1;
     }
     shapes
+}
+
+/// Whether a register of that class holds an object whose elements or fields an op reaches through its record.
+const fn has_record(class: CellClass) -> bool {
+    matches!(class, CellClass::ArrI64 | CellClass::ArrF64 | CellClass::ArrU8 | CellClass::List | CellClass::Obj)
+}
+
+/// Whether the op's template reaches the object by itself.
+const fn inline(op: Op) -> bool {
+    !matches!(op, Op::ArrI64Fill | Op::ArrF64Fill | Op::ArrU8Fill | Op::ListFill)
+}
+
+/// The field with the object of a property access.
+const fn of_property(op: Op) -> u8 {
+    match op {
+        Op::PropGet => 1,
+        Op::PropSet => 0,
+        _ => NO_FIELD,
+    }
 }

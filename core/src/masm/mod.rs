@@ -12,11 +12,16 @@
 //! list of them ([`Cold`]) and writes it out when the function ends, or between two ops when the list is full.
 
 pub mod a64;
+mod objects;
 pub mod x64;
 
 use crate::asm::{Buf, EmitError, Label};
+use crate::runtime::cache::CacheSite;
 use crate::runtime::trap::{Site, Trap};
 use core::fmt;
+
+pub use objects::{Cast, DynCond, DynOp, Element, Object, Objects, Slow, Spill};
+use objects::{KINDS_BY_TAG, LAST_BY_VALUE};
 
 /// A machine register for integers and cells, by its machine number; what it may be used for is the convention's matter.
 ///
@@ -250,7 +255,12 @@ pub enum Callee {
     /// The function that is being compiled, at its own entry.
     Own,
     /// Another one, through the word at this byte offset in the engine's function table.
-    Entry(u32),
+    Entry {
+        /// The byte offset.
+        at: u32,
+        /// The function.
+        func: u16,
+    },
 }
 
 /// An instruction set that machine code can be made for, on any host.
@@ -313,8 +323,18 @@ pub struct Stubs {
     /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools. 0 where the ISA
     /// lacks none of them.
     pub soft: usize,
-    /// Goes on in the interpreter until the frame returns, then returns its result.
+    /// Goes on in the interpreter until the frame returns, then returns its result; or says that machine code goes on.
     pub deopt: usize,
+    /// Stands for a function that has no machine code: its entry leads here. Runs it, or has it compiled and goes there.
+    pub lazy: usize,
+    /// The same for a function that is left at its entry, and interpreted.
+    pub whole: usize,
+    /// Runs an op by its service. Preserves every register of the pools.
+    pub op: usize,
+    /// The same, with the number of an inline cache plus 1 in the result register.
+    pub cached_op: usize,
+    /// Finds a closure's function and lays out its frame. Preserves every register of the pools.
+    pub closure: usize,
     /// One past the last byte of all stubs.
     pub end: usize,
 }
@@ -330,15 +350,22 @@ pub struct Place {
     pub stubs: Stubs,
     /// The function that is compiled.
     pub func: u16,
+    /// The number of ops with an inline cache in the functions before it.
+    pub first_cache: u32,
     /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
     /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
     pub far_branches: bool,
+    /// Whether machine code can be left for the interpreter at polls, and be entered at loop heads.
+    pub switching: bool,
+    /// The word of an op at which machine code is always left, so that the interpreter runs it.
+    pub leave_at: Option<u16>,
 }
 
 impl Place {
-    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in.
+    /// For function `func`, `offset` bytes behind the start of the window that the stubs are in, with no inline cache before
+    /// it.
     pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
-        Self { offset, features, stubs, func, far_branches: false }
+        Self { offset, features, stubs, func, first_cache: 0, far_branches: false, switching: false, leave_at: None }
     }
 }
 
@@ -367,6 +394,8 @@ pub enum ColdKind {
     Guard {
         /// Where.
         site: Site,
+        /// Whether this is the head of a loop, not the entry.
+        head: bool,
     },
     /// The ends of the range of [`Floats::float_to_int`], and NaN, where its instruction does not give them; then back.
     Saturate {
@@ -383,6 +412,20 @@ pub enum ColdKind {
         x: Int,
         /// Whether the remainder is wanted.
         remainder: bool,
+    },
+    /// The whole op, by its service; then back.
+    Op(Slow),
+    /// The entries of an inline cache behind the first; then back to where the hot code reads the one that was found. Else
+    /// the whole op, by its service, and back.
+    Cache {
+        /// Where branches of the hot code to the service go.
+        service: Label,
+        /// Where the hot code reads the entry; an offset in the buffer.
+        found: u32,
+        /// The cache.
+        cache: CacheSite,
+        /// The op.
+        slow: Slow,
     },
     /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
     /// back.
@@ -411,7 +454,7 @@ pub const COLD_CAPACITY: usize = 48;
 ///
 /// Verbs read all their sources before they write their destination, so a destination may be one of the sources. What a
 /// verb cannot do (a buffer that is full, a branch that does not reach) shows in [`Masm::check`].
-pub trait Masm<'m>: Ints + Floats + Flow + Calls + Sized {
+pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     /// What [`Masm::plain`] has to know of an operation, worked out at build time.
     type Recipe: Copy + fmt::Debug + 'static;
 
@@ -529,9 +572,21 @@ pub trait Calls {
     fn epilogue(&mut self, saved: &Saved);
     /// Puts a value where the convention wants a function's result.
     fn result(&mut self, value: Any);
-    /// Goes on in the interpreter behind the op at `site`, and takes its result as this function's. All registers are
-    /// stored already.
-    fn deopt(&mut self, site: Site);
+    /// Goes on in the interpreter at the op at `site`, or behind it: by way of [`Calls::leaving`].
+    fn deopt(&mut self, site: Site, behind: bool);
+    /// Here the function is left for the interpreter. The registers that hold the site and what is wanted must stay as they
+    /// are while those that are pinned are stored; then comes [`Calls::left`].
+    fn leaving(&mut self);
+    /// Lets the interpreter go on, and returns its result as this function's. With `loops` the interpreter may find machine
+    /// code the better way again: then this function goes on at [`Calls::entering`].
+    fn left(&mut self, loops: bool, saved: &Saved);
+    /// Starts the entry into a running loop from outside, whose offset it gives: saves what [`Calls::prologue`] saves. What
+    /// follows loads the registers that are pinned; then comes [`Calls::entered`].
+    fn entering(&mut self, saved: &Saved) -> usize;
+    /// Goes to the head of the loop, whose address is the second word of [`crate::runtime::context::Context::operands`].
+    fn entered(&mut self);
+    /// Writes a word that is no code.
+    fn data(&mut self, word: u64);
 
     /// Traps `stack_overflow` at `site` unless a frame that ends `end` bytes from the start of this one fits on the VM
     /// stack.

@@ -1,15 +1,17 @@
 //! Cells: the 8-byte tagged values of vm3.
 
+use core::fmt;
+
 /// A cell, NaN-boxed as vm3.md lays down. Only valid bit patterns exist as values of this type outside an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Cell(u64);
 
-const TAG_STR: u64 = 0xFFF9;
-const TAG_INT: u64 = 0xFFFA;
-const TAG_BOOL: u64 = 0xFFFB;
+pub(crate) const TAG_STR: u64 = 0xFFF9;
+pub(crate) const TAG_INT: u64 = 0xFFFA;
+pub(crate) const TAG_BOOL: u64 = 0xFFFB;
 const TAG_NULL: u64 = 0xFFFC;
-const TAG_HANDLE: u64 = 0xFFFF;
+pub(crate) const TAG_HANDLE: u64 = 0xFFFF;
 const NAN: u64 = 0x7FF8_0000_0000_0000;
 const INT_BITS: u32 = 48;
 
@@ -29,6 +31,58 @@ pub enum Content {
     Float(f64),
     /// A short string: its bytes, and how many of them count.
     Str([u8; SHORT_STR], usize),
+}
+
+/// The kinds of cells, with the numbers that `cell.kind` gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names of the vm3 kinds")]
+pub enum CellKind {
+    Null,
+    Bool,
+    /// An integer, boxed or not.
+    Int,
+    Float,
+    /// A string, short or on the heap.
+    Str,
+    List,
+    Map,
+    IMap,
+    ArrI64,
+    ArrF64,
+    ArrU8,
+    Obj,
+    Fn,
+}
+
+impl CellKind {
+    /// All kinds with their names, in the order of their numbers.
+    pub const ALL: [(Self, &'static str); 13] = [
+        (Self::Null, "null"),
+        (Self::Bool, "bool"),
+        (Self::Int, "int"),
+        (Self::Float, "float"),
+        (Self::Str, "str"),
+        (Self::List, "list"),
+        (Self::Map, "map"),
+        (Self::IMap, "imap"),
+        (Self::ArrI64, "arr.i64"),
+        (Self::ArrF64, "arr.f64"),
+        (Self::ArrU8, "arr.u8"),
+        (Self::Obj, "obj"),
+        (Self::Fn, "fn"),
+    ];
+
+    /// Its name in the text form.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for CellKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Cell {
@@ -89,6 +143,73 @@ impl Cell {
     /// Bits that an engine took from a slot of a verified program, which holds only valid cells.
     pub(crate) const fn from_slot(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// The float, if it is one.
+    pub(crate) fn as_float(self) -> Option<f64> {
+        if let Some(Content::Float(value)) = self.content() { Some(value) } else { None }
+    }
+
+    /// The bool, if it is one.
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        if let Some(Content::Bool(value)) = self.content() { Some(value) } else { None }
+    }
+
+    /// The handle of record `index`, with the kind and generation that its meta word holds.
+    pub(crate) const fn handle(meta: u16, index: u32) -> Self {
+        Self(TAG_HANDLE << INT_BITS | (meta as u64) << 32 | index as u64)
+    }
+
+    /// Its low half: the index of the record, if it is a handle.
+    #[inline(always)]
+    pub(crate) const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Bits 44 to 47: the kind of the object, if it is a handle.
+    #[inline(always)]
+    pub(crate) const fn kind_number(self) -> u8 {
+        (self.0 >> 44 & 0xF) as u8
+    }
+
+    /// The index of the record, if it is a handle of that kind.
+    #[inline(always)]
+    pub(crate) const fn handle_of(self, kind: u8) -> Option<u32> {
+        if self.0 >> 44 == TAG_HANDLE << 4 | kind as u64 { Some(self.0 as u32) } else { None }
+    }
+
+    /// Its kind; a handle says itself what it is a handle of, whether or not the object still is. `None` for no valid
+    /// pattern.
+    pub fn kind(self) -> Option<CellKind> {
+        match self.content() {
+            Some(Content::Null) => Some(CellKind::Null),
+            Some(Content::Bool(_)) => Some(CellKind::Bool),
+            Some(Content::Int(_)) => Some(CellKind::Int),
+            Some(Content::Float(_)) => Some(CellKind::Float),
+            Some(Content::Str(..)) => Some(CellKind::Str),
+            None if self.is_handle() => {
+                CellKind::ALL.into_iter().map(|(kind, _)| kind).find(|&kind| kind as u8 == self.kind_number())
+            }
+            None => None,
+        }
+    }
+
+    /// The bytes of a string that lies in its cell.
+    pub fn short_str(&self) -> Option<&[u8]> {
+        let Some(Content::Str(_, len)) = self.content() else { return None };
+        // SAFETY: a word may be read as its bytes; opstamp is little-endian only, so the lowest comes first.
+        let bytes = unsafe { &*(&raw const self.0).cast::<[u8; 8]>() };
+        bytes.get(..len)
+    }
+
+    /// Whether it is a string that lies in its cell.
+    pub(crate) const fn is_short_str(self) -> bool {
+        self.0 >> INT_BITS == TAG_STR
+    }
+
+    /// Whether it is a handle of any kind.
+    pub(crate) const fn is_handle(self) -> bool {
+        self.0 >> INT_BITS == TAG_HANDLE
     }
 
     /// What it holds. `None` for a handle, which only a heap can read, and for no valid pattern.

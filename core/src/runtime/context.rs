@@ -5,7 +5,7 @@
 
 use super::trap::Site;
 use core::marker::PhantomPinned;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of native stack below the guard address that stay free for the deepest stub and the Rust function that it calls:
 /// collection, growth and number text use no recursion, so the bound is theirs plus a host's interrupt frames.
@@ -13,6 +13,10 @@ pub const NATIVE_RESERVE: usize = 64 * 1024;
 
 /// A request of [`Context::request_poll`]: abandon the guest with the trap `interrupted`.
 pub const REQUEST_INTERRUPT: u64 = 1;
+
+/// A request of [`Context::request_poll`]: leave machine code for the interpreter, which goes on where machine code was. It
+/// is no order to stay there: what is warm enough is entered again.
+pub const REQUEST_LEAVE: u64 = 2;
 
 /// The value of `Context::guard` that asks for a poll.
 pub const POLL: u64 = u64::MAX;
@@ -33,6 +37,8 @@ pub struct Context {
     pub globals: u64,
     /// The address of the elements of the module's tables, 8 bytes each.
     pub tables: u64,
+    /// The address of the heap's record 0; record i lies 16 i bytes below it.
+    pub records: u64,
     /// The native stack pointer behind the innermost entry from the host, or 0 outside any.
     pub entry_sp: u64,
     /// The address of the functions of the host side that stubs call, [`Services`].
@@ -52,6 +58,8 @@ pub struct Context {
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
     pub(crate) poll_requests: AtomicU64,
+    /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
+    pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
     pub instance: u64,
     /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
@@ -68,9 +76,13 @@ pub struct Entry {
     /// The address of its machine code; calls in machine code go through this word.
     pub(crate) code: AtomicU64,
     /// The offset of its machine code in the code window, in bytes.
-    pub(crate) start: u32,
+    pub(crate) start: AtomicU32,
     /// The size of its machine code in bytes; 0 while there is none.
-    pub(crate) len: u32,
+    pub(crate) len: AtomicU32,
+    /// The offset in the code window of the table of its loops, in bytes; 0 if there is none. Written before `code`.
+    pub(crate) loops: AtomicU32,
+    /// How often it was called and its loops went round, in the interpreter.
+    pub(crate) heat: AtomicU32,
     /// The address of its first op word.
     pub(crate) words: u64,
     /// The number of its op words.
@@ -83,6 +95,8 @@ pub struct Entry {
     pub(crate) zeros: u32,
     /// The number of locals that start as null: the cells. They come last.
     pub(crate) nulls: u32,
+    /// The number of ops with an inline cache in the functions before it.
+    pub(crate) first_cache: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
     pub(crate) result: u32,
 }
@@ -92,14 +106,17 @@ impl Entry {
     pub const fn new() -> Self {
         Self {
             code: AtomicU64::new(0),
-            start: 0,
-            len: 0,
+            start: AtomicU32::new(0),
+            len: AtomicU32::new(0),
+            loops: AtomicU32::new(0),
+            heat: AtomicU32::new(0),
             words: 0,
             word_count: 0,
             frame_bytes: 0,
             params: 0,
             zeros: 0,
             nulls: 0,
+            first_cache: 0,
             result: 0,
         }
     }
@@ -117,9 +134,19 @@ pub struct Services {
     /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
     /// [`Context::operands`].
     pub soft: ServiceFn,
+    /// Runs the op at `site`, whose registers are in the frame, as the interpreter does. What it needs beyond the frame is
+    /// the heap. `operand` is the number of the op's inline cache plus 1 if the object there was not found in it, else 0.
+    pub op: ServiceFn,
     /// Machine code is left at the `deopt` at `site`, with all registers stored in the frame: the interpreter goes on
-    /// behind it until the frame returns, with the result in [`Context::result`].
+    /// behind it until the frame returns, with the result in [`Context::result`]. If `operand` is not 0, `site` is the head
+    /// of a loop, and the interpreter goes on there. Status 2 says that machine code goes on, at the head of a loop of the
+    /// same function, whose address is the second of [`Context::operands`].
     pub deopt: ServiceFn,
+    /// A function without machine code has been called with the frame at `frame`, by the call at `site`: it is interpreted,
+    /// with the result in [`Context::result`]. Status 2 says that machine code goes on in that frame, at the address that is
+    /// the first of [`Context::operands`], the second being the head of a loop if it is one that is entered. If `operand` is not 0, the function is that of `site`, and has been left before its
+    /// first op.
+    pub lazy: ServiceFn,
 }
 
 /// `(context, frame, site, operand)`.
@@ -158,6 +185,7 @@ impl Context {
             entries: 0,
             globals: 0,
             tables: 0,
+            records: 0,
             entry_sp: 0,
             services: 0,
             trap: 0,
@@ -167,6 +195,7 @@ impl Context {
             operands: [0; 4],
             native_limit: 0,
             poll_requests: AtomicU64::new(0),
+            activation: 0,
             instance: 0,
             shared: PhantomPinned,
         }

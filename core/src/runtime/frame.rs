@@ -3,7 +3,7 @@
 //! | offset in bytes | holds |
 //! |---|---|
 //! | 0 | the call site in the caller ([`Site`], 32 bits); for a frame entered from the host, word 0 of its own function |
-//! | 4 | nothing yet, 32 bits |
+//! | 4 | after a `tail` by machine code the callee's index plus 1, 32 bits; else 0, or all ones if the site is above 2^31 |
 //! | 8 + 8 i | slot i: the parameters in their order, then the locals: all i64, then all f64, then all cells |
 //!
 //! The frame of a callee starts where its caller's ends, so a frame is left by subtracting the caller's size, which the
@@ -15,6 +15,18 @@
 
 /// Bytes of a frame before its first slot.
 pub const HEADER: u32 = 8;
+
+/// The byte offset in a frame of what a `tail` leaves.
+pub const TAIL_CALLEE: u32 = 4;
+
+/// The function that a frame's header says is to be run, for a callee of machine code without machine code of its own: the
+/// callee of a `tail`; else `None`, and the op at the site names it.
+pub const fn tail_callee(header: u64) -> Option<u16> {
+    match header >> 32 {
+        number @ 1..=0x1_0000 => Some((number - 1) as u16),
+        _ => None,
+    }
+}
 
 /// The byte offset of a slot from the start of its frame.
 #[inline(always)]

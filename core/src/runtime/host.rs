@@ -1,9 +1,11 @@
 //! Host functions: what a guest calls by `host`.
 
 use super::cell::Cell;
-use super::context::Context;
+use super::context::{Context, Entry};
 use super::frame;
 use super::instance::{CallError, Instance};
+use super::objects::Objects;
+use super::roots::Activation;
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
 use crate::vm3::types::TypeId;
@@ -39,6 +41,8 @@ pub struct HostCall<'c> {
     slots: &'c [u64],
     result: u64,
     frame_end: u64,
+    /// The entry in which the guest called.
+    activation: *mut Activation,
     failed: Option<Trap>,
 }
 
@@ -69,15 +73,25 @@ impl HostCall<'_> {
         self.arg(index).and_then(Value::cell).unwrap_or(Cell::NULL)
     }
 
-    /// Sets the result. Without this the result is zero or null. A value that does not fit the declared result is refused
-    /// and the call traps `type_mismatch`.
+    /// Sets the result, which is kept alive from then on. Without this the result is zero or null. A value that does not
+    /// fit the declared result, or is the handle of an object that is gone, is refused and the call traps
+    /// `type_mismatch`.
     pub fn set_result(&mut self, value: impl Into<Value>) {
         let value = value.into();
-        if accepts(self.result_type, value) {
+        // SAFETY: as for `call`.
+        if unsafe { &*self.instance }.accepts(self.result_type, value) {
             self.result = value.bits();
+            // SAFETY: the entry is live as long as what it has called runs, and the collector reads it only through a pointer.
+            unsafe { (*self.activation).result = value.cell().unwrap_or(Cell::NULL) };
         } else {
             self.failed = Some(Trap::new(TrapKind::TypeMismatch));
         }
+    }
+
+    /// The guest's heap. The arguments are kept alive for as long as the host function runs, as is a result that was set.
+    pub fn objects(&mut self) -> Objects<'_> {
+        // SAFETY: as for `call`.
+        Objects::of(unsafe { &mut *self.instance })
     }
 
     /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
@@ -90,21 +104,6 @@ impl HostCall<'_> {
         let instance = unsafe { &mut *self.instance };
         let index = instance.engine().module().func_index(func).ok_or(CallError::NoFunction)?;
         instance.enter(index, args, self.frame_end)
-    }
-}
-
-/// Whether a value from the host may stand where `ty` is declared.
-pub(crate) fn accepts(ty: TypeId, value: Value) -> bool {
-    match (ty, value) {
-        (TypeId::I64, Value::I64(_)) | (TypeId::F64, Value::F64(_)) => true,
-        (TypeId::I64 | TypeId::F64 | TypeId::NONE, _) => false,
-        (_, Value::Cell(cell)) => match super::cell::Cell::from_bits(cell.bits()).and_then(Cell::content) {
-            Some(super::cell::Content::Null) => true,
-            Some(super::cell::Content::Str(..)) => ty == TypeId::STR || ty == TypeId::ANY,
-            Some(_) => ty == TypeId::ANY,
-            None => false,
-        },
-        _ => false,
     }
 }
 
@@ -124,6 +123,16 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site) };
         return 1;
     };
+    // SAFETY: the host was called by an op of the innermost activation, in the frame of the site's function, which ends
+    // where the host's starts.
+    let activation = unsafe {
+        let caller = &*((*context).entries as *const Entry).add(usize::from(site.func()));
+        let activation = (*context).activation as *mut Activation;
+        (*activation).top = frame_start.byte_sub(caller.frame_bytes as usize);
+        (*activation).site = site;
+        (*activation).result = Cell::NULL;
+        activation
+    };
     let count = import.params.len();
     // SAFETY: the host frame has a header word and then a slot for each argument, at least one, inside the VM stack.
     let slots = unsafe { core::slice::from_raw_parts(frame_start.add(1), count) };
@@ -139,10 +148,13 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         slots,
         result: empty,
         frame_end: frame_start as u64 + u64::from(frame::host_frame_bytes(count as u16)),
+        activation,
         failed: None,
     };
     let outcome = (import.run)(&mut call);
     let (result, failed) = (call.result, call.failed);
+    // SAFETY: the entry is live.
+    unsafe { (*activation).result = Cell::NULL };
     match outcome.err().or(failed) {
         None => {
             // SAFETY: a host frame has at least one slot.

@@ -1,12 +1,18 @@
 //! An instance: one guest with its own stack and globals, and the calls into it.
 
-use super::cell::Cell;
+use super::cache::{self, CacheStats};
+use super::cell::{Cell, Content};
 use super::context::{Context, NATIVE_RESERVE, Services};
-use super::engine::{Engine, Mode};
+use super::engine::Engine;
 use super::frame;
-use super::host::{HostFn, accepts};
+use super::heap::{Heap, HeapStats, OutOfMemory};
+use super::host::HostFn;
+use super::objects::Objects;
+use super::roots::{Activation, GuestRoots};
+use super::services::{SWITCH, TRAPPED};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use crate::interp::{Exits, Start};
 use crate::vm3::Module;
 use crate::vm3::container::{CellConst, Container, Section, op_index};
 use crate::vm3::op::Bank;
@@ -21,6 +27,12 @@ pub struct InstanceMemory<'e> {
     pub stack: &'e mut [u64],
     /// Globals and resolved imports; [`Instance::state_words`] says how many words.
     pub state: &'e mut [u64],
+    /// The heap: objects and the table of their handles. Of any length; the guest's traps `out_of_memory` say when it is
+    /// too short.
+    pub heap: &'e mut [u64],
+    /// What the hashes of maps start from. A host that runs guests which it does not trust takes it from a source of
+    /// randomness, so that nobody can choose keys that collide; with equal seeds runs are equal.
+    pub seed: u64,
     /// Bytes of native stack that the host guarantees to be free at every call into the instance. Machine code uses at
     /// most twice as many bytes of it as of the VM stack (on arm64, which keeps it a multiple of 16), and
     /// [`NATIVE_RESERVE`] bytes for host functions and stubs.
@@ -31,15 +43,17 @@ pub struct InstanceMemory<'e> {
 pub struct Instance<'e> {
     context: Context,
     engine: &'e Engine<'e>,
+    heap: Heap,
     /// The VM stack: its first word and the number of its words. A pointer made once, because a call from a host function
     /// works on the stack while the frames below are in use, and so must not borrow all of it anew.
     stack: *mut u64,
     stack_words: usize,
-    /// The globals, and behind them a word for each import.
+    /// The globals; behind them a word for each import, and one for each cell constant.
     state: *mut u64,
     state_words: usize,
     /// Both are borrowed for the instance's life.
     memory: PhantomData<&'e mut [u64]>,
+    heap_words: usize,
     globals: usize,
     imports: &'e [HostFn<'e>],
     native_stack: usize,
@@ -62,6 +76,13 @@ pub enum InstantiateError<'e> {
         /// Whether a function of that name was supplied whose signature is another.
         mismatch: bool,
     },
+    /// The heap is too short for the initial value of a global.
+    Heap {
+        /// The name of the global.
+        name: &'e str,
+        /// Words given.
+        given: usize,
+    },
 }
 
 impl fmt::Display for InstantiateError<'_> {
@@ -73,6 +94,9 @@ impl fmt::Display for InstantiateError<'_> {
             Self::Import { name, mismatch: false } => write!(f, "import {name} is not supplied by the host"),
             Self::Import { name, mismatch: true } => {
                 write!(f, "import {name} is supplied by the host with another signature than the module declares")
+            }
+            Self::Heap { name, given } => {
+                write!(f, "the heap has {given} words, which is too few for the initial value of global {name}")
             }
         }
     }
@@ -110,6 +134,11 @@ pub enum CallError {
         /// The parameter's type.
         expected: TypeId,
     },
+    /// An argument is the handle of an object that is gone, because nothing kept it alive, or of another instance's.
+    ArgStale {
+        /// The argument, from 0.
+        index: usize,
+    },
     /// The guest trapped.
     Trap(TrapReport),
 }
@@ -131,6 +160,12 @@ impl fmt::Display for CallError {
                 Some(name) => write!(f, "argument {} does not fit its type, expected {name}", index + 1),
                 None => write!(f, "argument {} does not fit its type, expected null", index + 1),
             },
+            Self::ArgStale { index } => write!(
+                f,
+                "argument {} is the handle of an object that is gone or of another instance, expected one that is alive: \
+                 a root keeps it so",
+                index + 1
+            ),
             Self::Trap(TrapReport { trap, func, op }) => write!(f, "trap: {trap} in function {func} at op {op}"),
         }
     }
@@ -139,11 +174,11 @@ impl fmt::Display for CallError {
 impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
-    /// The number of words of state that an instance of the module needs: one a global, one an import.
+    /// The number of words of state that an instance of the module needs: one a global, one an import, one a cell
+    /// constant, and some for the inline cache of each property access. Reads the code of all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
         let container = module.container();
-        let words = u64::from(container.count(Section::Globals)) + u64::from(container.count(Section::Imports));
-        usize::try_from(words).unwrap_or(usize::MAX)
+        cache::first_word(container).saturating_add(cache::state_words(module))
     }
 
     /// An instance of the engine's module: globals at their initial values, imports resolved by name among `imports`.
@@ -161,31 +196,163 @@ impl<'e> Instance<'e> {
         for (index, word) in (0..container.count(Section::Imports)).zip(state.iter_mut().skip(globals)) {
             *word = resolve(&module, index, imports)?;
         }
+        let imported = usize::try_from(container.count(Section::Imports)).unwrap_or(usize::MAX);
+        // The constants: none is made yet.
+        for word in state.iter_mut().skip(globals.saturating_add(imported)) {
+            *word = 0;
+        }
+        let first_cache = cache::first_word(container);
+        cache::clear(state.get_mut(first_cache..).unwrap_or(&mut []));
+        // SAFETY: the words are borrowed exclusively for 'e, for as long as the instance can be used.
+        let heap = unsafe { Heap::new(memory.heap.as_mut_ptr(), memory.heap.len(), memory.seed) };
         let mut instance = Self {
             context: Context::new(),
             engine,
+            heap,
             stack: memory.stack.as_mut_ptr(),
             stack_words: memory.stack.len(),
             state: state.as_mut_ptr(),
             state_words: state.len(),
             memory: PhantomData,
+            heap_words: memory.heap.len(),
             globals,
             imports,
             native_stack: memory.native_stack,
         };
-        instance.reset();
+        instance.reset()?;
         Ok(instance)
     }
 
-    /// Puts all globals back to their initial values.
-    pub fn reset(&mut self) {
+    /// Puts all globals back to their initial values. What is on the heap is garbage then, but for what the host roots.
+    pub fn reset(&mut self) -> Result<(), InstantiateError<'e>> {
         let module = *self.engine.module();
-        let count = module.container().count(Section::Globals);
-        // SAFETY: the words were borrowed exclusively for 'e, and no guest runs while the instance is borrowed.
-        let state = unsafe { core::slice::from_raw_parts_mut(self.state, self.state_words) };
-        for (index, word) in (0..count).zip(state) {
-            *word = initial(&module, index).unwrap_or(0);
+        let container = module.container();
+        let count = container.count(Section::Globals);
+        // Nothing may refer to the heap while the first of them is made.
+        for index in 0..count {
+            self.set_state(index, initial(&module, index).unwrap_or(Cell::NULL.bits()));
         }
+        for index in 0..count {
+            let Some(global) = container.global(index) else { continue };
+            let (Bank::Cell, Some(at)) = (global.ty.bank(), global.init) else { continue };
+            if let Ok(cell) = self.constant(at) {
+                self.set_state(index, cell.bits());
+            } else {
+                let name = container.text(global.name).unwrap_or("?");
+                return Err(InstantiateError::Heap { name, given: self.heap_words });
+            }
+        }
+        Ok(())
+    }
+
+    fn set_state(&mut self, index: u32, bits: u64) {
+        if (index as usize) < self.state_words {
+            // SAFETY: the word lies in the words that were borrowed exclusively for 'e, and the instance is borrowed
+            // exclusively.
+            unsafe { self.state.add(index as usize).write(bits) };
+        }
+    }
+
+    /// The cell of constant `index`: made when it is first asked for, if it lies on the heap, and kept in the state from
+    /// then on.
+    fn constant(&mut self, index: u32) -> Result<Cell, OutOfMemory> {
+        // SAFETY: the instance is borrowed exclusively, so no guest runs that is not in a host call.
+        unsafe { Self::constant_of(self, index, core::ptr::null(), Site(0)) }
+    }
+
+    /// The same for a guest that is stopped at `site` in the frame at `frame`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`GuestRoots::new`]; nothing else refers to the instance's heap.
+    pub(crate) unsafe fn constant_of(
+        this: *mut Self,
+        index: u32,
+        frame: *const u64,
+        site: Site,
+    ) -> Result<Cell, OutOfMemory> {
+        // SAFETY: by the contract. The references are to the engine and to the heap, which no root lies in.
+        let (container, heap, place, mut roots) = unsafe {
+            let container = *(*this).engine().module().container();
+            let first = container.count(Section::Globals).saturating_add(container.count(Section::Imports));
+            let place = (*this).state.add(first.saturating_add(index) as usize);
+            (container, &mut (*this).heap, place, GuestRoots::new(this, frame, site))
+        };
+        let Some(constant) = container.cell_const(index) else { return Ok(Cell::NULL) };
+        if let Some(cell) = literal(&container, constant) {
+            return Ok(cell);
+        }
+        // SAFETY: the state has a word for each constant.
+        let known = unsafe { place.read() };
+        if known != 0 {
+            return Ok(Cell::from_slot(known));
+        }
+        let cell = match constant {
+            CellConst::Int(at) => heap.int(container.constant(at).unwrap_or(0) as i64, &mut roots)?,
+            CellConst::Str(at) => heap.str(container.bytes(at).unwrap_or(&[]), &mut roots)?,
+            CellConst::Bool(_) | CellConst::Float(_) => Cell::NULL,
+        };
+        // SAFETY: as above.
+        unsafe { place.write(cell.bits()) };
+        Ok(cell)
+    }
+
+    /// The heap.
+    #[inline(always)]
+    pub(crate) fn heap_mut(&mut self) -> &mut Heap {
+        &mut self.heap
+    }
+
+    /// The heap.
+    #[inline(always)]
+    pub(crate) fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// What the heap has done.
+    pub fn heap_stats(&self) -> HeapStats {
+        self.heap.stats()
+    }
+
+    /// Its heap, to make values in it, to read them and to keep them alive.
+    pub fn objects(&mut self) -> Objects<'_> {
+        Objects::of(self)
+    }
+
+    /// Collects at every allocation from now on, or no longer. For tests: it makes wrong uses of handles show at once, and
+    /// everything slow.
+    pub fn set_heap_stress(&mut self, on: bool) {
+        self.heap.set_stress(on);
+    }
+
+    /// Lets that many allocations succeed and all behind them fail, as if the heap were full; `None` lets all succeed that
+    /// there is room for. For tests of what happens where memory runs out. An array or a map that grows counts as one.
+    pub fn set_heap_fuse(&mut self, allocations: Option<u64>) {
+        self.heap.set_fuse(allocations);
+    }
+
+    /// Gives the instance a clock to time its collections by, in ticks of any length: [`HeapStats`] has the sums.
+    pub fn set_clock(&mut self, clock: Option<fn() -> u64>) {
+        self.heap.set_clock(clock);
+    }
+
+    /// What the inline caches of the property accesses have seen, in the order of the functions and of the ops in them.
+    /// Machine code fills them; the interpreter looks every name up.
+    pub fn cache_stats(&self) -> impl Iterator<Item = CacheStats> + '_ {
+        let container = self.engine.module().container();
+        // SAFETY: the state's words are borrowed for 'e, and no guest writes them while the instance is borrowed.
+        let state = unsafe { core::slice::from_raw_parts(self.state, self.state_words) };
+        cache::stats(container, state.get(cache::first_word(container)..).unwrap_or(&[]))
+    }
+
+    /// The words of the state.
+    pub(crate) fn state(&self) -> *const u64 {
+        self.state
+    }
+
+    /// The innermost entry.
+    pub(crate) fn activation(&self) -> *const Activation {
+        self.context.activation as *const Activation
     }
 
     /// The engine.
@@ -208,7 +375,8 @@ impl<'e> Instance<'e> {
         Some(Value::from_slot(global.ty.bank(), bits))
     }
 
-    /// Calls a function by its name.
+    /// Calls a function by its name. A cell that it gives is good until the next call that may allocate; see
+    /// [`super::objects`].
     pub fn call(&mut self, func: &str, args: &[Value]) -> Result<Option<Value>, CallError> {
         let index = self.engine.module().func_index(func).ok_or(CallError::NoFunction)?;
         self.call_index(index, args)
@@ -217,6 +385,26 @@ impl<'e> Instance<'e> {
     /// Calls a function by its index in the module.
     pub fn call_index(&mut self, func: u16, args: &[Value]) -> Result<Option<Value>, CallError> {
         self.enter(func, args, self.stack as u64)
+    }
+
+    /// Whether a value from the host may stand where `ty` is declared: of the type's bank, and if it is a handle, one of a
+    /// live object of that type.
+    pub(crate) fn accepts(&self, ty: TypeId, value: Value) -> bool {
+        let cell = match (ty, value) {
+            (TypeId::I64, Value::I64(_)) | (TypeId::F64, Value::F64(_)) => return true,
+            (TypeId::I64 | TypeId::F64 | TypeId::NONE, _) => return false,
+            (_, Value::Cell(cell)) => cell,
+            _ => return false,
+        };
+        if cell.is_handle() {
+            return self.heap.is_live(cell) && self.heap.is_a(cell, ty, self.engine.module().container());
+        }
+        match Cell::from_bits(cell.bits()).and_then(Cell::content) {
+            Some(Content::Null) => true,
+            Some(Content::Str(..)) => ty == TypeId::STR || ty == TypeId::ANY,
+            Some(_) => ty == TypeId::ANY,
+            None => false,
+        }
     }
 
     /// A word of the state.
@@ -245,7 +433,10 @@ impl<'e> Instance<'e> {
         }
         for (index, &value) in (0..sig.count).zip(args) {
             let expected = container.param(&sig, index).ok_or(CallError::NoFunction)?;
-            if !accepts(expected, value) {
+            if !self.accepts(expected, value) {
+                if value.cell().is_some_and(|cell| cell.is_handle() && !self.heap.is_live(cell)) {
+                    return Err(CallError::ArgStale { index: index.into() });
+                }
                 return Err(CallError::ArgType { index: index.into(), expected });
             }
         }
@@ -285,33 +476,42 @@ impl<'e> Instance<'e> {
         self.context.tables = container.section(Section::TableData).as_ptr() as u64;
         self.context.entries = engine.functions().as_ptr() as u64;
         self.context.services = (&raw const SERVICES) as u64;
+        self.context.records = self.heap.record0();
         let instance = &raw mut *self;
         self.context.instance = instance as u64;
         // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
         // where the interpreter polls. So what was asked for before this call is found here in every engine.
         // SAFETY: the context is this exclusively borrowed instance's.
-        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } != 0;
-        let status = match engine.mode() {
-            _ if stopped => 1,
-            Mode::Interpreter => {
-                // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
-                // `instance` is this exclusively borrowed instance, which is not touched again until `run` returns.
-                let status = unsafe {
-                    let context = &raw mut (*instance).context;
-                    let outer = core::mem::replace(&mut (*context).entry_sp, here);
-                    let _entered = Entered { context, outer };
-                    crate::interp::run(context, frame, func, 0)
-                };
-                self.context.float_result = self.context.result;
-                status
+        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } == TRAPPED;
+        let mut activation = Activation::new(self.activation(), frame);
+        // SAFETY: the instance is borrowed exclusively, and the guard ends before the activation does.
+        let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
+        let mut code = engine.warm(func, 1);
+        let status = loop {
+            if stopped {
+                break TRAPPED;
             }
-            Mode::Machine(enter) => {
-                let code = engine.functions().get(usize::from(func)).map_or(0, |e| e.code.load(Ordering::Acquire));
-                // SAFETY: the engine compiled the verified function to `code` and published it, and `enter` is its entry
-                // stub; frame and instance are as above.
-                unsafe { enter(&raw mut (*instance).context, frame, code) }
+            // SAFETY: the module is verified; the frame lies in the VM stack with its header and arguments in place;
+            // `instance` is this exclusively borrowed instance, which is not touched again until the guest has returned. Code
+            // was compiled by the engine from the verified function and published, or is what the interpreter goes on at.
+            let status = unsafe {
+                let context = &raw mut (*instance).context;
+                match (code, engine.machine()) {
+                    (Some(code), Some(machine)) => (machine.enter)(context, frame, code),
+                    _ => {
+                        (*context).entry_sp = here;
+                        let status = crate::interp::run(context, frame, func, Start::Entry, Exits::All);
+                        (*context).float_result = (*context).result;
+                        status
+                    }
+                }
+            };
+            if status != SWITCH {
+                break status;
             }
+            code = Some(self.context.operands[0]);
         };
+        drop(entered);
         if status != 0 {
             let site = Site(self.context.trap_site as u32);
             let trap = Trap::decode(self.context.trap).unwrap_or(Trap::new(TrapKind::Unreachable));
@@ -332,23 +532,41 @@ impl<'e> Instance<'e> {
     }
 }
 
-/// An entry into the interpreter. Ends when dropped, also if a host function panics and the host catches that.
+/// An entry into the guest. Ends when dropped, also if a host function panics and the host catches that.
 struct Entered {
     context: *mut Context,
     /// The native stack pointer of the entry around it.
+    outer_sp: u64,
+    /// The activation of the entry around it.
     outer: u64,
+}
+
+impl Entered {
+    /// # Safety
+    ///
+    /// The context is live and only this thread writes what is not atomic in it, both until the result is dropped.
+    unsafe fn new(context: *mut Context, activation: *mut Activation) -> Self {
+        // SAFETY: by the contract.
+        unsafe {
+            let outer = core::mem::replace(&mut (*context).activation, activation as u64);
+            Self { context, outer_sp: (*context).entry_sp, outer }
+        }
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // SAFETY: `enter` made it with the context of the instance that it has borrowed.
-        unsafe { (*self.context).entry_sp = self.outer };
+        // SAFETY: by the contract of `new`.
+        unsafe {
+            (*self.context).entry_sp = self.outer_sp;
+            (*self.context).activation = self.outer;
+        }
     }
 }
 
 /// The address of something on the native stack near its top.
 #[inline(never)]
-fn native_stack_pointer() -> u64 {
+pub(crate) fn native_stack_pointer() -> u64 {
     let here = 0u8;
     (&raw const here) as u64
 }

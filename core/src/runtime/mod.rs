@@ -1,11 +1,15 @@
 //! What runs beside the guest's code: cells, frames, the context that machine code sees, host functions and traps.
 
+pub mod cache;
 pub mod cell;
 pub mod context;
 pub mod engine;
 pub mod frame;
+pub(crate) mod heap;
 pub mod host;
 pub mod instance;
+pub mod objects;
+pub(crate) mod roots;
 pub(crate) mod services;
 pub mod trap;
 pub mod value;

@@ -1,12 +1,18 @@
 //! The functions of the host side that stubs of the machine code call.
 
-use super::context::{Context, POLL, Services, Soft};
+use super::cell::Cell;
+use super::context::{Context, Entry, POLL, Services, Soft};
+use super::frame;
+use super::heap::{Kind, closure};
 use super::host;
+use super::instance::{Instance, native_stack_pointer};
 use super::trap::{Site, Trap, TrapKind};
+use crate::interp::{Exits, Start};
+use crate::vm3::op::Op;
 use core::sync::atomic::Ordering;
 
 /// The one table of services: they find everything else through the context.
-pub(super) const SERVICES: Services = Services { host_call, guard, soft, deopt };
+pub(super) const SERVICES: Services = Services { host_call, guard, soft, op, deopt, lazy };
 
 macro_rules! service {
     ($(#[$doc:meta])* fn $name:ident($context:ident, $frame:ident, $site:ident, $operand:ident) $body:block) => {
@@ -42,6 +48,16 @@ service! {
     }
 }
 
+/// The status of a service that has found nothing wrong.
+pub(crate) const GO_ON: u64 = 0;
+/// The status of a service that leaves a trap in the context.
+pub(crate) const TRAPPED: u64 = 1;
+/// Of a poll: the guest asks to leave machine code. Of the interpreter: machine code goes on at the address in the first word
+/// of [`Context::operands`].
+pub(crate) const SWITCH: u64 = 2;
+/// What a function that is left for the interpreter wants: to go on behind the op at the site.
+pub(crate) const LEAVE_BEHIND: u64 = 0;
+
 /// Takes the requests that were made of the instance: 0 to go on, 1 with the trap in the context.
 ///
 /// # Safety
@@ -60,9 +76,9 @@ pub(crate) unsafe fn poll(context: *mut Context, site: Site) -> u64 {
     if requests & super::context::REQUEST_INTERRUPT != 0 {
         // SAFETY: by the contract.
         unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), site) };
-        return 1;
+        return TRAPPED;
     }
-    0
+    if requests & super::context::REQUEST_LEAVE != 0 { SWITCH } else { GO_ON }
 }
 
 service! {
@@ -86,15 +102,88 @@ service! {
 }
 
 service! {
+    /// [`Services::op`].
+    fn op(context, frame, site, operand) {
+        // SAFETY: the stub passes the running instance's context and frame; the template stored the registers that the op
+        // reads in the frame, and an operand if the op has a cache.
+        unsafe {
+            if let Some(cache) = (operand as u32).checked_sub(1) {
+                super::cache::miss(context, frame, Site(site), cache);
+            }
+            crate::interp::heap::run(context, frame, Site(site))
+        }
+    }
+}
+
+service! {
     /// [`Services::deopt`].
-    fn deopt(context, frame, site, _operand) {
+    fn deopt(context, frame, site, operand) {
         let site = Site(site);
-        // SAFETY: the template stored all registers in the frame, so the interpreter finds the state that it would have
+        let behind = usize::from(operand == LEAVE_BEHIND);
+        // SAFETY: the function stored all registers in the frame, so the interpreter finds the state that it would have
         // itself; the module is verified, and a `deopt` is never the last op of a function.
         unsafe {
-            let status = crate::interp::run(context, frame, site.func(), usize::from(site.word()) + 1);
+            let start = Start::At(usize::from(site.word()) + behind);
+            let status = crate::interp::run(context, frame, site.func(), start, Exits::Loops);
             (*context).float_result = (*context).result;
             status
         }
+    }
+}
+
+service! {
+    /// [`Services::lazy`].
+    fn lazy(context, frame, site, operand) {
+        // SAFETY: machine code has laid out the frame of a function that has none, with its header and its arguments; the
+        // context is the running instance's, and its engine outlives it.
+        unsafe {
+            let engine = (*((*context).instance as *const Instance<'_>)).engine();
+            let callee = match operand {
+                0 => callee_of(context, frame, Site(site)),
+                _ => Site(site).func(),
+            };
+            if native_stack_pointer() <= (*context).native_limit {
+                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(site));
+                return TRAPPED;
+            }
+            if operand == 0
+                && let Some(code) = engine.warm(callee, 1)
+            {
+                (*context).operands[0] = code;
+                return SWITCH;
+            }
+            let status = crate::interp::run(context, frame, callee, Start::Entry, Exits::All);
+            (*context).float_result = (*context).result;
+            status
+        }
+    }
+}
+
+/// The function that machine code has called with this frame, whose header names the site of the call.
+///
+/// # Safety
+///
+/// As for [`Services::lazy`].
+unsafe fn callee_of(context: *const Context, frame: *const u64, site: Site) -> u16 {
+    // SAFETY: by the contract; the frame's header is its first word. The site is that of a call in the frame below, whose
+    // words and slots are in place.
+    unsafe {
+        if let Some(callee) = frame::tail_callee(frame.read()) {
+            return callee;
+        }
+        let caller = &*((*context).entries as *const Entry).add(usize::from(site.func()));
+        let words = core::slice::from_raw_parts(caller.words as *const u64, caller.word_count as usize);
+        let words = words.get(usize::from(site.word())..).unwrap_or(&[]);
+        let field = |index| crate::vm3::op::field(words, index).unwrap_or(0);
+        let closure = match Op::of_verified(words.first().map_or(0, |&word| word as u8)) {
+            Op::Call => return field(0),
+            Op::CallI64 | Op::CallF64 | Op::CallCell => return field(1),
+            Op::FnCall => field(0),
+            _ => field(1),
+        };
+        let caller_frame = frame.byte_sub(caller.frame_bytes as usize);
+        let cell = Cell::from_slot(caller_frame.add(1 + usize::from(closure)).read());
+        let heap = (*((*context).instance as *const Instance<'_>)).heap();
+        heap.payload(cell, Kind::Fn).and_then(<[u64]>::first).map_or(0, |&head| closure::parts(head).0)
     }
 }

@@ -170,8 +170,14 @@ pub struct OpInfo {
     pub operands: &'static [Operand],
     /// Its properties.
     pub flags: Flags,
+}
+
+impl OpInfo {
     /// The traps that it can give by itself (not those of code that it calls, nor `interrupted` and `out_of_fuel`).
-    pub traps: &'static [TrapKind],
+    pub fn traps(&self) -> &'static [TrapKind] {
+        let index = usize::from((self.op as u8).wrapping_sub(FIRST));
+        TRAPS.get(index).copied().unwrap_or(&[])
+    }
 }
 
 macro_rules! ops {
@@ -191,8 +197,10 @@ macro_rules! ops {
             mnemonic: $mnemonic,
             operands: &[$($operand),*],
             flags: $flags,
-            traps: &[$(TrapKind::$trap),*],
         }),*];
+
+        /// The traps of each row, apart from it because no engine asks for them.
+        static TRAPS: &[&[TrapKind]] = &[$(&[$(TrapKind::$trap),*]),*];
     };
 }
 
@@ -404,7 +412,7 @@ ops! {
     IMapHas "imap.has" [d(I64), cr(IMap), r(I64)] HEAP [NullReference];
     IMapSet "imap.set" [cr(IMap), r(I64), r(I64)] HEAP [NullReference, OutOfMemory];
     IMapDel "imap.del" [d(I64), cr(IMap), r(I64)] HEAP [NullReference];
-    IMapNext "imap.next" [d(I64), d(I64), cr(IMap), rw(I64)] HEAP [NullReference];
+    IMapNext "imap.next" [rw(I64), rw(I64), cr(IMap), rw(I64)] HEAP [NullReference];
     MapNew "map.new" [cd(Map), r(I64)] HEAP [OutOfMemory];
     MapNewK "map.new" [cd(Map), Imm16] HEAP [OutOfMemory];
     MapLen "map.len" [d(I64), cr(Map)] HEAP [NullReference];

@@ -1,6 +1,6 @@
-//! x86-64: caches are coherent, but the core may already have fetched bytes that are then changed through another linear
-//! address. Before it executes them it must run a serializing instruction (Intel SDM vol. 3, 13.6, "Self-Modifying Code";
-//! AMD APM vol. 2, 7.6.1).
+//! x86-64: caches are coherent, but the core may already have fetched bytes that are then changed through another
+//! linear address. Before it executes them it must run a serializing instruction (Intel SDM vol. 3, 13.6,
+//! "Self-Modifying Code"; AMD APM vol. 2, 7.6.1).
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
@@ -31,7 +31,7 @@ pub unsafe fn publish(_write: *const u8, _execute: *const u8, _len: usize) {
 
 /// Waits until all earlier instructions have completed and discards what has been fetched ahead.
 #[inline]
-fn serialize() {
+pub(crate) fn serialize() {
     let mut way = WAY.load(Ordering::Relaxed);
     if way == 0 {
         way = probe() as u8;

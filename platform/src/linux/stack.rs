@@ -1,6 +1,7 @@
 //! The native stack of the calling thread.
 
-use core::ffi::{CStr, c_char, c_void};
+use super::sys;
+use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
 
 /// The most that is counted on below the main thread's stack end. The kernel keeps at least 128 MiB between it and the
@@ -19,20 +20,14 @@ const GUARD_GAP: usize = 1 << 20;
 pub fn native_stack() -> Option<usize> {
     let here = MaybeUninit::<u8>::uninit();
     let here = here.as_ptr() as usize;
-    // SAFETY: neither call has preconditions.
-    let main = unsafe { libc::syscall(libc::SYS_gettid) == libc::c_long::from(libc::getpid()) };
-    let (low, high) = if main { main_stack()? } else { thread_stack()? };
+    let (low, high) = if sys::is_main_thread() { main_stack()? } else { thread_stack()? };
     if here < high { here.checked_sub(low) } else { None }
 }
 
 /// The lowest usable address and the end of the main thread's stack. `pthread_getattr_np` would read them from
 /// /proc/self/maps, which costs more than a short run of the guest.
 fn main_stack() -> Option<(usize, usize)> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live rlimit.
-    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
-        return None;
-    }
+    let limit = sys::stack_limit().ok()?;
     // SAFETY: getauxval has no preconditions.
     let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
     if name.is_null() {
@@ -42,31 +37,13 @@ fn main_stack() -> Option<(usize, usize)> {
     let name = unsafe { CStr::from_ptr(name) }.to_bytes_with_nul().as_ptr_range();
     // The name is the last thing on the stack but for one null pointer, so the end is the end of that page.
     let end = (name.end as usize).next_multiple_of(4096);
-    let limit = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX).min(MAIN_STACK_MOST - GUARD_GAP);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(MAIN_STACK_MOST - GUARD_GAP);
     Some((end.checked_sub(limit)?, end))
 }
 
 /// The lowest usable address and the end of another thread's stack.
 fn thread_stack() -> Option<(usize, usize)> {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: pthread_getattr_np initializes the attributes unless it fails.
-    if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
-        return None;
-    }
-    // SAFETY: it has not failed.
-    let mut attributes = unsafe { attributes.assume_init() };
-    let (mut start, mut size, mut guard): (*mut c_void, usize, usize) = (core::ptr::null_mut(), 0, 0);
-    // SAFETY: the attributes are initialized, the other pointers are to live variables, and the attributes are not used
-    // after their end.
-    let failed = unsafe {
-        let failed = libc::pthread_attr_getstack(&attributes, &mut start, &mut size)
-            | libc::pthread_attr_getguardsize(&attributes, &mut guard);
-        libc::pthread_attr_destroy(&mut attributes);
-        failed
-    };
-    if failed != 0 {
-        return None;
-    }
+    let (start, size, guard) = sys::thread_stack().ok()?;
     // glibc before 2.27 counts the guard as part of the stack; leaving its size out is safe with all.
-    Some(((start as usize).checked_add(guard)?, (start as usize).checked_add(size)?))
+    Some((start.checked_add(guard)?, start.checked_add(size)?))
 }

@@ -1,318 +1,231 @@
-//! Code memory on Windows: two views of one section, or private pages whose permissions are flipped.
-//!
-//! The window costs address space alone until it is used: nothing in it can be executed or has memory before its first
-//! open. Opening a unit of pages for the first time commits it, fills it with [`icache::FILLER`] and, with two views, makes
-//! it executable; from then on, with two views, opening it makes no system call.
+//! The mappings of a code window on Windows: two views of one section, or private pages whose permissions are flipped.
+//! The rules stand at the head of [`super`].
 //!
 //! A mapping is laid out as: a page of unwind data that can be read only, a guard page, the window, a guard page.
 
-use crate::window::{Scheme, UNIT, UnitSet};
-use crate::{MAX_WINDOW, icache};
-use core::ffi::c_void;
+use super::sys;
+pub use super::sys::page_size;
+use super::unwind::{FunctionTable, records};
+use crate::window::Access;
 use core::ptr;
-use opstamp::code::{CodeError, CodeMemory, CodeRange};
-use std::io;
-use std::ops::Range;
-use windows_sys::Win32::Foundation::{CloseHandle, ERROR_INVALID_PARAMETER, HANDLE, INVALID_HANDLE_VALUE};
-use windows_sys::Win32::System::Diagnostics::Debug::FlushInstructionCache;
+use opstamp::code::{CodeError, CodeRange};
+use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE};
 use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FILE_MAP_EXECUTE, FILE_MAP_READ, FILE_MAP_WRITE, MEM_COMMIT, MEM_DECOMMIT, MEM_RELEASE,
-    MEM_RESERVE, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_NOACCESS,
-    PAGE_PROTECTION_FLAGS, PAGE_READONLY, PAGE_READWRITE, SEC_RESERVE, UnmapViewOfFile, VirtualAlloc, VirtualFree,
-    VirtualProtect,
+    FILE_MAP_EXECUTE, FILE_MAP_READ, FILE_MAP_WRITE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_NOACCESS,
+    PAGE_PROTECTION_FLAGS, PAGE_READONLY, PAGE_READWRITE, SEC_RESERVE,
 };
-use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
-use windows_sys::Win32::System::Threading::{FlushProcessWriteBuffers, GetCurrentProcess};
 
-/// A code window.
+/// The error number of an argument that makes no sense.
+pub const INVALID: i32 = ERROR_INVALID_PARAMETER as i32;
+
+/// The addresses of a window.
 #[derive(Debug)]
-pub struct WindowsCode {
+pub struct Mapping {
     /// What the system's unwinder knows of the window. Dropped before the memory that it points to.
-    #[cfg(target_arch = "x86_64")]
-    table: Option<super::unwind::FunctionTable>,
-    /// Releases the addresses when the window is dropped.
-    _mappings: Mappings,
+    table: Option<FunctionTable>,
+    _addresses: Addresses,
     /// The address through which the window is written.
     write: usize,
-    /// The address at which it is executed; with [`Scheme::Flip`] the same.
+    /// The address at which it is executed; with one mapping the same.
     execute: usize,
-    size: usize,
-    page: usize,
-    /// The bytes that one bit of the sets below stands for.
-    unit: usize,
-    /// Never [`Scheme::Auto`].
-    scheme: Scheme,
-    /// Units that have been opened at least once.
-    used: UnitSet,
-    /// With [`Scheme::Flip`], units that are writable now.
-    writable: UnitSet,
+    /// Bytes before the window: the unwind data and a guard.
+    lead: usize,
 }
 
-impl WindowsCode {
-    /// Reserves a window of `size` bytes, rounded up to whole pages, at most [`MAX_WINDOW`].
-    pub fn new(size: usize) -> Result<Self, CodeError> {
-        Self::new_with(size, Scheme::Auto)
-    }
+/// What is released when a window is dropped.
+#[derive(Debug)]
+enum Addresses {
+    Views { _write: View, _execute: View },
+    Pages { _pages: Pages },
+}
 
-    /// Reserves a window that works in the given way. Whatever had been mapped when a step fails is released.
-    pub fn new_with(size: usize, scheme: Scheme) -> Result<Self, CodeError> {
-        let page = page_size();
-        if size == 0 || size > MAX_WINDOW {
-            let action = "reserve a code window of no bytes or of more than 128 MiB";
-            return Err(CodeError::System { action, code: ERROR_INVALID_PARAMETER as i32 });
-        }
-        let size = size.next_multiple_of(page);
-        match scheme {
-            Scheme::TwoMappings => Self::two_views(size, page),
-            Scheme::Flip => Self::flip(size, page),
-            Scheme::Auto => Self::two_views(size, page).or_else(|_| Self::flip(size, page)),
-        }
-    }
-
-    /// The scheme in use, never [`Scheme::Auto`].
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
+impl Mapping {
+    /// Reserves a window of whole pages, all of which fault. `two` says whether to map its memory twice.
+    pub fn new(size: usize, page: usize, two: bool) -> Result<Self, CodeError> {
+        if two { Self::two_views(size, page) } else { Self::private(size, page) }
     }
 
     /// Two views of a section, of which one is never executable and the other never writable.
     fn two_views(size: usize, page: usize) -> Result<Self, CodeError> {
-        let lead = lead(page);
-        let len = lead + size + page;
+        let (lead, len) = layout(size, page);
         let section = Section::new(len)?;
         let write = View::new(&section, FILE_MAP_WRITE, "map code memory to write")?;
         let execute = View::new(&section, FILE_MAP_READ | FILE_MAP_EXECUTE, "map code memory to execute")?;
         // SAFETY: the first page of each new view is nobody else's.
         unsafe {
-            commit(write.0, page, PAGE_READWRITE)?;
-            write_unwind_records(write.0);
-            protect(write.0, page, PAGE_READONLY)?;
+            write_unwind_records(write.0, page, size)?;
             commit(execute.0, page, PAGE_READONLY)?;
         }
-        let unit = UNIT.max(page);
         Ok(Self {
-            #[cfg(target_arch = "x86_64")]
             table: None,
             write: write.0 + lead,
             execute: execute.0 + lead,
-            _mappings: Mappings::Views { _write: write, _execute: execute },
-            size,
-            page,
-            unit,
-            scheme: Scheme::TwoMappings,
-            used: UnitSet::new(size.div_ceil(unit)),
-            writable: UnitSet::new(0),
+            _addresses: Addresses::Views { _write: write, _execute: execute },
+            lead,
         })
     }
 
     /// Private pages.
-    fn flip(size: usize, page: usize) -> Result<Self, CodeError> {
-        let lead = lead(page);
-        let pages = Pages::reserve(lead + size + page)?;
+    fn private(size: usize, page: usize) -> Result<Self, CodeError> {
+        let (lead, len) = layout(size, page);
+        let pages = Pages::reserve(len)?;
         let start = pages.0 + lead;
         // SAFETY: the new pages are nobody else's. A process that refuses executable memory says so here and not at the
         // first publish; afterwards the page is as it was.
         unsafe {
             commit(start, page, PAGE_READWRITE)?;
             protect(start, page, PAGE_EXECUTE_READ)?;
-            decommit(start, page)?;
-            commit(pages.0, page, PAGE_READWRITE)?;
-            write_unwind_records(pages.0);
-            protect(pages.0, page, PAGE_READONLY)?;
+            give_back(sys::decommit(start, page))?;
+            write_unwind_records(pages.0, page, size)?;
         }
-        let units = size / page;
-        Ok(Self {
-            #[cfg(target_arch = "x86_64")]
-            table: None,
-            _mappings: Mappings::Pages { _pages: pages },
-            write: start,
-            execute: start,
-            size,
-            page,
-            unit: page,
-            scheme: Scheme::Flip,
-            used: UnitSet::new(units),
-            writable: UnitSet::new(units),
-        })
+        Ok(Self { table: None, _addresses: Addresses::Pages { _pages: pages }, write: start, execute: start, lead })
     }
 
-    /// The units that a range touches.
-    fn units(&self, range: CodeRange) -> Result<Range<usize>, CodeError> {
-        if range.start > range.end || range.end > self.size {
-            return Err(CodeError::Range { range, size: self.size });
-        }
-        if range.is_empty() {
-            return Ok(0..0);
-        }
-        Ok(range.start / self.unit..range.end.div_ceil(self.unit))
+    /// The address through which the window is written.
+    pub fn write(&self) -> usize {
+        self.write
     }
 
-    /// The bytes of a run of units; the last unit of a window may be cut short.
-    fn bytes(&self, units: &Range<usize>) -> CodeRange {
-        CodeRange { start: units.start * self.unit, end: (units.end * self.unit).min(self.size) }
-    }
-
-    /// Commits and fills units that have never been used, and makes them writable and, with two views, executable.
-    fn first_use(&mut self, units: Range<usize>) -> Result<(), CodeError> {
-        let range = self.bytes(&units);
-        // SAFETY: the ranges are inside the window's mappings, and no reference into them is live: `self` is borrowed
-        // exclusively.
-        unsafe {
-            commit(self.write + range.start, range.len(), PAGE_READWRITE)?;
-            if let Some(filler) = icache::FILLER {
-                ptr::write_bytes((self.write + range.start) as *mut u8, filler, range.len());
-            }
-            if self.scheme == Scheme::TwoMappings {
-                commit(self.execute + range.start, range.len(), PAGE_EXECUTE_READ)?;
-            }
-        }
-        if self.scheme == Scheme::Flip {
-            self.writable.set(units.clone(), true);
-        }
-        self.used.set(units, true);
-        Ok(())
-    }
-}
-
-// SAFETY: the mappings keep the window's addresses until they are dropped, and nothing else knows the writable ones.
-// `open` hands out a checked range of the writable mapping, whose memory the executable mapping shares or is. No page is
-// given a permission to write and one to execute in the same mapping. `publish` brings this core's instruction fetch up to
-// date, and `sync_cores` the others'.
-unsafe impl CodeMemory for WindowsCode {
-    fn base(&self) -> usize {
+    /// The address at which the window is executed.
+    pub fn execute(&self) -> usize {
         self.execute
     }
 
-    fn size(&self) -> usize {
-        self.size
+    /// What a thread does before it writes: nothing here.
+    pub fn begin_write(&self) {}
+
+    /// What a thread does after it has written: nothing here.
+    pub fn end_write(&self) {}
+
+    fn two(&self) -> bool {
+        self.write != self.execute
     }
 
-    fn page(&self) -> usize {
-        self.page
+    /// Gives pages memory, which holds zeros or what it held, and makes it writable.
+    ///
+    /// # Safety
+    ///
+    /// They are pages of the window, and no reference into them is live.
+    pub unsafe fn commit(&self, range: CodeRange) -> Result<(), CodeError> {
+        // SAFETY: the caller vouches for the pages.
+        unsafe { commit(self.write + range.start, range.len(), PAGE_READWRITE) }
     }
 
-    fn concurrent_write(&self) -> bool {
-        self.scheme == Scheme::TwoMappings
-    }
-
-    fn open(&mut self, range: CodeRange) -> Result<&mut [u8], CodeError> {
-        let units = self.units(range)?;
-        let mut rest = units.clone();
-        while let Some(fresh) = self.used.run(&rest, false) {
-            rest.start = fresh.end;
-            self.first_use(fresh)?;
+    /// Sets what pages that have memory allow, at the address where the window is executed.
+    ///
+    /// # Safety
+    ///
+    /// They are pages of the window, and no reference into them is live.
+    pub unsafe fn set_access(&self, range: CodeRange, access: Access) -> Result<(), CodeError> {
+        let (start, len) = (self.execute + range.start, range.len());
+        let flags = match access {
+            Access::None => PAGE_NOACCESS,
+            Access::Write => PAGE_READWRITE,
+            Access::Execute => PAGE_EXECUTE_READ,
+        };
+        // SAFETY: the caller vouches for the pages.
+        unsafe {
+            // In the second view too pages have to be committed before they can be used.
+            if self.two() && access == Access::Execute { commit(start, len, flags) } else { protect(start, len, flags) }
         }
-        if self.scheme == Scheme::Flip {
-            let mut rest = units;
-            while let Some(closed) = self.writable.run(&rest, false) {
-                rest.start = closed.end;
-                let bytes = self.bytes(&closed);
-                // SAFETY: these are committed pages of the window, to which no reference is live.
-                unsafe { protect(self.write + bytes.start, bytes.len(), PAGE_READWRITE)? };
-                self.writable.set(closed, true);
-            }
-        }
-        // SAFETY: the range is inside the mapping and now writable; its bytes are initialized, by the system if nobody
-        // else; the exclusive borrow of `self` is the only way to them but for execution.
-        Ok(unsafe { core::slice::from_raw_parts_mut((self.write + range.start) as *mut u8, range.len()) })
     }
 
-    fn publish(&mut self, range: CodeRange) -> Result<(), CodeError> {
-        let mut rest = self.units(range)?;
-        let flip = self.scheme == Scheme::Flip;
-        while let Some(run) = if flip { self.writable.run(&rest, true) } else { self.used.run(&rest, true) } {
-            rest.start = run.end;
-            let bytes = self.bytes(&run);
-            if flip {
-                // SAFETY: these are committed pages of the window, to which no reference is live.
-                unsafe { protect(self.execute + bytes.start, bytes.len(), PAGE_EXECUTE_READ)? };
-                self.writable.set(run, false);
+    /// Gives the memory of pages back, or of a section's pages what they hold; they fault then.
+    ///
+    /// # Safety
+    ///
+    /// They are pages of the window that cannot be executed, and no reference into them is live.
+    pub unsafe fn discard(&self, range: CodeRange) -> Result<(), CodeError> {
+        let (start, len) = (self.write + range.start, range.len());
+        // SAFETY: the caller vouches for the pages.
+        unsafe {
+            if !self.two() {
+                return give_back(sys::decommit(start, len));
             }
-            let (start, end) = (bytes.start.max(range.start), bytes.end.min(range.end));
-            let execute = (self.execute + start) as *const u8;
-            // SAFETY: the range is committed and readable. The handle is the constant one of this process.
-            if unsafe { FlushInstructionCache(GetCurrentProcess(), execute.cast(), end - start) } == 0 {
-                return Err(last_error("flush the instruction cache"));
-            }
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: these units have been opened, so both addresses are mapped and readable for the clipped range.
-            unsafe {
-                icache::publish((self.write + start) as *const u8, execute, end - start);
-            }
-            // The call has cleaned and invalidated the lines; what this core had already fetched goes too.
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: a barrier changes no value.
-            unsafe {
-                core::arch::asm!("isb", options(nostack, preserves_flags));
-            }
+            give_back(sys::reset(start, len))?;
+            protect(start, len, PAGE_NOACCESS)
         }
-        Ok(())
     }
 
-    fn sync_cores(&self) -> Result<(), CodeError> {
-        // SAFETY: it has no preconditions.
-        unsafe { FlushProcessWriteBuffers() };
+    /// Makes written bytes visible to this core's instruction fetch.
+    ///
+    /// # Safety
+    ///
+    /// They lie in pages of the window that are ready.
+    pub unsafe fn clean(&self, range: CodeRange) -> Result<(), CodeError> {
+        let start = self.execute + range.start;
+        // SAFETY: the range is committed and readable, as the caller vouches.
+        let flushed = unsafe { sys::flush_instruction_cache(start, range.len()) };
+        flushed.map_err(|code| CodeError::System { action: "flush the instruction cache", code })?;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: both addresses are mapped and readable, as the caller vouches.
+        unsafe {
+            crate::icache::publish((self.write + range.start) as *const u8, start as *const u8, range.len());
+        }
+        // The call has cleaned and invalidated the lines; what this core had already fetched goes too.
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: a barrier changes no value.
+        unsafe {
+            core::arch::asm!("isb", options(nostack, preserves_flags));
+        }
         Ok(())
     }
 
     /// Registers the window's frames with the system's unwinder.
-    #[cfg(target_arch = "x86_64")]
-    fn describe(&mut self, stubs: CodeRange) -> Result<(), CodeError> {
-        self.units(stubs)?;
+    pub fn describe(&mut self, size: usize, stubs: CodeRange) -> Result<(), CodeError> {
         self.table = None;
-        let lead = lead(self.page);
-        // SAFETY: the records were written to the first page of the mapping, `lead` bytes before the window, which stays
-        // until after the table has been dropped.
-        self.table = Some(unsafe { super::unwind::FunctionTable::new(self.execute - lead, lead, self.size, stubs)? });
+        let base = self.execute - self.lead;
+        // SAFETY: the records were written to the first page of the mapping, `lead` bytes before the window, which
+        // stays until after the table has been dropped.
+        self.table = Some(unsafe { FunctionTable::new(base, self.lead, size, stubs)? });
         Ok(())
     }
 }
 
-/// Bytes of a mapping before its window: the unwind data and a guard.
-fn lead(page: usize) -> usize {
-    2 * page
+/// The bytes before a window and those of its whole mapping.
+fn layout(size: usize, page: usize) -> (usize, usize) {
+    let lead = 2 * page;
+    (lead, lead + size + page)
 }
 
-/// Writes what the unwinder reads to the first bytes of a mapping.
+/// Makes every other core that runs this process's threads fetch what was published before.
+pub fn sync_cores() -> Result<(), CodeError> {
+    sys::flush_process_write_buffers();
+    Ok(())
+}
+
+/// Makes a page read-only that starts with what the unwinder reads of a window of `size` bytes.
 ///
 /// # Safety
 ///
-/// The page at `address` is writable and nobody else's.
-unsafe fn write_unwind_records(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the records are far smaller than a page, which is writable as the caller vouches.
+/// The page at `address` is reserved and nobody else's.
+unsafe fn write_unwind_records(address: usize, page: usize, size: usize) -> Result<(), CodeError> {
+    let records = records(size);
+    // SAFETY: the caller vouches for the page; the records are far smaller, and it is writable when they are written.
     unsafe {
-        ptr::copy_nonoverlapping(super::unwind::RECORDS.as_ptr(), address as *mut u8, super::unwind::RECORDS.len());
+        commit(address, page, PAGE_READWRITE)?;
+        ptr::copy_nonoverlapping(records.as_ptr(), address as *mut u8, records.len());
+        protect(address, page, PAGE_READONLY)
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
-/// The addresses of a window.
-#[derive(Debug)]
-enum Mappings {
-    Views { _write: View, _execute: View },
-    Pages { _pages: Pages },
 }
 
 /// A section without a file, closed when dropped; its views stay.
 struct Section(HANDLE);
 
 impl Section {
-    /// A section of `len` bytes that takes no memory yet. Its permissions bound those of its views together: one is mapped
-    /// to write and another to execute, so it has to allow both.
+    /// A section of `len` bytes that takes no memory yet. Its permissions bound those of its views together: one is
+    /// mapped to write and another to execute, so it has to allow both.
     fn new(len: usize) -> Result<Self, CodeError> {
         let len = u32::try_from(len).map_err(|_| CodeError::Unsupported)?;
-        let protection = PAGE_EXECUTE_READWRITE | SEC_RESERVE;
-        // SAFETY: no pointer is passed.
-        let section = unsafe { CreateFileMappingW(INVALID_HANDLE_VALUE, ptr::null(), protection, 0, len, ptr::null()) };
-        if section.is_null() { Err(last_error("create a section for code memory")) } else { Ok(Self(section)) }
+        let section = sys::create_section(PAGE_EXECUTE_READWRITE | SEC_RESERVE, len);
+        section.map(Self).map_err(|code| CodeError::System { action: "create a section for code memory", code })
     }
 }
 
 impl Drop for Section {
     fn drop(&mut self) {
-        // SAFETY: the handle is open and this section's own.
-        unsafe { CloseHandle(self.0) };
+        // SAFETY: the handle is open and this section's own, so the call cannot fail.
+        let _ = unsafe { sys::close(self.0) };
     }
 }
 
@@ -322,16 +235,16 @@ struct View(usize);
 
 impl View {
     fn new(section: &Section, access: u32, action: &'static str) -> Result<Self, CodeError> {
-        // SAFETY: a new view at an address that the system chooses touches no memory that exists.
-        let view = unsafe { MapViewOfFile(section.0, access, 0, 0, 0) };
-        if view.Value.is_null() { Err(last_error(action)) } else { Ok(Self(view.Value as usize)) }
+        // SAFETY: the handle is that of the section.
+        unsafe { sys::map_view(section.0, access) }.map(Self).map_err(|code| CodeError::System { action, code })
     }
 }
 
 impl Drop for View {
     fn drop(&mut self) {
-        // SAFETY: the view is this value's own; whoever still has an address in it breaks CodeMemory's contract.
-        unsafe { UnmapViewOfFile(MEMORY_MAPPED_VIEW_ADDRESS { Value: self.0 as *mut c_void }) };
+        // SAFETY: the view is this value's own, so the call cannot fail; whoever still has an address in it breaks
+        // CodeMemory's contract.
+        let _ = unsafe { sys::unmap_view(self.0) };
     }
 }
 
@@ -341,39 +254,33 @@ struct Pages(usize);
 
 impl Pages {
     fn reserve(len: usize) -> Result<Self, CodeError> {
-        // SAFETY: reserving addresses that the system chooses touches no memory that exists.
-        let start = unsafe { VirtualAlloc(ptr::null(), len, MEM_RESERVE, PAGE_NOACCESS) };
-        if start.is_null() { Err(last_error("reserve addresses for a code window")) } else { Ok(Self(start as usize)) }
+        let start = sys::reserve(len);
+        start.map(Self).map_err(|code| CodeError::System { action: "reserve addresses for a code window", code })
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the pages are this value's own; whoever still has an address in them breaks CodeMemory's contract.
-        unsafe { VirtualFree(self.0 as *mut c_void, 0, MEM_RELEASE) };
+        // SAFETY: the pages are this value's own, so the call cannot fail; whoever still has an address in them breaks
+        // CodeMemory's contract.
+        let _ = unsafe { sys::release(self.0) };
     }
 }
 
-/// Gives reserved pages memory and a permission.
+/// Gives reserved pages memory and a permission; pages that have memory keep it.
 ///
 /// # Safety
 ///
 /// They are the caller's, and no reference to them is live.
 unsafe fn commit(address: usize, len: usize, protection: PAGE_PROTECTION_FLAGS) -> Result<(), CodeError> {
     // SAFETY: the caller vouches for the pages.
-    let start = unsafe { VirtualAlloc(address as *const c_void, len, MEM_COMMIT, protection) };
-    if start.is_null() { Err(last_error("back code memory with pages")) } else { Ok(()) }
+    let done = unsafe { sys::commit(address, len, protection) };
+    done.map_err(|code| CodeError::System { action: "back code memory with pages", code })
 }
 
-/// Takes the memory of private pages back.
-///
-/// # Safety
-///
-/// As [`commit`].
-unsafe fn decommit(address: usize, len: usize) -> Result<(), CodeError> {
-    // SAFETY: the caller vouches for the pages.
-    let done = unsafe { VirtualFree(address as *mut c_void, len, MEM_DECOMMIT) };
-    if done == 0 { Err(last_error("give back pages of code memory")) } else { Ok(()) }
+/// Names what failed when memory was to be given back.
+fn give_back(done: Result<(), i32>) -> Result<(), CodeError> {
+    done.map_err(|code| CodeError::System { action: "give back pages of code memory", code })
 }
 
 /// Sets the permission of committed pages.
@@ -382,27 +289,12 @@ unsafe fn decommit(address: usize, len: usize) -> Result<(), CodeError> {
 ///
 /// As [`commit`].
 unsafe fn protect(address: usize, len: usize, protection: PAGE_PROTECTION_FLAGS) -> Result<(), CodeError> {
-    let mut old = 0;
-    // SAFETY: the caller vouches for the pages; the pointer is to a live variable.
-    if unsafe { VirtualProtect(address as *const c_void, len, protection, &mut old) } != 0 {
-        return Ok(());
-    }
-    Err(last_error(match protection {
-        PAGE_EXECUTE_READ => "make code memory executable",
+    let action = match protection {
+        PAGE_NOACCESS => "close code memory",
+        PAGE_READONLY => "make code memory read-only",
         PAGE_READWRITE => "make code memory writable",
-        _ => "make code memory read-only",
-    }))
-}
-
-/// The size of a page in bytes.
-fn page_size() -> usize {
-    let mut info = SYSTEM_INFO::default();
-    // SAFETY: the pointer is to a live variable.
-    unsafe { GetSystemInfo(&mut info) };
-    usize::try_from(info.dwPageSize).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
-}
-
-/// The error of the call that has just failed.
-fn last_error(action: &'static str) -> CodeError {
-    CodeError::System { action, code: io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+        _ => "make code memory executable",
+    };
+    // SAFETY: the caller vouches for the pages.
+    unsafe { sys::protect(address, len, protection) }.map_err(|code| CodeError::System { action, code })
 }

@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 #[cfg(windows)]
 mod windows;
 
@@ -13,18 +15,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(target_os = "linux")]
 use linux as host;
+#[cfg(target_os = "macos")]
+use macos as host;
 #[cfg(windows)]
 use windows as host;
 
 #[allow(unused_imports, reason = "each test uses its part")]
-pub use host::{INVALID, handles};
+pub use host::{INVALID, alone, handles, on_real_system};
+#[cfg(target_os = "linux")]
+#[allow(unused_imports, reason = "each test uses its part")]
+pub use linux::{End, in_child};
 
 pub const MIB: usize = 1 << 20;
 
-/// The schemes to test: both, but where the machine does not see code that is changed through another mapping. Real ones
-/// do; some emulators of arm64 do not, and there the window must refuse it with just this error.
+/// Whether a thread, and not a page, may write or execute code memory.
+pub const BY_THREAD: bool = cfg!(all(target_os = "macos", target_arch = "aarch64"));
+
+/// The schemes to test: both, but on macOS, which has one, and where the machine does not see code that is changed
+/// through another mapping. Real ones do; some emulators of arm64 do not, and there the window must refuse it with just
+/// this error.
 pub fn schemes() -> Vec<Scheme> {
     match HostCode::new_with(1, Scheme::TwoMappings) {
+        Err(CodeError::Unsupported) if cfg!(target_os = "macos") => vec![Scheme::Flip],
         Err(CodeError::System { action, code: 0 })
             if cfg!(target_arch = "aarch64") && action.contains("change of code") =>
         {

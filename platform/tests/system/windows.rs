@@ -49,3 +49,13 @@ pub fn handles() -> usize {
     assert!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) } != 0);
     count as usize
 }
+
+/// Runs `body`. There is no fork here; other threads change little of what the system says of this process.
+pub fn alone(body: impl FnOnce()) {
+    body();
+}
+
+/// Whether the system itself serves this process; under wine it does as far as the tests ask.
+pub fn on_real_system() -> bool {
+    true
+}

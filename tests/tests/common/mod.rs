@@ -4,6 +4,7 @@
 use opstamp::EngineError;
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
+use opstamp::vm3::text::expectations;
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,20 +15,43 @@ use std::time::Duration;
 pub struct EngineUnderTest {
     pub name: &'static str,
     pub options: Option<Options>,
+    /// Whether functions are compiled only when they are warm.
+    pub tiered: bool,
+}
+
+impl EngineUnderTest {
+    /// An engine for a module.
+    pub fn make<'e>(
+        &self,
+        module: opstamp::Module<'e>,
+        functions: &'e mut [Entry],
+        code: &'e mut dyn opstamp::CodeMemory,
+        scratch: &'e mut [u64],
+    ) -> Result<opstamp::Engine<'e>, EngineError> {
+        match &self.options {
+            None => opstamp::Engine::interpreter(module, functions),
+            Some(options) if self.tiered => opstamp::Engine::tiered(module, functions, code, scratch, options),
+            Some(options) => opstamp::Engine::machine_code(module, functions, code, scratch, options),
+        }
+    }
 }
 
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None }];
+    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
         let in_frame = Options { max_pinned: 0, ..all };
         let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all) });
-        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame) });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few) });
-        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain) });
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain), tiered: false });
+        let at_once = Options { threshold: 1, ..all };
+        let warm = Options { threshold: 3, ..all };
+        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true });
+        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
     }
     engines
 }
@@ -54,6 +78,7 @@ pub struct Room {
     words: Vec<u64>,
     scratch: Vec<u64>,
     stack: Vec<u64>,
+    heap: Vec<u64>,
     state: Vec<u64>,
     functions: Vec<Entry>,
     pub code: HostCode,
@@ -65,6 +90,7 @@ impl Room {
             words: vec![0; need::WORDS],
             scratch: vec![0; need::SCRATCH],
             stack: vec![0; need::STACK],
+            heap: vec![0; need::HEAP],
             state: vec![0; need::STATE],
             functions: (0..need::FUNCTIONS).map(|_| Entry::default()).collect(),
             code: HostCode::new(need::CODE).expect("code memory"),
@@ -77,6 +103,10 @@ impl Room {
         let sizes = opstamp::vm3::text::sizes(source);
         room.words.resize(sizes.out_words.max(need::WORDS), 0);
         room.scratch.resize(sizes.scratch_words.max(need::SCRATCH), 0);
+        let stack = expectations(source).flatten().map(|expectation| expectation.with.stack as usize / 8).max();
+        room.stack.resize(stack.unwrap_or(0).max(need::STACK), 0);
+        let heap = expectations(source).flatten().map(|expectation| expectation.with.heap as usize / 8).max();
+        room.heap = vec![0; heap.unwrap_or(0).max(need::HEAP)];
         room
     }
 
@@ -90,6 +120,8 @@ impl Room {
             words: &mut self.words,
             scratch: &mut self.scratch,
             stack: &mut self.stack,
+            heap: &mut self.heap,
+            stress: false,
             state: &mut self.state,
             functions: &mut self.functions,
             native_stack: need::NATIVE_STACK,
@@ -102,6 +134,7 @@ impl Room {
 pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut HostCode) -> Runner<'r> {
     match &engine.options {
         None => Runner::Interpreter,
+        Some(options) if engine.tiered => Runner::Tiered(code, options),
         Some(options) => Runner::MachineCode(code, options),
     }
 }

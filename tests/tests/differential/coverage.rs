@@ -1,9 +1,9 @@
 //! What a run of the differential test has executed.
 
 use crate::evaluate::Outcome;
-use crate::program::{Ins, Lowered, Program};
+use crate::program::{Ins, Lowered, Program, Ty};
 use opstamp::TrapKind;
-use opstamp::vm3::op::{Bank, Flags, OPS, Op, Operand};
+use opstamp::vm3::op::{Bank, OPS, Op, Operand};
 use std::collections::BTreeMap;
 
 /// Times that everything must have been executed or observed.
@@ -14,7 +14,7 @@ const HOT: usize = 4;
 const COLD: usize = 28;
 
 /// What is counted, each by the evaluator when it executes an op:
-/// - each op of the table that needs no heap;
+/// - each op of the table;
 /// - each i64 and f64 register operand of it, by its place in the row, as hot and as cold. Registers of a bank are ranked in
 ///   each function by their uses, each use weighing 8 to the power of its loop depth; hot are the first [`HOT`], cold those
 ///   behind the first [`COLD`];
@@ -34,7 +34,7 @@ enum What {
 }
 
 /// The rank of each slot within its bank, by weight.
-fn ranks(slots: &[Bank], lowered: &Lowered) -> Vec<usize> {
+fn ranks(slots: &[Ty], lowered: &Lowered) -> Vec<usize> {
     let mut weights = vec![0u64; slots.len()];
     for (ins, &depth) in lowered.code.iter().zip(&lowered.depths) {
         for (_, slot) in ins.registers() {
@@ -46,7 +46,7 @@ fn ranks(slots: &[Bank], lowered: &Lowered) -> Vec<usize> {
     let mut ranks = vec![0; slots.len()];
     let mut next = BTreeMap::new();
     for slot in order {
-        let rank = next.entry(slots[slot] as u8).or_insert(0);
+        let rank = next.entry(slots[slot].bank() as u8).or_insert(0);
         ranks[slot] = *rank;
         *rank += 1;
     }
@@ -91,12 +91,12 @@ impl Coverage {
     }
 
     fn wanted() -> impl Iterator<Item = (Op, What)> {
-        OPS.iter().filter(|row| !row.flags.has(Flags::HEAP)).flat_map(|row| {
+        OPS.iter().flat_map(|row| {
             let operands = row.operands.iter().enumerate().flat_map(|(at, operand)| match operand {
                 Operand::Reg(_, Bank::I64 | Bank::F64, _) | Operand::Args => vec![What::Hot(at), What::Cold(at)],
                 _ => vec![],
             });
-            let traps = row.traps.iter().map(|&trap: &TrapKind| What::Trapped(trap as u8));
+            let traps = row.traps().iter().map(|&trap: &TrapKind| What::Trapped(trap as u8));
             let all = std::iter::once(What::Executed).chain(operands).chain(traps);
             all.map(|what| (row.op, what)).collect::<Vec<_>>()
         })

@@ -1,7 +1,8 @@
 //! A plain evaluator of programs: what every engine must agree with, and where executed ops are counted. It knows vm3.md,
 //! the suite's oracle and the size of a frame; it shares no code with an engine.
 
-use crate::program::{BACK, GLOBALS, IMPORTS, Ins, Lowered, Program, cell, pures};
+use crate::objects::Object;
+use crate::program::{BACK, GLOBALS, IMPORTS, Init, Ins, Lowered, Program, Ty, constant, pures};
 use opstamp::vm3::op::Bank;
 use opstamp::{Cell, Trap, TrapKind, Value};
 use opstamp_tests::host::fold;
@@ -23,6 +24,13 @@ pub struct Machine<'p> {
     program: &'p Program,
     lowered: &'p [Lowered],
     pub globals: Vec<u64>,
+    pub objects: Vec<Object>,
+    /// Bytes allocated in this call.
+    pub allocated: usize,
+    /// The call needs more memory than the engines may have.
+    pub gives_up: bool,
+    /// An op of a function, and which execution of it fails for want of memory.
+    pub fuse: Option<(usize, usize, u32)>,
     stack: Vec<u64>,
     stack_words: usize,
     steps: u64,
@@ -50,6 +58,10 @@ impl<'p> Machine<'p> {
             program,
             lowered,
             globals: vec![],
+            objects: vec![],
+            allocated: 0,
+            gives_up: false,
+            fuse: None,
             stack: vec![0; stack_words],
             stack_words,
             steps: 0,
@@ -60,9 +72,20 @@ impl<'p> Machine<'p> {
 
     /// Calls the first function with all globals at their initial values.
     pub fn call(&mut self, args: &[u64]) -> Result<Outcome, TooLong> {
-        self.globals = self.program.globals.clone();
+        self.objects.clear();
+        self.allocated = 0;
+        self.gives_up = false;
+        self.globals = self.program.globals.iter().map(|&init| self.initial(init)).collect();
         self.steps = 0;
-        self.run(0, args, 0)
+        let outcome = self.run(0, args, 0)?;
+        if self.gives_up { Err(TooLong) } else { Ok(outcome) }
+    }
+
+    fn initial(&mut self, init: Init) -> u64 {
+        match init {
+            Init::Bits(bits) => bits,
+            Init::Constant(index) => self.constant(constant(index)),
+        }
     }
 
     /// Words of a frame: a header and the slots.
@@ -80,8 +103,8 @@ impl<'p> Machine<'p> {
     /// Places a frame: arguments, then zeros and nulls.
     fn enter(&mut self, func: usize, base: usize, args: &[u64]) {
         let func = &self.program.funcs[func];
-        for (slot, &bank) in func.slots.iter().enumerate() {
-            let empty = if bank == Bank::Cell { Cell::NULL.bits() } else { 0 };
+        for (slot, &ty) in func.slots.iter().enumerate() {
+            let empty = if ty.bank() == Bank::Cell { Cell::NULL.bits() } else { 0 };
             self.stack[base + 1 + slot] = args.get(slot).copied().unwrap_or(empty);
         }
     }
@@ -95,7 +118,7 @@ impl<'p> Machine<'p> {
         let mut frames = vec![Frame { func, at: 0, base }];
         loop {
             self.steps += 1;
-            if self.steps > MAX_STEPS {
+            if self.steps > MAX_STEPS || self.gives_up {
                 return Err(TooLong);
             }
             let Some(frame) = frames.last_mut() else { unreachable!("a frame is running") };
@@ -115,6 +138,14 @@ impl<'p> Machine<'p> {
                 bits[count] = literal;
                 (pure.eval)(&bits)
             };
+            if let Some((fails, place, left)) = &mut self.fuse
+                && (*fails, *place) == (func, at)
+            {
+                if *left == 0 {
+                    return stop(Trap::new(TrapKind::OutOfMemory));
+                }
+                *left -= 1;
+            }
             let mut set = None;
             match ins {
                 Ins::Pure { index, dest, sources, literal } => match compute(self, *index, sources, *literal) {
@@ -139,7 +170,7 @@ impl<'p> Machine<'p> {
                 Ins::Nop | Ins::Deopt => {}
                 Ins::CellMov { dest, source } => set = Some((*dest, get(self, *source))),
                 Ins::CellNull { dest } => set = Some((*dest, Cell::NULL.bits())),
-                Ins::CellConst { dest, value } => set = Some((*dest, cell(*value).bits())),
+                Ins::CellConst { dest, value } => set = Some((*dest, self.constant(constant(*value)))),
                 Ins::Table { dest, table, source } => {
                     let index = usize::try_from(get(self, *source)).ok();
                     match index.and_then(|index| self.program.tables[*table].get(index)) {
@@ -150,7 +181,7 @@ impl<'p> Machine<'p> {
                 Ins::GlobalGet { dest, global } => set = Some((*dest, self.globals[*global])),
                 Ins::GlobalSet { global, source } => {
                     let bits = get(self, *source);
-                    self.globals[*global] = if GLOBALS[*global] == Bank::F64 { canonical(bits) } else { bits };
+                    self.globals[*global] = if GLOBALS[*global] == Ty::F64 { canonical(bits) } else { bits };
                 }
                 Ins::Call { func: callee, args, .. } => {
                     let args = gets(self, args);
@@ -180,16 +211,52 @@ impl<'p> Machine<'p> {
                         Err(trap) => return stop(trap),
                     }
                 }
+                Ins::Heap { op, args } => {
+                    let slots = &self.program.funcs[func].slots;
+                    let frame: Vec<u64> = (0..slots.len() as u16).map(|slot| get(self, slot)).collect();
+                    let found =
+                        self.heap_op(*op, args, &|slot| frame[usize::from(slot)], &|slot| slots[usize::from(slot)]);
+                    match found {
+                        Ok(written) => {
+                            for (slot, bits) in written {
+                                self.stack[base + 1 + usize::from(slot)] = bits;
+                            }
+                        }
+                        Err(kind) => return stop(Trap::new(kind)),
+                    }
+                }
+                Ins::FnNew { dest, func: callee, args } => {
+                    let bound = gets(self, args);
+                    let Ty::Fn(ty) = self.program.funcs[func].slots[usize::from(*dest)] else {
+                        unreachable!("a register of a closure")
+                    };
+                    set = Some((*dest, self.closure(*callee, bound, ty)));
+                }
+                Ins::FnCall { closure, args, .. } => {
+                    let (callee, mut bound) = match self.callee(get(self, *closure)) {
+                        Ok(found) => found,
+                        Err(kind) => return stop(Trap::new(kind)),
+                    };
+                    bound.extend(gets(self, args));
+                    let start = base + self.frame_words(func);
+                    if !self.fits(start + self.frame_words(callee), false) {
+                        return stop(overflow);
+                    }
+                    self.enter(callee, start, &bound);
+                    frames.push(Frame { func: callee, at: 0, base: start });
+                }
                 Ins::Ret { source } => {
                     let value = source.map(|source| get(self, source));
                     frames.pop();
                     let Some(caller) = frames.last() else {
-                        let is_float = self.program.funcs[func].result == Some(Bank::F64);
+                        let is_float = self.program.funcs[func].result == Some(Ty::F64);
                         let value = value.map(|value| if is_float { canonical(value) } else { value });
                         return Ok(Outcome::Returns(value));
                     };
                     let call = &self.lowered[caller.func].code[caller.at - 1];
-                    if let (Ins::Call { dest: Some(dest), .. }, Some(value)) = (call, value) {
+                    if let (Ins::Call { dest: Some(dest), .. } | Ins::FnCall { dest: Some(dest), .. }, Some(value)) =
+                        (call, value)
+                    {
                         self.stack[caller.base + 1 + usize::from(*dest)] = value;
                     }
                 }
@@ -212,11 +279,12 @@ impl<'p> Machine<'p> {
             "h_same" => Ok(args[0]),
             "h_silent" => Ok(Cell::NULL.bits()),
             "h_many" => {
-                let (banks, _) = crate::program::import(import);
-                let values = banks.iter().zip(args).map(|(bank, &bits)| match bank {
+                let (types, _) = crate::program::import(import);
+                // All that is seen of a cell is whether it is null.
+                let values = types.iter().zip(args).map(|(ty, &bits)| match ty.bank() {
                     Bank::I64 => Value::I64(bits as i64),
                     Bank::F64 => Value::F64(f64::from_bits(bits)),
-                    Bank::Cell => Value::Cell(Cell::from_bits(bits).expect("a valid cell")),
+                    Bank::Cell => Value::Cell(if bits == Cell::NULL.bits() { Cell::NULL } else { Cell::TRUE }),
                 });
                 Ok(values.fold(0, fold) as u64)
             }

@@ -1,10 +1,14 @@
 //! Random programs that verify and end.
 
-use crate::program::{BACK, CELLS, Func, GLOBALS, H_BACK, IMPORTS, Ins, Program, Stmt, cell, import, pures};
+use crate::program::{
+    BACK, CELL_TYPES, CELLS, Func, GLOBALS, H_BACK, IMPORTS, Init, Ins, PLAIN_CELLS, PLAIN_GLOBALS, Program, Signature,
+    Stmt, Ty, import, pures,
+};
 use fastrand::Rng;
 use opstamp::Cell;
 use opstamp::vm3::op::{Bank, Operand};
 use opstamp_tests::values::{FLOATS, INTS, LITERALS};
+use std::collections::BTreeMap;
 
 /// Loops nested in each other, at most; each has a counter of its own.
 const NEST: usize = 3;
@@ -12,8 +16,19 @@ const NEST: usize = 3;
 const WIDE: usize = 40;
 /// Registers of a bank that a wide function uses in a loop of their own at its start, so that the others weigh less.
 const WARM: usize = 30;
+/// Of a hundred statements of a program with a heap, so many work on it.
+const HEAP_SHARE: u8 = 60;
 /// Words of stack unless the program is to overflow it.
 pub const STACK_WORDS: usize = 4096;
+
+/// The type of numbers of a bank.
+fn of_bank(bank: Bank) -> Ty {
+    match bank {
+        Bank::I64 => Ty::I64,
+        Bank::F64 => Ty::F64,
+        Bank::Cell => Ty::Any,
+    }
+}
 
 /// A random integer: an edge, a small one, or any.
 fn int(rng: &mut Rng) -> i64 {
@@ -32,27 +47,53 @@ fn float(rng: &mut Rng) -> f64 {
     }
 }
 
-fn bits(rng: &mut Rng, bank: Bank) -> u64 {
-    match bank {
-        Bank::I64 => int(rng) as u64,
-        Bank::F64 => opstamp_tests::oracle::canonical(float(rng).to_bits()),
-        Bank::Cell if rng.bool() => Cell::NULL.bits(),
-        Bank::Cell => cell(rng.usize(0..CELLS.len())).bits(),
+/// The bits of an argument that the host gives: no object.
+fn bits(rng: &mut Rng, ty: Ty) -> u64 {
+    let text = |text: &[u8]| Cell::str(text).expect("short").bits();
+    match ty {
+        Ty::I64 => int(rng) as u64,
+        Ty::F64 => opstamp_tests::oracle::canonical(float(rng).to_bits()),
+        Ty::Any => match rng.u8(0..10) {
+            0 => Cell::TRUE.bits(),
+            1 => Cell::int(rng.i64(-9..9)).expect("small").bits(),
+            2 => Cell::float(float(rng)).bits(),
+            3 => text(b"ab"),
+            4 => text(b""),
+            _ => Cell::NULL.bits(),
+        },
+        Ty::Str if rng.bool() => text(b"12345"),
+        _ => Cell::NULL.bits(),
     }
 }
 
+/// The initial value of a global.
+fn initial(rng: &mut Rng, ty: Ty, heap: bool) -> Init {
+    let constants = if heap { CELLS.len() } else { PLAIN_CELLS };
+    match ty {
+        Ty::I64 | Ty::F64 => Init::Bits(bits(rng, ty)),
+        Ty::Any if rng.bool() => Init::Constant(rng.usize(0..constants)),
+        Ty::Str if rng.bool() => Init::Constant(STRINGS[rng.usize(0..STRINGS.len())]),
+        _ => Init::Bits(Cell::NULL.bits()),
+    }
+}
+
+/// The constants that are strings.
+pub const STRINGS: [usize; 7] = [6, 7, 8, 11, 12, 14, 15];
+
 /// A function that is being generated. Slot 0 is the parameter `n`, which bounds recursion; the locals begin with `NEST`
 /// loop counters and a register for the next `n`. Only these are not written at random.
-struct Context<'g> {
-    rng: &'g mut Rng,
-    heads: &'g [Func],
+pub struct Context<'g> {
+    pub rng: &'g mut Rng,
+    pub heads: &'g [Func],
+    pub heap: bool,
+    pub closures: &'g [Signature],
     tables: usize,
-    index: usize,
+    pub index: usize,
     has_back: bool,
-    /// The registers of each bank that may be read, the most liked first.
-    reads: [Vec<u16>; 3],
+    /// The registers of each type that may be read, the most liked first.
+    reads: BTreeMap<Ty, Vec<u16>>,
     /// Those that may be written.
-    writes: [Vec<u16>; 3],
+    writes: BTreeMap<Ty, Vec<u16>>,
     counters: u16,
     budget: i32,
     loops: usize,
@@ -61,34 +102,48 @@ struct Context<'g> {
     cold: usize,
 }
 
-fn place(bank: Bank) -> usize {
-    bank as usize
-}
-
 impl Context<'_> {
-    fn pick(&mut self, registers: fn(&Self) -> &[Vec<u16>; 3], bank: Bank) -> Option<u16> {
-        let count = registers(self)[place(bank)].len();
+    fn pick(&mut self, registers: fn(&Self) -> &BTreeMap<Ty, Vec<u16>>, ty: Ty) -> Option<u16> {
+        let count = registers(self).get(&ty).map_or(0, Vec::len);
         if count == 0 {
             return None;
         }
         let often = if self.loops > 0 { 6 } else { 3 };
         let cold = if self.loops > 0 { 7 } else { 9 };
+        let number = matches!(ty, Ty::I64 | Ty::F64);
         let at = match self.rng.u8(0..10) {
             part if part < often => self.rng.usize(0..count.min(4)),
-            part if part < cold && bank != Bank::Cell && self.cold > 0 && self.cold < count => {
+            part if part < cold && number && self.cold > 0 && self.cold < count => {
                 self.rng.usize(count - self.cold..count)
             }
             _ => self.rng.usize(0..count),
         };
-        Some(registers(self)[place(bank)][at])
+        Some(registers(self)[&ty][at])
     }
 
-    fn read(&mut self, bank: Bank) -> Option<u16> {
-        self.pick(|context| &context.reads, bank)
+    /// A register to read from where a value of that type fits.
+    pub fn read(&mut self, ty: Ty) -> Option<u16> {
+        if ty == Ty::Any && self.heap && self.rng.u8(0..3) == 0 {
+            let other = CELL_TYPES[self.rng.usize(0..CELL_TYPES.len())];
+            if let Some(register) = self.pick(|context| &context.reads, other) {
+                return Some(register);
+            }
+        }
+        self.pick(|context| &context.reads, ty)
     }
 
-    fn write(&mut self, bank: Bank) -> Option<u16> {
-        self.pick(|context| &context.writes, bank)
+    /// The registers of a type that may be written.
+    pub fn written(&self, ty: Ty) -> Vec<u16> {
+        self.writes.get(&ty).cloned().unwrap_or_default()
+    }
+
+    /// Loops around this place.
+    pub fn loops(&self) -> usize {
+        self.loops
+    }
+
+    pub fn write(&mut self, ty: Ty) -> Option<u16> {
+        self.pick(|context| &context.writes, ty)
     }
 
     fn block(&mut self, statements: usize, depth: usize) -> Vec<Stmt> {
@@ -110,6 +165,10 @@ impl Context<'_> {
 
     /// Adds a statement, or nothing if the function lacks a register that it needs.
     fn statement(&mut self, depth: usize, block: &mut Vec<Stmt>) {
+        if self.heap && self.rng.u8(0..100) < HEAP_SHARE {
+            self.heap_statement(block);
+            return;
+        }
         let made = match self.rng.u8(0..100) {
             0..52 => self.pure().map(Stmt::Do),
             52..60 if depth < 4 => self.conditional(depth),
@@ -155,7 +214,7 @@ impl Context<'_> {
         let mut sources = [0; 3];
         for (source, bank) in sources.iter_mut().zip(banks) {
             if let Some(bank) = bank {
-                *source = self.read(*bank)?;
+                *source = self.read(of_bank(*bank))?;
             }
         }
         Some(sources)
@@ -165,7 +224,7 @@ impl Context<'_> {
         loop {
             let index = self.rng.usize(0..pures().len());
             let pure = &pures()[index];
-            let Some(bank) = pure.dest else { continue };
+            let Some(bank) = pure.dest.map(of_bank) else { continue };
             let divides = pure.mnemonic.ends_with("div") || pure.mnemonic.ends_with("rem");
             let by_zero = pure.literal.is_some() && divides && self.rng.u8(0..12) == 0;
             let literal = if by_zero { 0 } else { self.literal(pure.literal) };
@@ -176,7 +235,7 @@ impl Context<'_> {
 
     fn branch(&mut self) -> Option<Ins> {
         if self.rng.u8(0..10) == 0 {
-            return Some(Ins::BrNull { nonnull: self.rng.bool(), source: self.read(Bank::Cell)?, target: 0 });
+            return Some(Ins::BrNull { nonnull: self.rng.bool(), source: self.any_cell()?, target: 0 });
         }
         loop {
             let index = self.rng.usize(0..pures().len());
@@ -206,23 +265,23 @@ impl Context<'_> {
     }
 
     fn switch(&mut self, depth: usize) -> Option<Stmt> {
-        let source = self.read(Bank::I64)?;
+        let source = self.read(Ty::I64)?;
         let arms: Vec<_> = (0..self.rng.usize(1..4)).map(|_| self.inner(depth)).collect();
         let targets = (0..self.rng.usize(0..7)).map(|_| self.rng.usize(0..arms.len())).collect();
         Some(Stmt::Switch { source, targets, default: self.rng.usize(0..arms.len()), arms })
     }
 
     /// Arguments for these banks; the first, if it is given, is the bound of recursion.
-    fn args(&mut self, first: Option<u16>, banks: &[Bank]) -> Option<Vec<u16>> {
+    pub fn args(&mut self, first: Option<u16>, types: &[Ty]) -> Option<Vec<u16>> {
         let mut args: Vec<u16> = first.into_iter().collect();
-        for bank in &banks[args.len()..] {
-            args.push(self.read(*bank)?);
+        for ty in &types[args.len()..] {
+            args.push(self.read(*ty)?);
         }
         Some(args)
     }
 
     /// The register for the next bound, set to a small constant.
-    fn bound(&mut self, block: &mut Vec<Stmt>) -> u16 {
+    pub fn bound(&mut self, block: &mut Vec<Stmt>) -> u16 {
         let dest = self.counters + NEST as u16;
         let index = pures().iter().position(|pure| pure.literal == Some(Operand::Imm32)).expect("i64.const");
         let literal = self.rng.u64(0..4);
@@ -230,9 +289,9 @@ impl Context<'_> {
         dest
     }
 
-    fn result(&mut self, result: Option<Bank>) -> Option<Option<u16>> {
+    pub fn result(&mut self, result: Option<Ty>) -> Option<Option<u16>> {
         match result {
-            Some(bank) if self.rng.u8(0..6) > 0 => Some(Some(self.write(bank)?)),
+            Some(ty) if self.rng.u8(0..6) > 0 => Some(Some(self.write(ty)?)),
             _ => Some(None),
         }
     }
@@ -266,7 +325,7 @@ impl Context<'_> {
 
     /// A register that has been set to 0, by one of several ops.
     fn zero(&mut self, block: &mut Vec<Stmt>) -> Option<u16> {
-        let dest = self.write(Bank::I64)?;
+        let dest = self.write(Ty::I64)?;
         let and = |pure: &opstamp_tests::Pure| pure.mnemonic == "i64.and" && pure.literal.is_some();
         let index = pures().iter().position(and).expect("i64.and");
         block.push(Stmt::Do(Ins::Pure { index, dest, sources: [dest, 0, 0], literal: 0 }));
@@ -275,34 +334,54 @@ impl Context<'_> {
 
     fn table(&mut self, block: &mut Vec<Stmt>) -> Option<Stmt> {
         let table = self.rng.usize(0..self.tables);
-        let mut source = self.read(Bank::I64)?;
+        let mut source = self.read(Ty::I64)?;
         if self.rng.u8(0..6) > 0 {
             let and = |pure: &opstamp_tests::Pure| pure.mnemonic == "i64.and" && pure.literal.is_some();
             let index = pures().iter().position(and).expect("i64.and");
-            let dest = self.write(Bank::I64)?;
+            let dest = self.write(Ty::I64)?;
             block.push(Stmt::Do(Ins::Pure { index, dest, sources: [source, 0, 0], literal: 3 }));
             source = dest;
         }
-        Some(Stmt::Do(Ins::Table { dest: self.write(Bank::I64)?, table, source }))
+        Some(Stmt::Do(Ins::Table { dest: self.write(Ty::I64)?, table, source }))
     }
 
     fn global(&mut self) -> Option<Stmt> {
-        let global = self.rng.usize(0..GLOBALS.len());
-        let bank = GLOBALS[global];
+        let global = self.rng.usize(0..if self.heap { GLOBALS.len() } else { PLAIN_GLOBALS });
+        let ty = GLOBALS[global];
         Some(Stmt::Do(if self.rng.bool() {
-            Ins::GlobalGet { dest: self.write(bank)?, global }
+            Ins::GlobalGet { dest: self.write(ty)?, global }
         } else {
-            Ins::GlobalSet { global, source: self.read(bank)? }
+            Ins::GlobalSet { global, source: self.read(ty)? }
         }))
     }
 
     fn cell(&mut self) -> Option<Stmt> {
-        let dest = self.write(Bank::Cell)?;
-        Some(Stmt::Do(match self.rng.u8(0..3) {
-            0 => Ins::CellMov { dest, source: self.read(Bank::Cell)? },
-            1 => Ins::CellNull { dest },
-            _ => Ins::CellConst { dest, value: self.rng.usize(0..CELLS.len()) },
+        let ty = self.cell_type();
+        let dest = self.write(ty)?;
+        Some(Stmt::Do(match self.rng.u8(0..8) {
+            0..4 => Ins::CellMov { dest, source: self.read(ty)? },
+            4 => Ins::CellNull { dest },
+            _ => Ins::CellConst { dest: self.write(Ty::Any)?, value: self.constant() },
         }))
+    }
+
+    /// A type of cells.
+    pub fn cell_type(&mut self) -> Ty {
+        if !self.heap {
+            return Ty::Any;
+        }
+        let at = self.rng.usize(0..CELL_TYPES.len() + self.closures.len());
+        CELL_TYPES.get(at).copied().unwrap_or(Ty::Fn(at.saturating_sub(CELL_TYPES.len())))
+    }
+
+    fn any_cell(&mut self) -> Option<u16> {
+        let ty = self.cell_type();
+        self.read(ty)
+    }
+
+    /// A constant for a cell of any type.
+    pub fn constant(&mut self) -> usize {
+        self.rng.usize(0..if self.heap { CELLS.len() } else { PLAIN_CELLS })
     }
 
     /// An op behind which control does not go on.
@@ -322,7 +401,7 @@ impl Context<'_> {
             _ => Ins::Ret {
                 source: match result {
                     None => None,
-                    Some(bank) => Some(self.read(bank)?),
+                    Some(ty) => Some(self.read(ty)?),
                 },
             },
         }))
@@ -352,14 +431,15 @@ impl Context<'_> {
 }
 
 /// A function without a body.
-fn head(rng: &mut Rng, index: usize, back: bool) -> Func {
-    let banks = [Bank::I64, Bank::F64, Bank::Cell];
-    let mut slots = vec![Bank::I64];
+fn head(rng: &mut Rng, index: usize, back: bool, heap: bool) -> Func {
+    let types: Vec<Ty> =
+        if heap { [Ty::I64, Ty::F64].into_iter().chain(CELL_TYPES).collect() } else { vec![Ty::I64, Ty::F64, Ty::Any] };
+    let mut slots = vec![Ty::I64];
     if back {
-        slots.push(Bank::F64);
+        slots.push(Ty::F64);
     } else {
         let most = if rng.u8(0..8) == 0 { 12 } else { 5 };
-        (0..rng.usize(0..most)).for_each(|_| slots.push(banks[rng.usize(0..3)]));
+        (0..rng.usize(0..most)).for_each(|_| slots.push(types[rng.usize(0..types.len())]));
     }
     let params = slots.len();
     let sizes = match rng.u8(0..4) {
@@ -367,76 +447,111 @@ fn head(rng: &mut Rng, index: usize, back: bool) -> Func {
         1 => [rng.usize(1..WIDE), rng.usize(1..WIDE), 2],
         _ => [rng.usize(1..6), rng.usize(1..6), rng.usize(0..3)],
     };
-    slots.extend(std::iter::repeat_n(Bank::I64, NEST + 1 + sizes[0]));
-    slots.extend(std::iter::repeat_n(Bank::F64, sizes[1]));
-    slots.extend(std::iter::repeat_n(Bank::Cell, sizes[2]));
+    slots.extend(std::iter::repeat_n(Ty::I64, NEST + 1 + sizes[0]));
+    slots.extend(std::iter::repeat_n(Ty::F64, sizes[1]));
+    slots.extend(std::iter::repeat_n(Ty::Any, sizes[2]));
+    if heap {
+        for ty in CELL_TYPES {
+            slots.extend(std::iter::repeat_n(ty, rng.usize(1..3)));
+        }
+    }
     let result = match rng.u8(0..8) {
-        _ if back => Some(Bank::I64),
+        _ if back => Some(Ty::I64),
         0 => None,
-        1..4 => Some(Bank::F64),
-        4 if slots.contains(&Bank::Cell) => Some(Bank::Cell),
-        _ => Some(Bank::I64),
+        1..4 => Some(Ty::F64),
+        4 | 5 if heap => Some(CELL_TYPES[rng.usize(0..CELL_TYPES.len())]),
+        4 if slots.contains(&Ty::Any) => Some(Ty::Any),
+        _ => Some(Ty::I64),
     };
     let name = if back { BACK.into() } else { format!("f{index}") };
     Func { name, slots, params, result, body: vec![] }
 }
 
+/// Types of closures that the functions allow: the rest of a signature behind some of its parameters.
+fn closures(rng: &mut Rng, heads: &[Func]) -> Vec<Signature> {
+    let mut closures = Vec::new();
+    for head in &heads[1..] {
+        let bound = rng.usize(0..=head.params);
+        let closure = Signature { params: head.slots[bound..head.params].to_vec(), result: head.result };
+        if !closures.contains(&closure) {
+            closures.push(closure);
+        }
+    }
+    closures
+}
+
 /// The program of a seed.
 pub fn program(seed: u64) -> Program {
     let rng = &mut Rng::with_seed(seed);
-    let count = rng.usize(1..5);
+    let heap = rng.u8(0..9) < 4;
+    let count = if heap { rng.usize(2..6) } else { rng.usize(1..5) };
     let has_back = rng.u8(0..3) == 0;
-    let mut heads: Vec<Func> = (0..count).map(|index| head(rng, index, false)).collect();
+    let mut heads: Vec<Func> = (0..count).map(|index| head(rng, index, false, heap)).collect();
     if has_back {
-        heads.push(head(rng, count, true));
+        heads.push(head(rng, count, true, heap));
+    }
+    let closures = if heap { closures(rng, &heads) } else { vec![] };
+    for head in &mut heads {
+        head.slots.extend((0..closures.len()).map(Ty::Fn));
     }
     let tables: Vec<Vec<i64>> = (0..rng.usize(1..4)).map(|_| vec![0; rng.usize(0..9)]).collect();
     let tables = tables.into_iter().map(|table| table.into_iter().map(|_| int(rng)).collect()).collect::<Vec<_>>();
     let mut funcs = heads.clone();
     for (index, func) in funcs.iter_mut().enumerate() {
-        func.body = body(rng, &heads, index, tables.len(), has_back);
+        func.body = body(rng, &heads, index, tables.len(), has_back, heap, &closures);
     }
-    let globals = GLOBALS.iter().map(|&bank| bits(rng, bank)).collect();
+    let globals = &GLOBALS[..if heap { GLOBALS.len() } else { PLAIN_GLOBALS }];
+    let globals = globals.iter().map(|&ty| initial(rng, ty, heap)).collect();
     let params = &heads[0].slots[..heads[0].params];
-    let calls = (0..3)
+    let calls = (0..if heap { 8 } else { 3 })
         .map(|_| {
-            let rest = params[1..].iter().map(|&bank| bits(rng, bank)).collect::<Vec<_>>();
+            let rest = params[1..].iter().map(|&ty| bits(rng, ty)).collect::<Vec<_>>();
             std::iter::once(rng.u64(0..7)).chain(rest).collect()
         })
         .collect();
-    Program { funcs, tables, globals, stack_words: STACK_WORDS, calls }
+    Program { funcs, tables, heap, closures, globals, stack_words: STACK_WORDS, calls }
 }
 
-fn body(rng: &mut Rng, heads: &[Func], index: usize, tables: usize, has_back: bool) -> Vec<Stmt> {
+fn body(
+    rng: &mut Rng,
+    heads: &[Func],
+    index: usize,
+    tables: usize,
+    has_back: bool,
+    heap: bool,
+    closures: &[Signature],
+) -> Vec<Stmt> {
     let func = &heads[index];
     let counters = func.params..func.params + NEST + 1;
-    let of = |bank: Bank, fixed: bool| {
+    let of = |ty: Ty, fixed: bool| {
         (0..func.slots.len())
-            .filter(|slot| func.slots[*slot] == bank && (fixed || (*slot != 0 && !counters.contains(slot))))
+            .filter(|slot| func.slots[*slot] == ty && (fixed || (*slot != 0 && !counters.contains(slot))))
             .map(|slot| slot as u16)
             .collect::<Vec<_>>()
     };
-    let banks = [Bank::I64, Bank::F64, Bank::Cell];
-    let mut reads = banks.map(|bank| of(bank, true));
-    let mut writes = banks.map(|bank| of(bank, false));
-    for (reads, writes) in reads.iter_mut().zip(&mut writes) {
+    let types: std::collections::BTreeSet<Ty> = func.slots.iter().copied().collect();
+    let mut reads: BTreeMap<Ty, Vec<u16>> = types.iter().map(|&ty| (ty, of(ty, true))).collect();
+    let mut writes: BTreeMap<Ty, Vec<u16>> = types.iter().map(|&ty| (ty, of(ty, false))).collect();
+    for (ty, writes) in &mut writes {
         rng.shuffle(writes);
         // The registers that are liked when written are liked when read, so that values meet.
-        reads.sort_by_key(|slot| writes.iter().position(|write| write == slot).unwrap_or(2));
+        let like = |slot: &u16| writes.iter().position(|write| write == slot).unwrap_or(2);
+        reads.get_mut(ty).expect("the same types").sort_by_key(like);
     }
     let mut start = Vec::new();
-    for (bank, writes) in banks.into_iter().zip(&writes) {
+    for (&ty, writes) in writes.iter().filter(|(ty, _)| matches!(ty, Ty::I64 | Ty::F64 | Ty::Any)) {
         for &dest in writes.iter().filter(|slot| usize::from(**slot) >= func.params) {
             if rng.u8(0..4) == 0 {
                 continue;
             }
-            let value = bits(rng, bank);
-            start.push(Stmt::Do(match bank {
-                Bank::Cell => Ins::CellConst { dest, value: rng.usize(0..CELLS.len()) },
+            let constants = if heap { CELLS.len() } else { PLAIN_CELLS };
+            let value = bits(rng, ty);
+            start.push(Stmt::Do(match ty {
+                Ty::Any => Ins::CellConst { dest, value: rng.usize(0..constants) },
                 _ => {
                     let small = i32::try_from(value as i64).is_ok();
-                    let wanted = match bank {
-                        Bank::F64 => Operand::PoolF64,
+                    let wanted = match ty {
+                        Ty::F64 => Operand::PoolF64,
                         _ if small => Operand::Imm32,
                         _ => Operand::PoolI64,
                     };
@@ -447,14 +562,18 @@ fn body(rng: &mut Rng, heads: &[Func], index: usize, tables: usize, has_back: bo
         }
     }
     let warmed = WIDE - WARM;
-    let cold = if writes[..2].iter().all(|writes| writes.len() >= WIDE) && rng.bool() { warmed } else { 0 };
+    let numbers = [Ty::I64, Ty::F64].map(|ty| writes[&ty].clone());
+    let cold = if numbers.iter().all(|writes| writes.len() >= WIDE) && (heap || rng.u8(0..4) > 0) { warmed } else { 0 };
     if cold > 0 {
-        start.push(warm_up(func, &writes[..2]));
+        start.push(warm_up(func, &numbers));
     }
     let budget = if rng.u8(0..4) == 0 { 60 } else { 25 };
+    let budget = if heap { 2 * budget } else { budget };
     let mut context = Context {
         rng,
         heads,
+        heap,
+        closures,
         tables,
         index,
         has_back,
@@ -466,8 +585,20 @@ fn body(rng: &mut Rng, heads: &[Func], index: usize, tables: usize, has_back: bo
         may_recurse: true,
         cold,
     };
-    let statements = context.rng.usize(3..20);
+    if heap {
+        context.objects(&mut start);
+        if context.rng.u8(0..4) == 0 {
+            context.finale(&mut start);
+        }
+    }
+    let statements = context.rng.usize(3..if heap { 40 } else { 20 });
     start.extend(context.block(statements, 0));
+    if heap && context.rng.bool() {
+        context.burst(&mut start);
+    }
+    if heap && context.rng.u8(0..4) > 0 {
+        context.finale(&mut start);
+    }
     start
 }
 

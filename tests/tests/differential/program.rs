@@ -1,12 +1,101 @@
 //! Programs: statements as the generator makes them, the ops they are lowered to, and their text.
 
+use opstamp::TypeId;
 use opstamp::vm3::op::{Bank, Op, Operand};
-use opstamp::{Cell, TypeId};
-use opstamp_tests::{Pure, host};
+use opstamp_tests::{Pure, digest, host};
 use std::fmt::Write;
 
-/// Globals, by bank.
-pub const GLOBALS: [Bank; 7] = [Bank::I64, Bank::I64, Bank::I64, Bank::F64, Bank::F64, Bank::Cell, Bank::Cell];
+/// The type of a register, a global or a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ty {
+    I64,
+    F64,
+    Any,
+    Str,
+    ArrI64,
+    ArrF64,
+    ArrU8,
+    List,
+    IMap,
+    Map,
+    /// An object, by its place in [`SHAPES`].
+    Obj(usize),
+    /// A closure, by its place in [`Program::closures`].
+    Fn(usize),
+}
+
+impl Ty {
+    pub fn bank(self) -> Bank {
+        match self {
+            Self::I64 => Bank::I64,
+            Self::F64 => Bank::F64,
+            _ => Bank::Cell,
+        }
+    }
+}
+
+/// The types of cells that are no closures.
+pub const CELL_TYPES: [Ty; 10] =
+    [Ty::Any, Ty::Str, Ty::ArrI64, Ty::ArrF64, Ty::ArrU8, Ty::List, Ty::IMap, Ty::Map, Ty::Obj(0), Ty::Obj(1)];
+
+/// The shapes of programs with a heap, with their fields. They share the fields that a digest reads, in other places and of
+/// other types.
+pub const SHAPES: [(&str, &[(&str, Ty)]); 2] = [
+    (
+        "P",
+        &[
+            ("i", Ty::I64),
+            ("f", Ty::F64),
+            ("a", Ty::Any),
+            ("s", Ty::Str),
+            ("l", Ty::List),
+            ("o", Ty::Obj(0)),
+            ("x", Ty::I64),
+        ],
+    ),
+    (
+        "Q",
+        &[
+            ("a", Ty::Any),
+            ("x", Ty::F64),
+            ("i", Ty::F64),
+            ("o", Ty::Obj(0)),
+            ("f", Ty::Any),
+            ("m", Ty::Map),
+            ("k", Ty::I64),
+        ],
+    ),
+];
+
+/// The names that `prop.get` and `prop.set` ask for; the last is no field.
+pub const NAMES: [&str; 8] = ["i", "f", "a", "x", "s", "o", "l", "z"];
+
+/// A signature of closures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    pub params: Vec<Ty>,
+    pub result: Option<Ty>,
+}
+
+/// Globals that every program has.
+pub const PLAIN_GLOBALS: usize = 7;
+
+/// Globals; those behind the first [`PLAIN_GLOBALS`] are of programs with a heap.
+pub const GLOBALS: [Ty; 13] = [
+    Ty::I64,
+    Ty::I64,
+    Ty::I64,
+    Ty::F64,
+    Ty::F64,
+    Ty::Any,
+    Ty::Any,
+    Ty::Str,
+    Ty::ArrI64,
+    Ty::List,
+    Ty::Map,
+    Ty::IMap,
+    Ty::Obj(0),
+];
 
 /// The host functions that programs import.
 pub const IMPORTS: [&str; 11] = [
@@ -27,56 +116,182 @@ pub const H_BACK: usize = 10;
 /// The function that `h_back` calls, if there is one.
 pub const BACK: &str = "back";
 
-/// Cell constants, as they are written.
-pub const CELLS: [&str; 9] = ["true", "false", "0", "-140737488355328", "1.5", "nan", "\"\"", "\"abcde\"", "\"\\0\""];
+/// Cell constants, as they are written. Those behind the first [`PLAIN_CELLS`] need a heap.
+pub const CELLS: [&str; 16] = [
+    "true",
+    "false",
+    "0",
+    "-140737488355328",
+    "1.5",
+    "nan",
+    "\"\"",
+    "\"abcde\"",
+    "\"\\0\"",
+    "140737488355328",
+    "-9223372036854775808",
+    "\"abcdef\"",
+    "\"a longer constant of many words\"",
+    "7",
+    "\"12\"",
+    "\"-1234567\"",
+];
+/// Constants that lie in their cells.
+pub const PLAIN_CELLS: usize = 9;
 
-/// The value of a constant of [`CELLS`].
-pub fn cell(index: usize) -> Cell {
-    let text = |bytes| Cell::str(bytes).expect("short");
-    let int = |value| Cell::int(value).expect("of 48 bits");
+/// The value of a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Constant {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(&'static [u8]),
+}
+
+/// The values of [`CELLS`].
+pub fn constant(index: usize) -> Constant {
+    use Constant::{Bool, Float, Int, Str};
     [
-        Cell::TRUE,
-        Cell::FALSE,
-        int(0),
-        int(-(1 << 47)),
-        Cell::float(1.5),
-        Cell::float(f64::NAN),
-        text(b""),
-        text(b"abcde"),
-        text(b"\0"),
+        Bool(true),
+        Bool(false),
+        Int(0),
+        Int(-(1 << 47)),
+        Float(1.5),
+        Float(f64::NAN),
+        Str(b""),
+        Str(b"abcde"),
+        Str(b"\0"),
+        Int(1 << 47),
+        Int(i64::MIN),
+        Str(b"abcdef"),
+        Str(b"a longer constant of many words"),
+        Int(7),
+        Str(b"12"),
+        Str(b"-1234567"),
     ][index]
 }
 
+/// The initial value of a global.
+#[derive(Clone, Copy, Debug)]
+pub enum Init {
+    /// Of a number, or null.
+    Bits(u64),
+    /// A constant of [`CELLS`].
+    Constant(usize),
+}
+
 /// The parameter types and the result of a host function, as its [`opstamp::HostFn`] states them.
-pub fn import(index: usize) -> (Vec<Bank>, Option<Bank>) {
+pub fn import(index: usize) -> (Vec<Ty>, Option<Ty>) {
     let imports = host::imports();
     let found = imports.iter().find(|known| known.name == IMPORTS[index]).expect("a host function of the suite");
-    let result = (found.result != TypeId::NONE).then(|| found.result.bank());
-    (found.params.iter().map(|ty| ty.bank()).collect(), result)
+    let ty = |ty: &TypeId| match ty.bank() {
+        Bank::I64 => Ty::I64,
+        Bank::F64 => Ty::F64,
+        Bank::Cell => Ty::Any,
+    };
+    (found.params.iter().map(ty).collect(), (found.result != TypeId::NONE).then(|| ty(&found.result)))
+}
+
+/// An operand of a heap op.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg {
+    Reg(u16),
+    Literal(i16),
+    /// The place of a field in its shape, and its name.
+    Field(usize, &'static str),
+    /// The name of a property.
+    Name(&'static str),
 }
 
 /// An op. Registers are slots, targets and positions are op indices.
 #[derive(Clone, Debug)]
 pub enum Ins {
-    Pure { index: usize, dest: u16, sources: [u16; 3], literal: u64 },
-    Branch { index: usize, sources: [u16; 3], literal: u64, target: usize },
-    BrNull { nonnull: bool, source: u16, target: usize },
-    Jump { target: usize },
-    Switch { source: u16, targets: Vec<usize>, default: usize },
+    Pure {
+        index: usize,
+        dest: u16,
+        sources: [u16; 3],
+        literal: u64,
+    },
+    Branch {
+        index: usize,
+        sources: [u16; 3],
+        literal: u64,
+        target: usize,
+    },
+    BrNull {
+        nonnull: bool,
+        source: u16,
+        target: usize,
+    },
+    Jump {
+        target: usize,
+    },
+    Switch {
+        source: u16,
+        targets: Vec<usize>,
+        default: usize,
+    },
     Nop,
     Deopt,
-    CellMov { dest: u16, source: u16 },
-    CellNull { dest: u16 },
-    CellConst { dest: u16, value: usize },
-    Table { dest: u16, table: usize, source: u16 },
-    GlobalGet { dest: u16, global: usize },
-    GlobalSet { global: usize, source: u16 },
-    Call { dest: Option<u16>, func: usize, args: Vec<u16> },
-    Tail { func: usize, args: Vec<u16> },
-    Host { dest: Option<u16>, import: usize, args: Vec<u16> },
-    Ret { source: Option<u16> },
+    CellMov {
+        dest: u16,
+        source: u16,
+    },
+    CellNull {
+        dest: u16,
+    },
+    CellConst {
+        dest: u16,
+        value: usize,
+    },
+    Table {
+        dest: u16,
+        table: usize,
+        source: u16,
+    },
+    GlobalGet {
+        dest: u16,
+        global: usize,
+    },
+    GlobalSet {
+        global: usize,
+        source: u16,
+    },
+    Call {
+        dest: Option<u16>,
+        func: usize,
+        args: Vec<u16>,
+    },
+    Tail {
+        func: usize,
+        args: Vec<u16>,
+    },
+    Host {
+        dest: Option<u16>,
+        import: usize,
+        args: Vec<u16>,
+    },
+    /// An op on the heap, with its operands in the order of its row.
+    Heap {
+        op: Op,
+        args: Vec<Arg>,
+    },
+    FnNew {
+        dest: u16,
+        func: usize,
+        args: Vec<u16>,
+    },
+    FnCall {
+        dest: Option<u16>,
+        closure: u16,
+        args: Vec<u16>,
+    },
+    Ret {
+        source: Option<u16>,
+    },
     Unreachable,
-    User { number: u16 },
+    User {
+        number: u16,
+    },
 }
 
 /// A statement.
@@ -108,10 +323,10 @@ pub enum Stmt {
 #[derive(Clone, Debug)]
 pub struct Func {
     pub name: String,
-    /// The banks of all slots: the parameters, then the locals by bank.
-    pub slots: Vec<Bank>,
+    /// The types of all slots: the parameters, then the locals by bank.
+    pub slots: Vec<Ty>,
     pub params: usize,
-    pub result: Option<Bank>,
+    pub result: Option<Ty>,
     pub body: Vec<Stmt>,
 }
 
@@ -119,8 +334,12 @@ pub struct Func {
 pub struct Program {
     pub funcs: Vec<Func>,
     pub tables: Vec<Vec<i64>>,
-    /// Initial globals, as bits; a cell global starts as null or as a constant of [`CELLS`].
-    pub globals: Vec<u64>,
+    /// Whether it works on the heap. It has a digest then.
+    pub heap: bool,
+    /// The types of its closures.
+    pub closures: Vec<Signature>,
+    /// The initial values of the first globals of [`GLOBALS`], which it has.
+    pub globals: Vec<Init>,
     pub stack_words: usize,
     /// Arguments of the calls of the first function, as bits.
     pub calls: Vec<Vec<u64>>,
@@ -137,8 +356,8 @@ impl Func {
     pub fn lower(&self) -> Lowered {
         let mut lowered = Lowered { code: Vec::new(), depths: Vec::new() };
         lowered.block(&self.body, 0);
-        let of_bank = |bank| self.slots.iter().position(|&slot| slot == bank).map(|slot| slot as u16);
-        lowered.push(Ins::Ret { source: self.result.and_then(of_bank) }, 0);
+        let of_type = |ty| self.slots.iter().position(|&slot| slot == ty).map(|slot| slot as u16);
+        lowered.push(Ins::Ret { source: self.result.and_then(of_type) }, 0);
         lowered
     }
 }
@@ -247,7 +466,7 @@ fn by_bank(bank: Option<Bank>, ops: [Op; 4]) -> Op {
 impl Ins {
     /// The row that the assembler must choose for it, in `func`.
     pub fn op(&self, func: &Func) -> Op {
-        let bank = |dest: &Option<u16>| dest.map(|slot| func.slots[usize::from(slot)]);
+        let bank = |dest: &Option<u16>| dest.map(|slot| func.slots[usize::from(slot)].bank());
         match self {
             Self::Pure { index, .. } | Self::Branch { index, .. } => pures()[*index].op,
             Self::BrNull { nonnull: false, .. } => Op::BrNull,
@@ -261,15 +480,20 @@ impl Ins {
             Self::CellConst { .. } => Op::CellConst,
             Self::Table { .. } => Op::TableGet,
             Self::GlobalGet { global, .. } => {
-                by_bank(Some(GLOBALS[*global]), [Op::Nop, Op::GlobalGetI64, Op::GlobalGetF64, Op::GlobalGetCell])
+                by_bank(Some(GLOBALS[*global].bank()), [Op::Nop, Op::GlobalGetI64, Op::GlobalGetF64, Op::GlobalGetCell])
             }
             Self::GlobalSet { global, .. } => {
-                by_bank(Some(GLOBALS[*global]), [Op::Nop, Op::GlobalSetI64, Op::GlobalSetF64, Op::GlobalSetCell])
+                by_bank(Some(GLOBALS[*global].bank()), [Op::Nop, Op::GlobalSetI64, Op::GlobalSetF64, Op::GlobalSetCell])
             }
             Self::Call { dest, .. } => by_bank(bank(dest), [Op::Call, Op::CallI64, Op::CallF64, Op::CallCell]),
             Self::Tail { .. } => Op::Tail,
             Self::Host { dest, .. } => by_bank(bank(dest), [Op::Host, Op::HostI64, Op::HostF64, Op::HostCell]),
             Self::Ret { source } => by_bank(bank(source), [Op::Ret, Op::RetI64, Op::RetF64, Op::RetCell]),
+            Self::Heap { op, .. } => *op,
+            Self::FnNew { .. } => Op::FnNew,
+            Self::FnCall { dest, .. } => {
+                by_bank(bank(dest), [Op::FnCall, Op::FnCallI64, Op::FnCallF64, Op::FnCallCell])
+            }
             Self::Unreachable => Op::TrapUnreachable,
             Self::User { .. } => Op::TrapUser,
         }
@@ -296,6 +520,21 @@ impl Ins {
                 dest.iter().map(|&dest| (0, dest)).chain(args.iter().map(|&arg| (args_place, arg))).collect()
             }
             Self::Tail { args, .. } => args.iter().map(|&arg| (1, arg)).collect(),
+            Self::Heap { args, .. } => {
+                let register = |(place, arg): (usize, &Arg)| match arg {
+                    Arg::Reg(slot) => Some((place, *slot)),
+                    _ => None,
+                };
+                args.iter().enumerate().filter_map(register).collect()
+            }
+            Self::FnNew { dest, args, .. } => {
+                std::iter::once((0, *dest)).chain(args.iter().map(|&arg| (2, arg))).collect()
+            }
+            Self::FnCall { dest, closure, args } => {
+                let first = usize::from(dest.is_some());
+                let fixed = dest.iter().map(|&dest| (0, dest)).chain([(first, *closure)]);
+                fixed.chain(args.iter().map(|&arg| (first + 1, arg))).collect()
+            }
             Self::Ret { source } => source.iter().map(|&source| (0, source)).collect(),
         }
     }
@@ -309,12 +548,29 @@ impl Ins {
     }
 }
 
-fn type_name(bank: Bank) -> &'static str {
-    match bank {
-        Bank::I64 => "i64",
-        Bank::F64 => "f64",
-        Bank::Cell => "any",
+fn type_name(ty: Ty, closures: &[Signature]) -> String {
+    match ty {
+        Ty::I64 => "i64".into(),
+        Ty::F64 => "f64".into(),
+        Ty::Any => "any".into(),
+        Ty::Str => "str".into(),
+        Ty::ArrI64 => "arr.i64".into(),
+        Ty::ArrF64 => "arr.f64".into(),
+        Ty::ArrU8 => "arr.u8".into(),
+        Ty::List => "list".into(),
+        Ty::IMap => "imap".into(),
+        Ty::Map => "map".into(),
+        Ty::Obj(shape) => format!("obj {}", SHAPES[shape].0),
+        Ty::Fn(index) => {
+            let Signature { params, result } = &closures[index];
+            let params: Vec<_> = params.iter().map(|&ty| type_name(ty, closures)).collect();
+            format!("fn({}){}", params.join(", "), result_name(*result, closures))
+        }
     }
+}
+
+fn result_name(result: Option<Ty>, closures: &[Signature]) -> String {
+    result.map_or(String::new(), |ty| format!(" -> {}", type_name(ty, closures)))
 }
 
 fn float(bits: u64) -> String {
@@ -330,40 +586,47 @@ impl Program {
     /// The program in vm3's text form.
     pub fn text(&self, lowered: &[Lowered]) -> String {
         let mut text = String::new();
-        for (index, (&bank, &bits)) in GLOBALS.iter().zip(&self.globals).enumerate() {
-            let initial = match bank {
-                Bank::I64 => (bits as i64).to_string(),
-                Bank::F64 => float(bits),
-                Bank::Cell if bits == Cell::NULL.bits() => String::new(),
-                Bank::Cell => {
-                    let constant = (0..CELLS.len()).find(|&at| cell(at).bits() == bits).expect("a constant");
-                    CELLS[constant].into()
-                }
+        if self.heap {
+            for (name, fields) in SHAPES {
+                let fields: Vec<_> =
+                    fields.iter().map(|(name, ty)| format!("{name}: {}", type_name(*ty, &self.closures))).collect();
+                let _ = writeln!(text, "shape {name} {{ {} }}", fields.join(", "));
+            }
+        }
+        for (index, (&ty, init)) in GLOBALS.iter().zip(&self.globals).enumerate() {
+            let initial = match (init, ty) {
+                (Init::Constant(constant), _) => CELLS[*constant].into(),
+                (Init::Bits(bits), Ty::I64) => (*bits as i64).to_string(),
+                (Init::Bits(bits), Ty::F64) => float(*bits),
+                _ => String::new(),
             };
             let equals = if initial.is_empty() { "" } else { " = " };
-            let _ = writeln!(text, "global g{index}: {}{equals}{initial}", type_name(bank));
+            let _ = writeln!(text, "global g{index}: {}{equals}{initial}", type_name(ty, &self.closures));
         }
         for (index, table) in self.tables.iter().enumerate() {
             let _ = writeln!(text, "table t{index} = {table:?}");
         }
         for (index, name) in IMPORTS.iter().enumerate() {
             let (params, result) = import(index);
-            let params: Vec<_> = params.into_iter().map(type_name).collect();
-            let result = result.map_or(String::new(), |bank| format!(" -> {}", type_name(bank)));
+            let params: Vec<_> = params.into_iter().map(|ty| type_name(ty, &self.closures)).collect();
+            let result = result_name(result, &self.closures);
             let _ = writeln!(text, "import {name}({}){result}", params.join(", "));
         }
         for (func, lowered) in self.funcs.iter().zip(lowered) {
             self.write_func(&mut text, func, lowered);
+        }
+        if self.heap {
+            text.push_str(digest::GUEST);
         }
         text
     }
 
     fn write_func(&self, text: &mut String, func: &Func, lowered: &Lowered) {
         let typed = |slots: std::ops::Range<usize>| {
-            let named = slots.map(|slot| format!("r{slot}: {}", type_name(func.slots[slot])));
+            let named = slots.map(|slot| format!("r{slot}: {}", type_name(func.slots[slot], &self.closures)));
             named.collect::<Vec<_>>().join(", ")
         };
-        let result = func.result.map_or(String::new(), |bank| format!(" -> {}", type_name(bank)));
+        let result = result_name(func.result, &self.closures);
         let _ = writeln!(text, "func {}({}){result}", func.name, typed(0..func.params));
         if func.params < func.slots.len() {
             let _ = writeln!(text, "  local {}", typed(func.params..func.slots.len()));
@@ -413,6 +676,22 @@ impl Program {
             }
             Ins::Tail { func, args } => write!(text, "tail {}({})", self.funcs[*func].name, list(args)),
             Ins::Host { dest, import, args } => write!(text, "host {}{}({})", to(dest), IMPORTS[*import], list(args)),
+            Ins::Heap { op, args } => {
+                let operands: Vec<_> = args
+                    .iter()
+                    .map(|arg| match arg {
+                        Arg::Reg(slot) => format!("r{slot}"),
+                        Arg::Literal(value) => value.to_string(),
+                        Arg::Field(_, name) => (*name).into(),
+                        Arg::Name(name) => format!("{name:?}"),
+                    })
+                    .collect();
+                write!(text, "{} {}", op.info().expect("a row").mnemonic, operands.join(", "))
+            }
+            Ins::FnNew { dest, func, args } => {
+                write!(text, "fn.new r{dest}, {}({})", self.funcs[*func].name, list(args))
+            }
+            Ins::FnCall { dest, closure, args } => write!(text, "fn.call {}r{closure}({})", to(dest), list(args)),
             Ins::Ret { source: None } => write!(text, "ret"),
             Ins::Ret { source: Some(source) } => write!(text, "ret r{source}"),
             Ins::Unreachable => write!(text, "trap unreachable"),

@@ -70,7 +70,7 @@ impl Bench {
     pub fn new<F: Family>(features: Features) -> Self {
         let mut code = HostCode::new(CODE).expect("code memory");
         let memory = code.open(CodeRange { start: 0, end: 8192 }).expect("opens");
-        let place = Place { offset: 0, features, stubs: Stubs::default(), func: 0, far_branches: false };
+        let place = Place::new(0, features, Stubs::default(), 0);
         let mut masm = F::Masm::new(Buf::new(memory).expect("large enough"), place);
         let stubs = masm.stubs();
         masm.finish().expect("stubs can be emitted");
@@ -106,7 +106,7 @@ impl Bench {
         let start = self.next;
         let memory = self.code.open(CodeRange { start, end: start + room }).expect("opens");
         let (features, stubs) = (self.features, self.stubs);
-        let place = Place { offset: start, features, stubs, func: FUNC, far_branches };
+        let place = Place { far_branches, ..Place::new(start, features, stubs, FUNC) };
         let mut masm = F::Masm::new(Buf::new(memory).expect("large enough"), place);
         body(&mut masm);
         masm.flush_cold();

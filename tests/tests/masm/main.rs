@@ -6,6 +6,7 @@ mod cases;
 mod control;
 mod far;
 mod lane;
+mod objects;
 mod services;
 mod state;
 mod values;
@@ -69,6 +70,25 @@ fn control_agrees_with_rust() {
 }
 
 #[test]
+fn objects_are_as_laid_out() {
+    fn test<F: Family>() {
+        let mut count = Count::default();
+        let mut bench = Bench::new::<F>(Features::default());
+        objects::arrays::<F>(&mut bench, &mut count);
+        objects::fields::<F>(&mut bench, &mut count);
+        objects::strings::<F>(&mut bench, &mut count);
+        objects::boxes::<F>(&mut bench, &mut count);
+        objects::pairs::<F>(&mut bench, &mut count);
+        objects::casts::<F>(&mut bench, &mut count);
+        objects::properties::<F>(&mut bench, &mut count);
+        objects::services::<F>(&mut bench, &mut count);
+        objects::closures::<F>(&mut bench, &mut count);
+        println!("objects: {} verbs in {} functions, {} runs agree", count.verbs, count.functions, count.runs);
+    }
+    on_host!(test);
+}
+
+#[test]
 fn large_functions_branch_far() {
     fn test<F: Family>() {
         let mut bench = Bench::new::<F>(Features::default());
@@ -81,10 +101,11 @@ fn large_functions_branch_far() {
 /// The page for porters names every verb, and nothing else.
 #[test]
 fn porting_page_is_complete() {
-    const TRAITS: &str = include_str!("../../../core/src/masm/mod.rs");
+    const TRAITS: [&str; 2] =
+        [include_str!("../../../core/src/masm/mod.rs"), include_str!("../../../core/src/masm/objects.rs")];
     const PAGE: &str = include_str!("../../../core/src/masm/PORTING.md");
-    for name in ["Masm", "Ints", "Floats", "Flow", "Calls"] {
-        let body = TRAITS.split(&format!("\npub trait {name}")).nth(1).expect("the trait");
+    for name in ["Masm", "Ints", "Floats", "Flow", "Calls", "Objects"] {
+        let body = TRAITS.iter().find_map(|page| page.split(&format!("\npub trait {name}")).nth(1)).expect("the trait");
         let body = body.split("\n}\n").next().expect("its body");
         let verbs = body.split("    fn ").skip(1).map(|rest| rest.split(['(', '<']).next().expect("a name"));
         let table = PAGE.split(&format!("| `{name}` | look out for |")).nth(1).expect("the trait's table");

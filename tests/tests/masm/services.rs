@@ -192,5 +192,7 @@ services! {
     host_call: serve;
     guard: serve;
     soft: |context, noted: Noted| compute(context, noted.operand);
+    op: serve;
     deopt: serve;
+    lazy: serve;
 }

@@ -195,7 +195,7 @@ pub fn interpret<R>(
     let engine = Engine::interpreter(module, &mut entries).unwrap();
     let mut stack = vec![0xDEAD_BEEF_DEAD_BEEF; stack];
     let mut state = vec![0; Instance::state_words(&module)];
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack: 1 << 20 };
+    let memory = InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 1 << 20 };
     let mut instance = Instance::new(&engine, memory, imports).unwrap();
     run(&mut instance)
 }

@@ -232,7 +232,7 @@ fn a_function_does_not_run_off_its_end() {
 #[test]
 fn constants_that_need_a_heap() {
     let load = |register, constant| message(&main_of(&op(Op::CellConst, &[register, constant, 0])).words(), NO_HEAP);
-    let refusal = "in main at op 0 (cell.const): it needs a heap, which is not yet supported";
+    let refusal = "in main at op 0 (cell.const): it needs a heap, which this host does not lend";
     assert_eq!(load(6, 3), "accepted");
     assert_eq!(load(6, 5), refusal);
     assert_eq!(load(4, 4), refusal);
@@ -255,7 +255,7 @@ fn constants_that_need_a_heap() {
     parts.globals[4].init = Some(5);
     assert_eq!(
         message(&parts.words(), NO_HEAP),
-        "global 4 (gs): its initial value needs a heap, which is not yet supported"
+        "global 4 (gs): its initial value needs a heap, which this host does not lend"
     );
     assert_eq!(message(&parts.words(), HEAP), "accepted");
 }

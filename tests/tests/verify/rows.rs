@@ -295,7 +295,7 @@ fn ops_that_need_a_heap_are_refused_by_name() {
         let message = verify(&container, NO_HEAP).map(|_| ()).map_err(|error| error.to_string());
         if row.flags.has(Flags::HEAP) {
             let mnemonic = row.mnemonic;
-            let expected = format!("in main at op 1 ({mnemonic}): it needs a heap, which is not yet supported");
+            let expected = format!("in main at op 1 ({mnemonic}): it needs a heap, which this host does not lend");
             assert_eq!(message, Err(expected));
         } else {
             // The globals of `world` are short; its long constants are not used by these ops.

@@ -19,7 +19,7 @@ impl Random {
     }
 }
 
-/// Two parameters and three locals, all i64.
+/// Two parameters and three locals: all i64, or all objects whose records may be pinned.
 const SLOTS: usize = 5;
 const PARAMS: usize = 2;
 
@@ -69,6 +69,37 @@ fn generate(random: &mut Random, len: usize, near: bool, spread: usize) -> Vec<L
     lines
 }
 
+/// The same of objects: what is read and written are their records, so what only moves cells reads nothing.
+fn generate_objects(random: &mut Random, len: usize, near: bool, spread: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for at in 0..len {
+        let (x, y, d) = (random.next(SLOTS), random.next(SLOTS), random.next(SLOTS));
+        let target = if near { (at + random.next(7)).saturating_sub(3).min(len - 1) } else { random.next(len) };
+        let line = |text, reads, writes, targets, falls, calls| Line { text, reads, writes, targets, falls, calls };
+        let kind = random.next(100);
+        lines.push(match kind {
+            kind if at + 1 == len || kind < 3 => line(format!("ret r{x}"), 0, 0, vec![], false, false),
+            kind if kind < 3 + spread => match random.next(6) {
+                0 | 1 => line(format!("jump l{target}"), 0, 0, vec![target], false, false),
+                2 => line(format!("tail f(r{x}, r{y})"), 0, 0, vec![], false, true),
+                _ => line(format!("br.null r{x}, l{target}"), 0, 0, vec![target], true, false),
+            },
+            kind if kind % 8 == 0 => match random.next(3) {
+                0 => line(format!("call f(r{x}, r{y})"), 0, 0, vec![], true, true),
+                1 => line(format!("call r{d}, f(r{x}, r{y})"), 0, 1 << d, vec![], true, true),
+                _ => line(String::from("host v, h(v)"), 0, 0, vec![], true, true),
+            },
+            kind if kind % 8 == 1 => line(format!("obj.new r{d}"), 0, 1 << d, vec![], true, false),
+            kind if kind % 8 == 2 => line(format!("cell.mov r{d}, r{x}"), 0, 1 << d, vec![], true, false),
+            kind if kind % 8 == 3 => line(format!("obj.get r{d}, r{x}, o"), 1 << x, 1 << d, vec![], true, false),
+            kind if kind % 8 == 4 => line(format!("obj.set r{x}, o, r{y}"), 1 << x, 0, vec![], true, false),
+            kind if kind % 8 == 5 => line(format!("obj.set r{x}, i, v"), 1 << x, 0, vec![], true, false),
+            _ => line(format!("obj.get v, r{x}, i"), 1 << x, 0, vec![], true, false),
+        });
+    }
+    lines
+}
+
 fn successors(lines: &[Line], at: usize) -> impl Iterator<Item = usize> {
     lines[at].targets.iter().copied().chain(lines[at].falls.then_some(at + 1))
 }
@@ -108,8 +139,19 @@ fn analyse(lines: &[Line]) -> (u8, u8) {
 /// Checks the plan of a function against the analysis. Gives how many slots it pins, how many of these to registers that
 /// callees keep without need, and how many it sets to zero without need.
 fn check(lines: &[Line]) -> [usize; 3] {
-    let mut source =
-        String::from("import h(i64) -> i64\nfunc f(r0: i64, r1: i64) -> i64\nlocal r2: i64, r3: i64, r4: i64\n");
+    check_as(lines, false)
+}
+
+/// The source of a function whose registers are objects, and slots 0, 1, 3, 4 and 5.
+const OBJECTS: &str = "import h(i64) -> i64
+shape S { i: i64, o: obj S }
+func f(r0: obj S, r1: obj S) -> obj S
+local v: i64, r2: obj S, r3: obj S, r4: obj S
+";
+
+fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
+    let integers = "import h(i64) -> i64\nfunc f(r0: i64, r1: i64) -> i64\nlocal r2: i64, r3: i64, r4: i64\n";
+    let mut source = String::from(if objects { OBJECTS } else { integers });
     for (at, line) in lines.iter().enumerate() {
         source += &format!("l{at}: {}\n", line.text);
     }
@@ -124,26 +166,26 @@ fn check(lines: &[Line]) -> [usize; 3] {
     assert_eq!(code.iter().filter(|&&word| word as u8 != Op::Args as u8).count(), lines.len());
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
-    let plan = Plan::new(
-        container,
-        &func,
-        code,
-        &mut scratch,
-        (&pool, &pool),
-        |_| crate::masm::Prepared::default(),
-        usize::MAX,
-    )
-    .unwrap();
+    let prepare = |_| crate::masm::Prepared::default();
+    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, usize::MAX).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
-    for slot in 0..SLOTS as u16 {
+    for index in 0..SLOTS as u16 {
+        let slot = if objects && usize::from(index) >= PARAMS { index + 1 } else { index };
         let zero = plan.needs_zero(slot);
-        let (lives, open) = (across >> slot & 1 != 0, unset >> slot & 1 != 0);
-        assert!(zero || !open, "r{slot} may be read before it is written\n{source}");
-        if plan.place(slot).is_pinned() {
-            let register = &pool[(plan.place(slot).0 & 0xFF) as usize];
-            assert!(register.callee_saved || !lives, "r{slot} lives across a call\n{source}");
-            assert!(!register.callee_saved || plan.saved.ints >> register.number & 1 != 0, "r{slot} is not saved");
+        let (lives, open) = (across >> index & 1 != 0, unset >> index & 1 != 0);
+        assert!(zero || !open, "r{index} may be read before it is written\n{source}");
+        let number = match plan.record(slot) {
+            Some(reg) if objects => Some(reg.0),
+            None if !objects && plan.place(slot).is_pinned() => Some(plan.place(slot).0 & 0xFF),
+            None => None,
+            Some(_) => panic!("the record of a number is pinned"),
+        };
+        assert!(!objects || !plan.place(slot).is_pinned(), "a cell is pinned instead of its record");
+        if let Some(number) = number {
+            let register = &pool[number as usize];
+            assert!(register.callee_saved || !lives, "r{index} lives across a call\n{source}");
+            assert!(!register.callee_saved || plan.saved.ints >> register.number & 1 != 0, "r{index} is not saved");
             counts[0] += 1;
             counts[1] += usize::from(register.callee_saved && !lives);
         }
@@ -168,6 +210,23 @@ fn plan_is_conservative() {
     let [pinned, kept, zeroed] = counts;
     assert!(pinned > 40_000, "{pinned} slots were pinned");
     assert!(kept < pinned / 2 && zeroed < 100_000, "{kept} kept and {zeroed} zeroed without need");
+}
+
+#[test]
+fn plan_of_records_is_conservative() {
+    let mut random = Random(2);
+    let mut counts = [0; 3];
+    for round in 0..60_000 {
+        let (len, spread) = (2 + random.next(if round % 8 == 0 { 60 } else { 14 }), 5 + random.next(60));
+        let near = random.next(2) == 0;
+        let lines = generate_objects(&mut random, len, near, spread);
+        for (count, more) in counts.iter_mut().zip(check_as(&lines, true)) {
+            *count += more;
+        }
+    }
+    let [pinned, kept, zeroed] = counts;
+    assert!(pinned > 20_000, "{pinned} records were pinned");
+    assert!(kept < pinned / 2 && zeroed < 150_000, "{kept} kept and {zeroed} found without need");
 }
 
 /// More targets of forward branches at once than the scan remembers.

@@ -20,7 +20,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         if func == self.index {
             return Callee::Own;
         }
-        Callee::Entry(u32::from(func) * size_of::<Entry>() as u32 + offset_of!(Entry, code) as u32)
+        let at = u32::from(func) * size_of::<Entry>() as u32 + offset_of!(Entry, code) as u32;
+        Callee::Entry { at, func }
     }
 
     /// Lays out the arguments that start at field `first` in a frame that starts `frame` bytes from this one's start.

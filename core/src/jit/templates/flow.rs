@@ -40,11 +40,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.masm.epilogue(&saved);
     }
 
-    /// `deopt`: the interpreter goes on behind it in this frame, and what it returns is returned.
+    /// `deopt`: the interpreter goes on behind it in this frame.
     pub(super) fn deopt(&mut self, at: OpAt<'_>) {
-        self.store_pinned();
-        self.masm.deopt(self.site(at.word));
-        let saved = self.plan.saved;
-        self.masm.epilogue(&saved);
+        self.masm.deopt(self.site(at.word), true);
+        self.leaves = true;
     }
 }

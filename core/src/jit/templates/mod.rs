@@ -3,6 +3,7 @@
 
 mod calls;
 mod flow;
+mod heap;
 
 use super::Backend;
 use super::emit::{Compiler, OpAt};
@@ -225,8 +226,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
             _ => match plain(op) {
                 Some(plain) => self.verb(plain, at),
-                // The verifier refuses what needs a heap, so this is never run.
-                None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+                None => self.heap(op, at),
             },
         }
     }
@@ -273,8 +273,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let cell = self.container.cell_const(wide(at)).and_then(|constant| literal(self.container, constant));
         match cell {
             Some(cell) => self.masm.mov(at.at_a.int(), Src::Imm(cell.bits() as i64)),
-            // As for an op that needs a heap.
-            None => self.masm.trap(Trap::new(TrapKind::Unreachable), self.site(at.word)),
+            None => self.service(at),
         }
     }
 

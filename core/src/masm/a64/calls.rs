@@ -7,7 +7,9 @@ use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::Label;
 use crate::asm::a64::{self, Imm12, IndexExtend, Mem, Offset7, Offset9, PairMem, X};
-use crate::masm::{Any, Callee, Calls, ContextWord, Float, Flow, Int, Saved, Src};
+use crate::masm::{Any, Callee, Calls, ContextWord, Float, Int, Saved, Src};
+use crate::runtime::frame::TAIL_CALLEE;
+use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
 
 /// The longest run of slots that [`Calls::fill`] writes without a loop.
@@ -24,7 +26,7 @@ impl A64<'_> {
     }
 
     /// Loads 8 bytes of memory into a place. May use x1.
-    fn load_any(&mut self, d: Any, mem: Mem<3>) {
+    pub(super) fn load_any(&mut self, d: Any, mem: Mem<3>) {
         match d {
             Any::Float(Float::Reg(reg)) => a64::ldr_d(&mut self.buf, fpr(reg.0), mem),
             Any::Int(Int::Reg(reg)) => a64::ldr_x(&mut self.buf, gpr(reg.0), mem),
@@ -36,7 +38,7 @@ impl A64<'_> {
     }
 
     /// Stores the value of a place behind a base. May use x1.
-    fn store_any(&mut self, base: X, offset: u32, s: Any) {
+    pub(super) fn store_any(&mut self, base: X, offset: u32, s: Any) {
         if let Any::Float(Float::Reg(reg)) = s {
             let mem = self.at(base, offset);
             return a64::str_d(&mut self.buf, fpr(reg.0), mem);
@@ -72,7 +74,7 @@ impl Calls for A64<'_> {
         self.entry = Label::bound_at(self.buf.pos());
         self.leaf = leaf;
         if !leaf {
-            self.loop_head(site);
+            self.poll(site, false);
         }
         let saves = self.saves(saved);
         self.save(&saves);
@@ -101,15 +103,46 @@ impl Calls for A64<'_> {
         }
     }
 
-    fn deopt(&mut self, site: Site) {
+    fn deopt(&mut self, site: Site, behind: bool) {
+        a64::mov_imm(&mut self.buf, SITE, site.0.into());
+        a64::mov_imm(&mut self.buf, RESULT, if behind { LEAVE_BEHIND } else { SWITCH });
+        a64::b(&mut self.buf, &mut self.leave);
+    }
+
+    fn leaving(&mut self) {
+        a64::bind(&mut self.buf, &mut self.leave);
+    }
+
+    fn left(&mut self, loops: bool, saved: &Saved) {
         if self.leaf {
             self.push_link();
         }
-        a64::mov_imm(&mut self.buf, SITE, site.0.into());
         self.call_stub(self.place.stubs.deopt);
         if self.leaf {
             self.pop_link();
         }
+        if loops {
+            a64::b_cond(&mut self.buf, a64::Cond::Ne, &mut self.reload);
+        }
+        self.epilogue(saved);
+    }
+
+    fn entering(&mut self, saved: &Saved) -> usize {
+        let at = self.buf.pos();
+        let saves = self.saves(saved);
+        self.save(&saves);
+        a64::bind(&mut self.buf, &mut self.reload);
+        at
+    }
+
+    fn entered(&mut self) {
+        self.load_context(TARGET, field::OPERANDS + 8);
+        a64::br(&mut self.buf, TARGET);
+    }
+
+    fn data(&mut self, word: u64) {
+        self.buf.put_u32(word as u32);
+        self.buf.put_u32((word >> 32) as u32);
     }
 
     fn check_stack(&mut self, end: u32, site: Site) {
@@ -178,11 +211,12 @@ impl Calls for A64<'_> {
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
         self.add_offset(FRAME, FRAME, frame);
         if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
-            a64::str_w(&mut self.buf, SITE, mem);
+            // With a zero upper half: no function's number.
+            a64::str_x(&mut self.buf, SITE, mem);
         }
         match callee {
             Callee::Own => a64::bl(&mut self.buf, &mut self.entry),
-            Callee::Entry(at) => {
+            Callee::Entry { at, .. } => {
                 self.load_entry(at);
                 a64::blr(&mut self.buf, TARGET);
             }
@@ -202,7 +236,11 @@ impl Calls for A64<'_> {
         self.restore(&saves);
         match callee {
             Callee::Own => a64::b(&mut self.buf, &mut self.entry),
-            Callee::Entry(at) => {
+            Callee::Entry { at, func } => {
+                a64::mov_imm(&mut self.buf, RESULT, 1 + u64::from(func));
+                if let Some(mem) = Mem::at(or_sp(FRAME), TAIL_CALLEE.into()) {
+                    a64::str_w(&mut self.buf, RESULT, mem);
+                }
                 self.load_entry(at);
                 a64::br(&mut self.buf, TARGET);
             }

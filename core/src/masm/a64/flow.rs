@@ -47,6 +47,17 @@ impl A64<'_> {
     }
 }
 
+impl A64<'_> {
+    /// A poll, at the head of a loop or at the entry.
+    pub(super) fn poll(&mut self, site: Site, head: bool) {
+        self.load_context(RESULT, field::GUARD);
+        if let Some(extend) = Extended::new(Extend::Uxtx, 0) {
+            a64::cmp_extended(&mut self.buf, S64, XSp::Sp, RESULT, extend);
+        }
+        self.cold_if(a64::Cond::Lo, ColdKind::Guard { site, head });
+    }
+}
+
 impl Flow for A64<'_> {
     #[inline]
     fn bind(&mut self, label: &mut Label) {
@@ -54,11 +65,7 @@ impl Flow for A64<'_> {
     }
 
     fn loop_head(&mut self, site: Site) {
-        self.load_context(RESULT, field::GUARD);
-        if let Some(extend) = Extended::new(Extend::Uxtx, 0) {
-            a64::cmp_extended(&mut self.buf, S64, XSp::Sp, RESULT, extend);
-        }
-        self.cold_if(a64::Cond::Lo, ColdKind::Guard { site });
+        self.poll(site, true);
     }
 
     fn jump(&mut self, label: &mut Label) {

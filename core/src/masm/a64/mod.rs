@@ -5,6 +5,7 @@ pub mod convention;
 mod floats;
 mod flow;
 mod ints;
+mod objects;
 mod saves;
 mod stubs;
 
@@ -26,6 +27,9 @@ pub struct A64<'m> {
     cold: heapless::Vec<Cold, COLD_CAPACITY>,
     /// The function's entry.
     entry: Label,
+    /// Where the function is left for the interpreter, and where it goes on with what the frame holds.
+    leave: Label,
+    reload: Label,
     /// Whether the function left its return address in x30.
     leaf: bool,
 }
@@ -290,8 +294,16 @@ impl A64<'_> {
             a64::bind(&mut self.buf, &mut cold.label);
             match cold.kind {
                 ColdKind::Trap { trap, site } => super::Flow::trap(self, trap, site),
-                ColdKind::Guard { site } => {
-                    self.guard(site);
+                ColdKind::Guard { site, head } => {
+                    self.guard(site, head);
+                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                }
+                ColdKind::Op(slow) => {
+                    self.service_op(slow);
+                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                }
+                ColdKind::Cache { service, found, cache, slow } => {
+                    self.cache_chain(service, found as usize, cache, slow);
                     a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
                 // Other ISAs' instructions have these rare halves.
@@ -303,11 +315,23 @@ impl A64<'_> {
     }
 
     /// [`ColdKind::Guard`]: the return address may still be in x30 alone.
-    fn guard(&mut self, site: Site) {
+    fn guard(&mut self, site: Site, head: bool) {
         self.push_link();
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
         self.call_stub(self.place.stubs.guard);
         self.pop_link();
+        if self.place.switching {
+            a64::mov_imm(&mut self.buf, SITE, site.0.into());
+            let mut stay = Label::new();
+            a64::cbz(&mut self.buf, S64, X::X0, &mut stay);
+            if head {
+                // The status is what the function is to be left with.
+                a64::b(&mut self.buf, &mut self.leave);
+            } else {
+                self.jump_stub(self.place.stubs.whole);
+            }
+            a64::bind(&mut self.buf, &mut stay);
+        }
     }
 
     fn push_link(&mut self) {
@@ -331,7 +355,15 @@ impl<'m> Masm<'m> for A64<'m> {
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
-        Self { buf, place, cold: heapless::Vec::new(), entry: Label::new(), leaf: false }
+        Self {
+            buf,
+            place,
+            cold: heapless::Vec::new(),
+            entry: Label::new(),
+            leave: Label::new(),
+            reload: Label::new(),
+            leaf: false,
+        }
     }
 
     fn stubs(&mut self) -> Stubs {
@@ -402,4 +434,6 @@ mod field {
     pub const TRAP_SITE: usize = offset_of!(Context, trap_site);
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
+    pub const OPERANDS: usize = offset_of!(Context, operands);
+    pub const RECORDS: usize = offset_of!(Context, records);
 }

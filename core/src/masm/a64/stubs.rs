@@ -1,21 +1,19 @@
 //! The shared stubs on arm64. Each one's contract stands above it; what it does not name it preserves as the convention
 //! says.
 
-use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, SECOND, SITE, TARGET};
+use super::convention::{
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT, SECOND, SITE,
+    TARGET,
+};
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
-use crate::asm::Label;
-use crate::asm::a64::{self, D, Imm12, Mem, SysReg, X, XSp};
+use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
+use crate::asm::{EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Stubs};
-use crate::runtime::context::Services;
+use crate::runtime::context::{Entry, Services};
+use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
-use core::mem::offset_of;
-
-/// What AAPCS64 keeps and a host expects back (6.1.1): with x29 and x30 first they make its frame record (6.4.6).
-const HOST_INTS: [X; 12] =
-    [X::X29, X::X30, X::X19, X::X20, X::X21, X::X22, X::X23, X::X24, X::X25, X::X26, X::X27, X::X28];
-/// Of these AAPCS64 keeps the low halves (6.1.2).
-const HOST_FLOATS: [D; 8] = [D::D8, D::D9, D::D10, D::D11, D::D12, D::D13, D::D14, D::D15];
+use core::mem::{offset_of, size_of};
 
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
@@ -59,7 +57,7 @@ impl A64<'_> {
         if let Some(pushed) = Imm12::new(16) {
             a64::add_imm(&mut self.buf, S64, or_sp(RESULT), XSp::Sp, pushed);
         }
-        self.poll(&mut unwind);
+        self.keeping_all(offset_of!(Services, guard), &mut unwind);
 
         // x0 holds the import, x1 its frame, x2 the site. Uses all that calls may.
         self.align();
@@ -70,26 +68,102 @@ impl A64<'_> {
         self.restore(&link);
         a64::ret(&mut self.buf, LINK);
 
-        // x2 holds the site. Gives the function's result in x0 or d0. Uses all that calls may.
+        // x2 holds the site, x0 where to go on (`LEAVE_BEHIND`, `LEAVE_AT`). Gives the function's result in x0 or d0, or clears
+        // Z if machine code goes on. Uses all that calls may.
         self.align();
         stubs.deopt = self.buf.pos();
         self.save(&link);
         self.service(offset_of!(Services, deopt), FRAME, &mut unwind);
-        self.load_context(RESULT, field::RESULT);
-        let mem = self.at(CONTEXT, field::FLOAT_RESULT as u32);
-        a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
         self.restore(&link);
+        a64::cmp(&mut self.buf, S64, RESULT, X::Zr);
+        self.load_result();
         a64::ret(&mut self.buf, LINK);
+
+        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
+        self.align();
+        stubs.lazy = self.buf.pos();
+        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+            a64::ldr_w(&mut self.buf, SITE, mem);
+        }
+        a64::mov_imm(&mut self.buf, RESULT, 0);
+        // The same with the function's own site in x2 and not 0 in x0.
+        stubs.whole = self.buf.pos();
+        let mut jump = Label::new();
+        self.save(&link);
+        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
+        self.restore(&link);
+        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
+        self.load_result();
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut jump);
+        self.load_context(TARGET, field::OPERANDS);
+        a64::br(&mut self.buf, TARGET);
+
+        // x2 holds the site, for `cached_op` x0 the operand. Uses x0 to x2, x16, x17, x30, d0 to d2.
+        self.align();
+        stubs.op = self.buf.pos();
+        a64::mov_imm(&mut self.buf, RESULT, 0);
+        stubs.cached_op = self.buf.pos();
+        self.keeping_all(offset_of!(Services, op), &mut unwind);
+
+        self.align();
+        stubs.closure = self.buf.pos();
+        if self.closure(&stubs).is_none() {
+            let at = self.buf.pos();
+            self.buf.fail(EmitError::Operand { at });
+        }
 
         self.align();
         stubs.end = self.buf.pos();
         stubs
     }
 
+    /// Lays out a closure's frame: x0 holds its cell, x1 the frame's address, x2 the site. Gives the place of the first
+    /// argument that is not bound in x0 and the code's address in x16. Uses x1, x17. `None` if an operand has no encoding.
+    fn closure(&mut self, stubs: &Stubs) -> Option<()> {
+        let (entry, end, payload) = (X::X3, X::X4, TARGET);
+        let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
+        let saves = Saves::new([entry, end], [], 0);
+        self.save(&saves);
+        a64::cbz(&mut self.buf, Size::W, RESULT, &mut trap(TrapKind::NullReference));
+        self.load_context(payload, field::RECORDS);
+        let by_record = Extended::new(Extend::Uxtw, size_of::<Record>().trailing_zeros())?;
+        a64::sub_extended(&mut self.buf, S64, or_sp(payload), or_sp(payload), RESULT, by_record);
+        a64::ldr_x(&mut self.buf, payload, Mem::at(or_sp(payload), offset_of!(Record, word) as i64)?);
+        // The function's entry, by the lowest 16 bits of the first word.
+        a64::ldrh(&mut self.buf, RESULT, Mem::at(or_sp(payload), 0)?);
+        a64::mov_imm(&mut self.buf, entry, size_of::<Entry>() as u64);
+        self.load_context(end, field::ENTRIES);
+        a64::madd(&mut self.buf, S64, entry, RESULT, entry, end);
+        a64::ldr_w(&mut self.buf, end, Mem::at(or_sp(entry), offset_of!(Entry, frame_bytes) as i64)?);
+        a64::add(&mut self.buf, S64, end, end, SECOND);
+        self.load_context(RESULT, field::STACK_END);
+        a64::cmp(&mut self.buf, S64, end, RESULT);
+        a64::b_cond(&mut self.buf, Cond::Hi, &mut trap(TrapKind::StackOverflow));
+        a64::str_x(&mut self.buf, SITE, Mem::at(or_sp(SECOND), 0)?);
+        // The bound arguments follow the first word, whose next 16 bits are their number.
+        a64::ldrh(&mut self.buf, end, Mem::at(or_sp(payload), 2)?);
+        let word = Offset9::new(8)?;
+        let (mut next, mut done) = (Label::new(), Label::new());
+        a64::bind(&mut self.buf, &mut next);
+        a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(8)?);
+        a64::cbz(&mut self.buf, S64, end, &mut done);
+        a64::ldr_x(&mut self.buf, RESULT, Mem::pre(or_sp(payload), word));
+        a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(SECOND), 0)?);
+        a64::sub_imm(&mut self.buf, S64, or_sp(end), or_sp(end), Imm12::new(1)?);
+        a64::b(&mut self.buf, &mut next);
+        a64::bind(&mut self.buf, &mut done);
+        a64::mov(&mut self.buf, S64, RESULT, SECOND);
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(entry), offset_of!(Entry, code) as i64)?);
+        self.restore(&saves);
+        a64::ret(&mut self.buf, LINK);
+        Some(())
+    }
+
     /// The entry from the host: x0 holds the context, x1 the frame, x2 the code. Gives 0, or 1 for a trap, in x0. Saves
     /// what AAPCS64 demands, FPCR and the entry around this one.
     fn enter(&mut self, leave: &mut Label) {
-        let saves = Saves::new(HOST_INTS, HOST_FLOATS, (OLD_ENTRY + 8 - OLD_FPCR) as u32);
+        let saves = Saves::new(HOST_INTS, HOST_FLOATS, HOST_ROOM as u32);
         self.save(&saves);
         a64::mov_sp(&mut self.buf, S64, XSp::X29, XSp::Sp);
         let (Some(fpcr), Some(entry)) = (Mem::at(XSp::Sp, OLD_FPCR), Mem::at(XSp::Sp, OLD_ENTRY)) else { return };
@@ -116,20 +190,27 @@ impl A64<'_> {
         a64::ret(&mut self.buf, LINK);
     }
 
-    /// Calls the guard service with x0 as its operand, with every register of the pools kept.
-    fn poll(&mut self, unwind: &mut Label) {
+    /// Loads the result that the interpreter has left.
+    fn load_result(&mut self) {
+        self.load_context(RESULT, field::RESULT);
+        let mem = self.at(CONTEXT, field::FLOAT_RESULT as u32);
+        a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
+    }
+
+    /// Calls a service with x0 as its operand, with every register of the pools kept, and returns.
+    fn keeping_all(&mut self, at: usize, unwind: &mut Label) {
         // Those that guest functions keep AAPCS64 keeps too.
         let ints = INT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| gpr(reg.number));
         let floats = FLOAT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| fpr(reg.number));
         let saves = Saves::new([LINK].into_iter().chain(ints), floats, 0);
         self.save(&saves);
-        self.service(offset_of!(Services, guard), FRAME, unwind);
+        self.service(at, FRAME, unwind);
         self.restore(&saves);
         a64::ret(&mut self.buf, LINK);
     }
 
     /// Calls a service with the context, the frame that `frame` holds, the site in x2 and the operand in x0. Unwinds if it
-    /// does not give 0. x30 is lost.
+    /// gives 1; any other status is left in x0. x30 is lost.
     fn service(&mut self, at: usize, frame: X, unwind: &mut Label) {
         a64::mov(&mut self.buf, S64, X::X3, RESULT);
         if frame != X::X1 {
@@ -140,7 +221,10 @@ impl A64<'_> {
         let mem = self.at(TARGET, at as u32);
         a64::ldr_x(&mut self.buf, TARGET, mem);
         a64::blr(&mut self.buf, TARGET);
-        a64::cbnz(&mut self.buf, S64, X::X0, unwind);
+        if let Some(one) = Imm12::new(1) {
+            a64::cmp_imm(&mut self.buf, S64, or_sp(X::X0), one);
+        }
+        a64::b_cond(&mut self.buf, Cond::Eq, unwind);
     }
 
     /// Pads with words that fault to where a function may start.

@@ -5,6 +5,8 @@ use super::{B4, B8, X64, context, field, gpr, int_of, slot, xmm};
 use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Xmm};
 use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, Float, Int, Saved, Src};
+use crate::runtime::frame::TAIL_CALLEE;
+use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
 
 impl X64<'_> {
@@ -18,7 +20,7 @@ impl X64<'_> {
     }
 
     /// Loads 8 bytes of memory into a place.
-    fn load_any(&mut self, d: Any, mem: Mem) {
+    pub(super) fn load_any(&mut self, d: Any, mem: Mem) {
         match d {
             Any::Float(Float::Reg(reg)) => self.asm.movsd_rm(xmm(reg.0), mem),
             Any::Int(Int::Reg(reg)) => self.asm.mov_rm(B8, gpr(reg.0), mem),
@@ -30,13 +32,27 @@ impl X64<'_> {
     }
 
     /// Stores the value of a place in 8 bytes of memory. May use rcx.
-    fn store_any(&mut self, mem: Mem, s: Any) {
+    pub(super) fn store_any(&mut self, mem: Mem, s: Any) {
         match s {
             Any::Float(Float::Reg(reg)) => self.asm.movsd_mr(mem, xmm(reg.0)),
             Any::Int(Int::Reg(reg)) => self.asm.mov_mr(B8, mem, gpr(reg.0)),
             Any::Int(Int::Slot(at)) | Any::Float(Float::Slot(at)) => {
                 self.asm.mov_rm(B8, Gpr::Rcx, slot(at));
                 self.asm.mov_mr(B8, mem, Gpr::Rcx);
+            }
+        }
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        for reg in INT_POOL.iter().filter(|reg| saved.ints >> reg.number & 1 != 0) {
+            self.asm.push_r(gpr(reg.number));
+        }
+        let count = saved.floats.count_ones() as i32;
+        if count != 0 {
+            self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, 8 * count);
+            let kept = FLOAT_POOL.iter().filter(|reg| saved.floats >> reg.number & 1 != 0);
+            for (place, reg) in (0..).zip(kept) {
+                self.asm.movsd_mr(Mem::base(Gpr::Rsp, 8 * place), xmm(reg.number));
             }
         }
     }
@@ -61,19 +77,9 @@ impl Calls for X64<'_> {
         self.entry = Label::bound_at(self.asm.buf.pos());
         if !leaf {
             self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
-            self.cold_if(Cc::B, ColdKind::Guard { site });
+            self.cold_if(Cc::B, ColdKind::Guard { site, head: false });
         }
-        for reg in INT_POOL.iter().filter(|reg| saved.ints >> reg.number & 1 != 0) {
-            self.asm.push_r(gpr(reg.number));
-        }
-        let count = saved.floats.count_ones() as i32;
-        if count != 0 {
-            self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, 8 * count);
-            let kept = FLOAT_POOL.iter().filter(|reg| saved.floats >> reg.number & 1 != 0);
-            for (place, reg) in (0..).zip(kept) {
-                self.asm.movsd_mr(Mem::base(Gpr::Rsp, 8 * place), xmm(reg.number));
-            }
-        }
+        self.save(saved);
     }
 
     fn epilogue(&mut self, saved: &Saved) {
@@ -88,9 +94,37 @@ impl Calls for X64<'_> {
         }
     }
 
-    fn deopt(&mut self, site: Site) {
+    fn deopt(&mut self, site: Site, behind: bool) {
         self.asm.mov_ri(SITE, site.0.into());
+        self.asm.mov_ri(RESULT, if behind { LEAVE_BEHIND } else { SWITCH });
+        self.asm.jmp(&mut self.leave);
+    }
+
+    fn leaving(&mut self) {
+        self.asm.bind(&mut self.leave);
+    }
+
+    fn left(&mut self, loops: bool, saved: &Saved) {
         self.asm.call_outside(self.stub(self.place.stubs.deopt));
+        if loops {
+            self.asm.jcc(Cc::Ne, &mut self.reload);
+        }
+        self.epilogue(saved);
+    }
+
+    fn entering(&mut self, saved: &Saved) -> usize {
+        let at = self.asm.buf.pos();
+        self.save(saved);
+        self.asm.bind(&mut self.reload);
+        at
+    }
+
+    fn entered(&mut self) {
+        self.asm.jmp_m(context(field::OPERANDS + 8));
+    }
+
+    fn data(&mut self, word: u64) {
+        self.asm.buf.put(word, 8);
     }
 
     fn check_stack(&mut self, end: u32, site: Site) {
@@ -135,11 +169,12 @@ impl Calls for X64<'_> {
     }
 
     fn call(&mut self, callee: Callee, frame: u32, site: Site) {
-        self.asm.mov_mi(B4, slot(frame), site.0 as i32);
+        // The upper half is all zeros or all ones: no function's number.
+        self.asm.mov_mi(B8, slot(frame), site.0 as i32);
         self.asm.alu_ri(Alu::Add, B8, FRAME, frame as i32);
         match callee {
             Callee::Own => self.asm.call(&mut self.entry),
-            Callee::Entry(at) => {
+            Callee::Entry { at, .. } => {
                 self.asm.mov_rm(B8, Gpr::Rax, context(field::ENTRIES));
                 self.asm.call_m(Mem::base(Gpr::Rax, at as i32));
             }
@@ -158,7 +193,8 @@ impl Calls for X64<'_> {
         self.restore(saved);
         match callee {
             Callee::Own => self.asm.jmp(&mut self.entry),
-            Callee::Entry(at) => {
+            Callee::Entry { at, func } => {
+                self.asm.mov_mi(B4, slot(TAIL_CALLEE), 1 + i32::from(func));
                 self.asm.mov_rm(B8, Gpr::Rax, context(field::ENTRIES));
                 self.asm.jmp_m(Mem::base(Gpr::Rax, at as i32));
             }

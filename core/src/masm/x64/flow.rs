@@ -18,7 +18,7 @@ impl Flow for X64<'_> {
 
     fn loop_head(&mut self, site: Site) {
         self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
-        self.cold_if(Cc::B, ColdKind::Guard { site });
+        self.cold_if(Cc::B, ColdKind::Guard { site, head: true });
     }
 
     fn jump(&mut self, label: &mut Label) {

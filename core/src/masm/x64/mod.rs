@@ -6,6 +6,7 @@ mod floats;
 mod flow;
 mod ints;
 pub mod lane;
+mod objects;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
@@ -26,6 +27,9 @@ pub struct X64<'m> {
     cold: heapless::Vec<Cold, COLD_CAPACITY>,
     /// The function's entry.
     entry: Label,
+    /// Where the function is left for the interpreter, and where it goes on with what the frame holds.
+    leave: Label,
+    reload: Label,
     lane: lane::Lane,
 }
 
@@ -194,13 +198,30 @@ impl X64<'_> {
                     super::Flow::trap(self, trap, site);
                     continue;
                 }
-                ColdKind::Guard { site } => {
+                ColdKind::Guard { site, head } => {
                     self.asm.mov_ri(SITE, site.0.into());
                     self.asm.call_outside(self.stub(self.place.stubs.guard));
+                    if self.place.switching {
+                        self.asm.mov_ri(SITE, site.0.into());
+                        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+                        if head {
+                            // The status is what the function is to be left with.
+                            self.asm.jcc(Cc::Ne, &mut self.leave);
+                        } else {
+                            let mut stay = Label::new();
+                            self.asm.jcc(Cc::E, &mut stay);
+                            self.asm.jmp_outside(self.stub(self.place.stubs.whole));
+                            self.asm.bind(&mut stay);
+                        }
+                    }
                 }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
+                ColdKind::Op(slow) => self.service_op(slow),
+                ColdKind::Cache { service, found, cache, slow } => {
+                    self.cache_chain(service, found as usize, cache, slow);
+                }
             }
             self.asm.jmp(&mut back);
         }
@@ -214,8 +235,15 @@ impl<'m> Masm<'m> for X64<'m> {
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
-        let lane = lane::Lane::new(place.features);
-        Self { asm: Asm::new(buf), place, cold: heapless::Vec::new(), entry: Label::new(), lane }
+        Self {
+            asm: Asm::new(buf),
+            place,
+            cold: heapless::Vec::new(),
+            entry: Label::new(),
+            leave: Label::new(),
+            reload: Label::new(),
+            lane: lane::Lane::new(place.features),
+        }
     }
 
     fn stubs(&mut self) -> Stubs {
@@ -293,6 +321,7 @@ mod field {
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
     pub const OPERANDS: usize = offset_of!(Context, operands);
+    pub const RECORDS: usize = offset_of!(Context, records);
 }
 
 /// Whether two places are the same one.

@@ -4,11 +4,12 @@
 use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_SAVED, INT_POOL, RESULT, SERVICE_FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, xmm};
 use crate::asm::Label;
-use crate::asm::x64::{Alu, Cc, Gpr, Mem};
+use crate::asm::x64::{Alu, Cc, Gpr, Mem, Shift};
 use crate::masm::{PoolReg, Stubs};
-use crate::runtime::context::Services;
+use crate::runtime::context::{Entry, Services};
+use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
-use core::mem::offset_of;
+use core::mem::{offset_of, size_of};
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
@@ -62,17 +63,89 @@ impl X64<'_> {
         self.service(offset_of!(Services, host_call), |reg| reg.callee_saved, Some(Gpr::Rcx), &mut unwind);
         self.asm.ret();
 
-        // rdx holds the site. Gives the function's result in rax or xmm0. Uses all that calls may.
+        // rdx holds the site, rax where to go on (`LEAVE_BEHIND`, `LEAVE_AT`). Gives the function's result in rax or xmm0, or
+        // clears ZF if machine code goes on. Uses all that calls may.
         self.asm.align(16);
         stubs.deopt = self.asm.buf.pos();
         self.service(offset_of!(Services, deopt), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
         self.asm.mov_rm(B8, RESULT, context(field::RESULT));
         self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
         self.asm.ret();
 
+        // rbx holds the frame of the function, whose header says which it is; the return address leads to its caller.
+        self.asm.align(16);
+        stubs.lazy = self.asm.buf.pos();
+        self.asm.mov_rm(B4, SITE, Mem::base(FRAME, 0));
+        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rax, Gpr::Rax);
+        // The same with the function's own site in rdx and not 0 in rax.
+        stubs.whole = self.asm.buf.pos();
+        let mut jump = Label::new();
+        self.service(offset_of!(Services, lazy), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+        self.asm.jcc(Cc::Ne, &mut jump);
+        self.asm.mov_rm(B8, RESULT, context(field::RESULT));
+        self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
+        self.asm.ret();
+        self.asm.bind(&mut jump);
+        self.asm.jmp_m(context(field::OPERANDS));
+
+        // rdx holds the site, for `cached_op` rax the operand. Uses rax, rcx, rdx, xmm0, xmm1.
+        self.asm.align(16);
+        stubs.op = self.asm.buf.pos();
+        self.asm.alu_rr(Alu::Xor, B4, RESULT, RESULT);
+        stubs.cached_op = self.asm.buf.pos();
+        self.service(offset_of!(Services, op), |_| true, None, &mut unwind);
+        self.asm.ret();
+
+        self.asm.align(16);
+        stubs.closure = self.asm.buf.pos();
+        self.closure(&stubs);
+
         self.asm.align(16);
         stubs.end = self.asm.buf.pos();
         stubs
+    }
+
+    /// Lays out a closure's frame: eax holds the low half of its cell, rcx the frame's address, rdx the site. Gives the
+    /// place of the first argument that is not bound in rax and the code's address in rdx. Uses rcx.
+    fn closure(&mut self, stubs: &Stubs) {
+        let (payload, count) = (Gpr::Rsi, Gpr::Rdi);
+        let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
+        self.asm.push_r(payload);
+        self.asm.push_r(count);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+        self.asm.jcc(Cc::E, &mut trap(TrapKind::NullReference));
+        self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, size_of::<Record>().trailing_zeros() as u8);
+        self.asm.mov_rm(B8, payload, context(field::RECORDS));
+        self.asm.alu_rr(Alu::Sub, B8, payload, Gpr::Rax);
+        self.asm.mov_rm(B8, payload, Mem::base(payload, offset_of!(Record, word) as i32));
+        // The function's entry, by the lowest 16 bits of the first word.
+        self.asm.movzx16_rm(Gpr::Rax, Mem::base(payload, 0));
+        self.asm.imul_rri(B8, Gpr::Rax, Gpr::Rax, size_of::<Entry>() as i32);
+        self.asm.alu_rm(Alu::Add, B8, Gpr::Rax, context(field::ENTRIES));
+        self.asm.mov_rm(B4, count, Mem::base(Gpr::Rax, offset_of!(Entry, frame_bytes) as i32));
+        self.asm.alu_rr(Alu::Add, B8, count, Gpr::Rcx);
+        self.asm.alu_rm(Alu::Cmp, B8, count, context(field::STACK_END));
+        self.asm.jcc(Cc::A, &mut trap(TrapKind::StackOverflow));
+        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), SITE);
+        self.asm.mov_rm(B8, Gpr::Rdx, Mem::base(Gpr::Rax, offset_of!(Entry, code) as i32));
+        // The bound arguments follow the first word, whose next 16 bits are their number.
+        self.asm.movzx16_rm(count, Mem::base(payload, 2));
+        let (mut next, mut done) = (Label::new(), Label::new());
+        self.asm.bind(&mut next);
+        self.asm.alu_ri(Alu::Add, B8, Gpr::Rcx, 8);
+        self.asm.alu_ri(Alu::Add, B8, payload, 8);
+        self.asm.alu_ri(Alu::Sub, B4, count, 1);
+        self.asm.jcc(Cc::B, &mut done);
+        self.asm.mov_rm(B8, Gpr::Rax, Mem::base(payload, 0));
+        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), Gpr::Rax);
+        self.asm.jmp(&mut next);
+        self.asm.bind(&mut done);
+        self.asm.mov_rr(B8, Gpr::Rax, Gpr::Rcx);
+        self.asm.pop_r(count);
+        self.asm.pop_r(payload);
+        self.asm.ret();
     }
 
     /// The entry from the host: rdi holds the context, rsi the frame, rdx the code. Gives 0, or 1 for a trap, in rax.
@@ -104,7 +177,8 @@ impl X64<'_> {
     }
 
     /// Calls a service with the context, the frame (or what `frame` holds), the site in rdx and the operand in rax, with
-    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it does not give 0.
+    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it gives 1; any other
+    /// status is left in rax.
     fn service(&mut self, at: usize, keep: fn(&PoolReg) -> bool, frame: Option<Gpr>, unwind: &mut Label) {
         let ints = || INT_POOL.iter().filter(|reg| keep(reg) && !HOST_SAVED.contains(&gpr(reg.number)));
         let floats = || FLOAT_POOL.iter().filter(|reg| keep(reg));
@@ -128,8 +202,8 @@ impl X64<'_> {
         self.asm.mov_rm(B8, Gpr::Rax, context(field::SERVICES));
         self.asm.call_m(Mem::base(Gpr::Rax, at as i32));
         self.asm.mov_rr(B8, Gpr::Rsp, SERVICE_FRAME);
-        self.asm.test_rr(B8, Gpr::Rax, Gpr::Rax);
-        self.asm.jcc(Cc::Ne, unwind);
+        self.asm.alu_ri(Alu::Cmp, B8, Gpr::Rax, 1);
+        self.asm.jcc(Cc::E, unwind);
         for (place, reg) in (0..).zip(floats()) {
             self.asm.movsd_rm(xmm(reg.number), Mem::base(Gpr::Rsp, 8 + 8 * place));
         }

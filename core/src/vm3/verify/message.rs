@@ -227,7 +227,7 @@ impl<'m, 'a> Context<'m, 'a> {
                 let literal = if found == TypeId::STR { "a string" } else { "no string" };
                 write!(f, "its initial value is {literal} and does not fit {}", self.ty(expected))
             }
-            RecordReason::NoHeap => write!(f, "its initial value needs a heap, which is not yet supported"),
+            RecordReason::NoHeap => write!(f, "its initial value needs a heap, which this host does not lend"),
         }
     }
 
@@ -280,7 +280,7 @@ impl<'m, 'a> Context<'m, 'a> {
             OpReason::RunsOff => {
                 write!(f, "control runs off the end of the function, expected an op that never goes on")
             }
-            OpReason::NoHeap => write!(f, "it needs a heap, which is not yet supported"),
+            OpReason::NoHeap => write!(f, "it needs a heap, which this host does not lend"),
         }
     }
 

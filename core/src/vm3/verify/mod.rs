@@ -21,10 +21,17 @@ use super::types::{Composite, TypeId};
 pub use error::{Expected, Fault, OpReason, RecordReason, Spot, Thing, VerifyError};
 
 /// What the verifier lets pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// Whether ops and constants that need a heap are accepted. No engine runs them yet.
+    /// Whether ops and constants that need a heap are accepted, as they are by default. A host that lends its guests none
+    /// refuses them here, rather than by a trap when they are run.
     pub heap: bool,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { heap: true }
+    }
 }
 
 /// A verified container: what every engine takes.

@@ -15,7 +15,6 @@ mod output;
 mod run;
 mod session;
 mod test;
-mod value;
 
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -29,6 +28,12 @@ pub enum Failure {
     Error(String),
     /// Expectations failed, and that has been said.
     Mismatch,
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Self {
+        Self::Error(what)
+    }
 }
 
 impl Failure {

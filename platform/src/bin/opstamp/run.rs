@@ -2,12 +2,13 @@
 
 use crate::input::Source;
 use crate::output::Output;
-use crate::session::{self, Kind};
-use crate::{Command, Failure, value};
+use crate::session::{self, Kind, Sizes};
+use crate::{Command, Failure};
 use lexopt::{Arg, Parser};
 use opstamp::jit::CompileError;
 use opstamp::vm3::text::parse_literal;
-use opstamp::{CodeError, Engine, EngineError, Module, Value};
+use opstamp::{CodeError, Engine, EngineError, Instance, TypeId, Value};
+use opstamp_platform::value;
 use std::ffi::{OsStr, OsString};
 
 pub const COMMAND: Command = Command {
@@ -30,8 +31,8 @@ A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, and the
     run,
 };
 
-/// Bytes of VM stack, as vm3.md gives expectations.
-const STACK: usize = 1 << 20;
+/// What vm3.md gives expectations.
+const SIZES: Sizes = Sizes { stack: 1 << 20, heap: 64 << 20 };
 
 struct Request {
     file: OsString,
@@ -84,8 +85,13 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     let words = source.container(&mut |_| ())?;
     let module = source.verify(&words)?;
     let func = source.function(&module, &request.func)?;
-    let values = arguments(&module, func, &request)?;
-    let call = |engine: &Engine<'_>| call(&source, engine, func, &values);
+    let types = module.func_sig(func.into()).and_then(|sig| module.params(&sig)).unwrap_or(&[]);
+    if types.len() != request.words.len() {
+        let (name, takes, given) = (&request.func, types.len(), request.words.len());
+        let plural = if takes == 1 { "" } else { "s" };
+        return Err(Failure::Error(format!("{name} takes {takes} argument{plural}, {given} given")));
+    }
+    let call = |engine: &Engine<'_>| call(&source, engine, func, &request, types);
     let kind = request.engine.unwrap_or(Kind::Jit);
     match session::with_engine(module, kind, call) {
         // Without a wish, a host that gives no executable memory interprets.
@@ -99,29 +105,28 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     .map_err(|error| source.wrong(error))?
 }
 
-fn arguments(module: &Module<'_>, func: u16, request: &Request) -> Result<Vec<Value>, Failure> {
-    let types = module.func_sig(func.into()).and_then(|sig| module.params(&sig)).unwrap_or(&[]);
-    if types.len() != request.words.len() {
-        let (name, takes, given) = (&request.func, types.len(), request.words.len());
-        let plural = if takes == 1 { "" } else { "s" };
-        return Err(Failure::Error(format!("{name} takes {takes} argument{plural}, {given} given")));
-    }
-    let convert = |((number, word), &ty): ((usize, &OsString), _)| {
-        value::from_word(word.as_encoded_bytes(), ty)
-            .map_err(|what| Failure::Error(format!("argument {number}: {what}")))
-    };
-    (1..).zip(&request.words).zip(types).map(convert).collect()
-}
-
-fn call(source: &Source, engine: &Engine<'_>, func: u16, values: &[Value]) -> Result<(), Failure> {
+fn call(source: &Source, engine: &Engine<'_>, func: u16, request: &Request, types: &[TypeId]) -> Result<(), Failure> {
     let output = Output::new();
-    let outcome = session::with_instance(engine, STACK, &output, |instance| instance.call_index(func, values));
+    let run = |instance: &mut Instance<'_>| -> Result<Option<Vec<u8>>, Failure> {
+        let values = session::values(instance, types.len(), |objects, index| {
+            let (Some(word), Some(&ty)) = (request.words.get(index), types.get(index)) else {
+                return Ok(Value::I64(0));
+            };
+            value::from_word(objects, word.as_encoded_bytes(), ty)
+                .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
+        })?;
+        let result = instance.call_index(func, &values);
+        let result = result.map_err(|error| session::failed_call(engine.module(), error))?;
+        Ok(result.map(|value| session::printed(&instance.objects(), value)))
+    };
+    let outcome = session::with_instance(engine, SIZES, &output, run);
     // What was printed before a trap comes before it.
     let flushed = output.flush();
     let result = outcome.map_err(|error| source.wrong(error))?;
     flushed?;
-    let value = result.map_err(|error| session::failed_call(engine.module(), error))?;
     // The result is the last thing that is written.
-    let _ = session::print_result(&output, value);
+    if let Some(text) = result? {
+        let _ = output.line(&text);
+    }
     output.flush()
 }

@@ -2,14 +2,14 @@
 
 use crate::Failure;
 use crate::output::Output;
-use crate::value;
 use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::Entry;
 use opstamp::{
-    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Trap,
-    TrapReport, TypeId, Value,
+    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Objects,
+    Trap, TrapReport, TypeId, Value,
 };
 use opstamp_platform::{HostCode, features, native_stack};
+use std::hash::{BuildHasher, RandomState};
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
 const WINDOW: usize = 64 << 20;
@@ -55,26 +55,41 @@ pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<
     }
 }
 
-/// Hands a fresh instance with `stack` bytes of VM stack to `body`. What the guest prints goes to `output`.
+/// What an instance is given, in bytes.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Its VM stack.
+    pub stack: usize,
+    /// Its heap.
+    pub heap: usize,
+}
+
+/// Hands a fresh instance to `body`. What the guest prints goes to `output`.
 pub fn with_instance<R>(
     engine: &Engine<'_>,
-    stack: usize,
+    sizes: Sizes,
     output: &Output,
     body: impl FnOnce(&mut Instance<'_>) -> R,
 ) -> Result<R, String> {
     // A host function can fail only by a trap. What could not be written is reported when the output is flushed.
     let line = |bytes: &[u8]| output.line(bytes).map_err(|_| Trap::host(0));
-    let show = |call: &mut HostCall<'_>| line(&call.arg(0).map(value::print).unwrap_or_default());
+    let show = |call: &mut HostCall<'_>| {
+        let value = call.arg(0);
+        line(&value.map(|value| printed(&call.objects(), value)).unwrap_or_default())
+    };
     let function = |name, ty| HostFn { name, params: ty, result: TypeId::NONE, run: &show };
     let imports = [
         function("print", &[TypeId::I64]),
         function("print_f64", &[TypeId::F64]),
         function("print_str", &[TypeId::STR]),
     ];
-    let mut stack = vec![0; stack / 8];
+    let mut stack = vec![0; sizes.stack / 8];
     let mut state = vec![0; Instance::state_words(engine.module())];
+    let mut heap = vec![0; sizes.heap / 8];
+    // Each hasher state of the standard library has keys of its own.
+    let seed = RandomState::new().hash_one(0);
     let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
-    let memory = InstanceMemory { stack: &mut stack, state: &mut state, native_stack };
+    let memory = InstanceMemory { heap: &mut heap, seed, stack: &mut stack, state: &mut state, native_stack };
     let instance = Instance::new(engine, memory, &imports);
     instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
 }
@@ -95,7 +110,31 @@ pub fn function_name<'m>(module: &Module<'m>, func: u16) -> &'m str {
     container.func(func.into()).and_then(|func| container.text(func.name)).unwrap_or("?")
 }
 
-/// The result of a call in the words of the output; nothing for no result.
-pub fn print_result(output: &Output, result: Option<Value>) -> std::io::Result<()> {
-    result.map_or(Ok(()), |value| output.line(&value::print(value)))
+/// The bytes that a value prints as.
+pub fn printed(objects: &Objects<'_>, value: Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A value that the guest has just given is alive.
+    let _ = objects.print(value, &mut |piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
+/// The values that `make` gives one by one, all kept alive until the last is made.
+pub fn values<E: From<String>>(
+    instance: &mut Instance<'_>,
+    count: usize,
+    mut make: impl FnMut(&mut Objects<'_>, usize) -> Result<Value, E>,
+) -> Result<Vec<Value>, E> {
+    let objects = &mut instance.objects();
+    let (mut values, mut roots) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let value = make(objects, index)?;
+        if let Value::Cell(cell) = value {
+            roots.push(objects.root(cell).map_err(|error| error.to_string())?);
+        }
+        values.push(value);
+    }
+    for root in roots {
+        objects.unroot(root).map_err(|error| error.to_string())?;
+    }
+    Ok(values)
 }

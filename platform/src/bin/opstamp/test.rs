@@ -2,11 +2,13 @@
 
 use crate::input::Source;
 use crate::output::Output;
-use crate::session::{self, Kind};
-use crate::{Command, Failure, output, value};
+use crate::session::{self, Kind, Sizes};
+use crate::{Command, Failure, output};
 use lexopt::{Arg, Parser};
-use opstamp::vm3::text::{Expectation, Outcome, expectations};
-use opstamp::{CallError, Engine, Instance, Module, TypeId, Value};
+use opstamp::vm3::op::Bank;
+use opstamp::vm3::text::{Expectation, FloatText, Literal, Outcome, expectations};
+use opstamp::{CallError, Engine, Instance, Module, Objects, TypeId, Value};
+use opstamp_platform::value;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,38 +141,46 @@ fn mismatch(engine: &Engine<'_>, expectation: &Expectation<'_>) -> Option<String
     if expectation.call.args.len() != types.len() {
         return Some(format!("it takes {} arguments, {} given", types.len(), expectation.call.args.len()));
     }
-    let args = expectation.call.args.clone().zip(types).map(|(literal, &ty)| value::from_literal(literal, ty));
-    let args = match args.collect::<Result<Vec<_>, _>>() {
-        Ok(args) => args,
-        Err(what) => return Some(format!("an argument {what}")),
-    };
     if expectation.with.fuel.is_some() {
         return Some("this engine has no fuel".to_owned());
     }
-    let stack = usize::try_from(expectation.with.stack).unwrap_or(usize::MAX);
-    let call = |instance: &mut Instance<'_>| instance.call_index(func, &args);
-    match session::with_instance(engine, stack, &Output::silent(), call) {
-        Ok(outcome) => judge(module, sig.result, &expectation.outcome, outcome),
-        Err(what) => Some(what),
+    let bytes = |size| usize::try_from(size).unwrap_or(usize::MAX);
+    let sizes = Sizes { stack: bytes(expectation.with.stack), heap: bytes(expectation.with.heap) };
+    let call = |instance: &mut Instance<'_>| -> Result<Option<String>, String> {
+        let literals: Vec<_> = expectation.call.args.clone().collect();
+        let args = session::values(instance, types.len(), |objects, index| {
+            let (Some(&literal), Some(&ty)) = (literals.get(index), types.get(index)) else { return Ok(Value::I64(0)) };
+            let value = objects.literal(literal, ty).map_err(|error| format!("an argument: {error}"))?;
+            value.ok_or_else(|| format!("an argument does not fit its type, expected {}", value::wanted(ty)))
+        })?;
+        let outcome = instance.call_index(func, &args);
+        Ok(judge(module, &instance.objects(), sig.result, &expectation.outcome, outcome))
+    };
+    match session::with_instance(engine, sizes, &Output::silent(), call) {
+        Ok(Ok(wrong)) => wrong,
+        Ok(Err(what)) | Err(what) => Some(what),
     }
 }
 
 /// Compares the outcome of a call with what was expected.
 fn judge(
     module: &Module<'_>,
+    objects: &Objects<'_>,
     ty: TypeId,
     expected: &Outcome<'_>,
     outcome: Result<Option<Value>, CallError>,
 ) -> Option<String> {
     let (wanted, met) = match expected {
         Outcome::Ends => ("an end without a trap".to_owned(), outcome.is_ok()),
-        Outcome::Value(literal) => match value::from_literal(*literal, ty) {
-            // Values of one bank are equal if their bits are: there is one NaN, and short strings lie in their cells.
-            Ok(value) => (show(value), matches!(outcome, Ok(Some(given)) if given.bits() == value.bits())),
-            Err(what) => return Some(format!("the expected result {what}")),
-        },
+        Outcome::Value(literal) => {
+            if !fits(*literal, ty) {
+                return Some(format!("the expected result does not fit its type, expected {}", value::wanted(ty)));
+            }
+            let met = matches!(outcome, Ok(Some(given)) if objects.is_literal(given, *literal));
+            (literal_text(*literal), met)
+        }
         Outcome::Kind(kind) => {
-            let met = matches!(outcome, Ok(Some(given)) if value::print(given) == format!("<{kind}>").into_bytes());
+            let met = matches!(outcome, Ok(Some(given)) if session::printed(objects, given) == format!("<{kind}>").into_bytes());
             (format!("<{kind}>"), met)
         }
         Outcome::Trap(trap) => {
@@ -187,7 +197,7 @@ fn judge(
         return None;
     }
     let given = match outcome {
-        Ok(Some(value)) => show(value),
+        Ok(Some(value)) => String::from_utf8_lossy(&session::printed(objects, value)).into_owned(),
         Ok(None) => "no result".to_owned(),
         Err(error) => match session::failed_call(module, error) {
             Failure::Trap(what) => format!("trap: {what}"),
@@ -198,6 +208,24 @@ fn judge(
     Some(format!("gave {given}, expected {wanted}"))
 }
 
-fn show(value: Value) -> String {
-    String::from_utf8_lossy(&value::print(value)).into_owned()
+/// Whether a literal can be a result of this type at all.
+fn fits(literal: Literal<'_>, ty: TypeId) -> bool {
+    match literal {
+        Literal::Int(_) => matches!(ty, TypeId::I64 | TypeId::F64 | TypeId::ANY),
+        Literal::Float(_) => matches!(ty, TypeId::F64 | TypeId::ANY),
+        Literal::Bool(_) => ty == TypeId::ANY,
+        Literal::Str(_) => matches!(ty, TypeId::STR | TypeId::ANY),
+        Literal::Null => ty.bank() == Bank::Cell,
+    }
+}
+
+/// What a value prints as that is what the literal says.
+fn literal_text(literal: Literal<'_>) -> String {
+    match literal {
+        Literal::Int(value) => value.to_string(),
+        Literal::Float(value) => FloatText(value).to_string(),
+        Literal::Bool(value) => value.to_string(),
+        Literal::Null => "null".to_owned(),
+        Literal::Str(text) => String::from_utf8_lossy(&text.bytes().collect::<Vec<u8>>()).into_owned(),
+    }
 }

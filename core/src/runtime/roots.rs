@@ -1,0 +1,135 @@
+//! Where a guest's cells are outside its heap: its globals, its constants and the frames of all its calls.
+
+use super::cell::Cell;
+use super::context::Entry;
+use super::heap::{Roots, is_cell};
+use super::instance::Instance;
+use super::trap::Site;
+use crate::vm3::container::{Container, Section};
+use crate::vm3::types::TypeId;
+use core::ptr;
+
+/// One entry from the host into a guest: a run of frames that follow one another on the VM stack. It lies on the native
+/// stack of the entry, and [`Context::activation`] leads to the innermost one.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Activation {
+    /// The entry around it, or null.
+    pub outer: *const Activation,
+    /// The first frame.
+    pub base: *mut u64,
+    /// While a host function runs: the frame that called it; else null.
+    pub top: *mut u64,
+    /// While a host function runs: the call's site.
+    pub site: Site,
+    /// While a host function runs: the result that it has set so far, if that is a cell; else null.
+    pub result: Cell,
+}
+
+impl Activation {
+    /// An entry whose first frame is at `base`.
+    pub const fn new(outer: *const Activation, base: *mut u64) -> Self {
+        Self { outer, base, top: ptr::null_mut(), site: Site(0), result: Cell::NULL }
+    }
+}
+
+/// The roots of an instance, with the guest stopped at an op.
+pub(crate) struct GuestRoots<'e> {
+    container: Container<'e>,
+    entries: *const Entry,
+    /// The words of the state: globals, imports, constants.
+    state: *const u64,
+    activation: *const Activation,
+    /// The innermost frame of the innermost activation; null if no guest runs.
+    frame: *const u64,
+    site: Site,
+}
+
+impl<'e> GuestRoots<'e> {
+    /// The roots of an instance, whose innermost frame is at `frame` and stopped at `site`. With a null `frame` the
+    /// innermost activation has called a host function, or there is none.
+    ///
+    /// # Safety
+    ///
+    /// The instance is live, and as long as the result is used, so is what it refers to; the cells of all frames hold valid
+    /// cells.
+    pub unsafe fn new(instance: *const Instance<'e>, frame: *const u64, site: Site) -> Self {
+        // SAFETY: by the contract; the engine outlives its instances.
+        let (engine, state, activation) =
+            unsafe { ((*instance).engine(), (*instance).state(), (*instance).activation()) };
+        let (container, entries) = (*engine.module().container(), engine.functions().as_ptr());
+        Self { container, entries, state, activation, frame, site }
+    }
+
+    /// The types of a function's slots.
+    fn slots(&self, func: u16) -> &'e [TypeId] {
+        let container = self.container;
+        container.func(func.into()).and_then(|func| container.slots(&func)).unwrap_or(&[])
+    }
+
+    /// Visits the cells of the state: globals by their types, and all constants, of which those not made yet are no
+    /// handles.
+    fn state_cells(&self, visit: &mut dyn FnMut(Cell)) {
+        let (globals, imports, constants) = (
+            self.container.count(Section::Globals),
+            self.container.count(Section::Imports),
+            self.container.count(Section::CellConsts),
+        );
+        // SAFETY: the state has a word for each of the three.
+        let word = |index: u32| Cell::from_slot(unsafe { self.state.add(index as usize).read() });
+        for index in 0..globals {
+            if self.container.global(index).is_some_and(|global| is_cell(global.ty)) {
+                visit(word(index));
+            }
+        }
+        let first = globals.saturating_add(imports);
+        for index in 0..constants {
+            visit(word(first.saturating_add(index)));
+        }
+    }
+
+    /// Visits the cells of the frames from `frame`, stopped at `site`, to `base`.
+    fn frames(&self, frame: *const u64, site: Site, base: *const u64, visit: &mut dyn FnMut(Cell)) {
+        let (mut frame, mut func) = (frame, site.func());
+        loop {
+            for (index, &ty) in self.slots(func).iter().enumerate() {
+                if is_cell(ty) {
+                    // SAFETY: a frame of the function has a slot for each of its types, behind its header.
+                    visit(Cell::from_slot(unsafe { frame.add(1 + index).read() }));
+                }
+            }
+            if frame == base {
+                break;
+            }
+            // SAFETY: the header of a frame that is not the first holds the site of the call in its caller, whose frame
+            // ends where this one starts; the caller is a function of the module, so it has an entry.
+            unsafe {
+                func = Site(frame.read() as u32).func();
+                frame = frame.byte_sub((*self.entries.add(usize::from(func))).frame_bytes as usize);
+            }
+        }
+    }
+}
+
+impl Roots for GuestRoots<'_> {
+    fn each(&mut self, visit: &mut dyn FnMut(Cell)) {
+        self.state_cells(visit);
+        let (mut frame, mut site, mut activation) = (self.frame, self.site, self.activation);
+        while !activation.is_null() {
+            // SAFETY: activations are live while their entries run, and the innermost one leads to all.
+            let current = unsafe { &*activation };
+            visit(current.result);
+            if frame.is_null() {
+                (frame, site) = (current.top, current.site);
+            }
+            if !frame.is_null() {
+                self.frames(frame, site, current.base, visit);
+            }
+            (frame, activation) = (ptr::null(), current.outer);
+        }
+    }
+
+    fn container(&self) -> Container<'_> {
+        self.container
+    }
+}

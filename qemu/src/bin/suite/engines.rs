@@ -1,0 +1,164 @@
+//! The engines under test and the memory that they run in.
+
+use core::fmt::Write;
+use opstamp::jit::Options;
+use opstamp::runtime::context::Entry;
+use opstamp::vm3::text;
+use opstamp::{CodeMemory, Module};
+use opstamp_qemu::arch::{Arch, FIRST_STACK, Machine};
+use opstamp_qemu::memory::Region;
+use opstamp_tests::driver::{Memory, Runner, need};
+
+/// Bytes of native stack that this image's own functions use at most, below the function that runs the image.
+const OWN_FRAMES: usize = 256 << 10;
+
+/// Bytes of native stack that guests may use on the first core.
+pub const NATIVE_STACK: usize = FIRST_STACK - OWN_FRAMES;
+
+/// Bytes of heap that guests may use: what vm3.md gives expectations.
+const HEAP: usize = 64 << 20;
+
+/// An engine under test: its name, and the options of the compiler unless it interprets.
+pub struct Engine {
+    pub name: &'static str,
+    pub options: Option<Options>,
+}
+
+/// All engines of this machine.
+/// The first two are the interpreter and what a kernel would run.
+pub fn all() -> [Engine; 5] {
+    let all = machine_code();
+    let engine = |name, options| Engine { name, options };
+    [
+        engine("interpreter", None),
+        engine("machine code", Some(all)),
+        engine("machine code, nothing pinned", Some(Options { max_pinned: 0, ..all })),
+        engine("machine code, two pinned", Some(Options { max_pinned: 2, ..all })),
+        engine("machine code, baseline CPU", Some(Options::default())),
+    ]
+}
+
+/// Machine code for this CPU.
+pub fn machine_code() -> Options {
+    Options { features: opstamp_platform::features(), ..Options::default() }
+}
+
+impl Engine {
+    /// How the suite runs it.
+    pub fn runner<'r>(&'r self, code: &'r mut dyn CodeMemory) -> Runner<'r> {
+        match &self.options {
+            None => Runner::Interpreter,
+            Some(options) => Runner::MachineCode(code, options),
+        }
+    }
+}
+
+/// Memory for an engine and its guest.
+pub struct Room {
+    words: &'static mut [u64],
+    scratch: &'static mut [u64],
+    stack: &'static mut [u64],
+    heap: &'static mut [u64],
+    state: &'static mut [u64],
+    functions: &'static mut [Entry],
+    pub code: <Machine as Arch>::Code,
+}
+
+impl Room {
+    /// Memory for modules of at most `words` words, assembled in `scratch` words.
+    pub fn new(region: &mut Region, words: usize, scratch: usize) -> Self {
+        let code = region.bytes(need::CODE, 4096);
+        Self {
+            words: region.values(words),
+            scratch: region.values(scratch),
+            stack: region.values((1 << 20) / 8),
+            heap: region.values(HEAP / 8),
+            state: region.values(need::STATE),
+            functions: region.values(need::FUNCTIONS),
+            code: Machine::code(code).expect("a window of machine code"),
+        }
+    }
+
+    /// The memory as the suite takes it, and the code memory beside it.
+    pub fn parts(&mut self) -> (Memory<'_>, &mut <Machine as Arch>::Code) {
+        let memory = Memory {
+            words: self.words,
+            scratch: self.scratch,
+            stack: self.stack,
+            heap: self.heap,
+            stress: false,
+            state: self.state,
+            functions: self.functions,
+            native_stack: NATIVE_STACK,
+        };
+        (memory, &mut self.code)
+    }
+}
+
+/// Assembles and verifies a text that is known to be right.
+pub fn load<'w>(source: &str, words: &'w mut [u64], scratch: &mut [u64]) -> Module<'w> {
+    let used = text::assemble(source, words, scratch, &mut |_| {}).expect("assembles");
+    Module::verify(&words[..used], scratch).expect("verifies")
+}
+
+/// The text of a module whose function `f` gives a number.
+pub fn constant(number: usize) -> heapless::String<96> {
+    let mut text = heapless::String::new();
+    write!(text, "func f() -> i64\n  local r: i64\n  i64.const r, {number}\n  ret r\nend\n").expect("fits");
+    text
+}
+
+/// A module that is ready to run for as long as the machine does.
+pub struct Guest {
+    pub name: &'static str,
+    pub engine: &'static opstamp::Engine<'static>,
+    /// Where its window is executed; 0 if it is interpreted.
+    pub code: usize,
+    /// Where its window is written.
+    pub writable: usize,
+    /// The window's size.
+    pub window: usize,
+}
+
+impl Guest {
+    /// A guest of machine code. All its memory is taken from `region`.
+    pub fn new(region: &mut Region, source: &str) -> Self {
+        let memory = region.bytes(1 << 20, 4096);
+        let (writable, window) = (memory.as_ptr() as usize, memory.len());
+        let code = Self::keep(region, Machine::code(memory).expect("a window of machine code"));
+        let base = code.base();
+        let (module, functions, scratch) = Self::module(region, source);
+        let engine = opstamp::Engine::machine_code(module, functions, code, scratch, &machine_code());
+        let engine = Self::keep(region, engine.expect("compiles"));
+        Self { name: "machine code", engine, code: base, writable, window }
+    }
+
+    /// A guest that is interpreted.
+    pub fn interpreted(region: &mut Region, source: &str) -> Self {
+        let (module, functions, _) = Self::module(region, source);
+        let engine = opstamp::Engine::interpreter(module, functions).expect("a table that is large enough");
+        Self { name: "the interpreter", engine: Self::keep(region, engine), code: 0, writable: 0, window: 0 }
+    }
+
+    fn module(region: &mut Region, source: &str) -> (Module<'static>, &'static mut [Entry], &'static mut [u64]) {
+        let sizes = text::sizes(source);
+        let scratch = region.values(sizes.scratch_words.max(1 << 14));
+        let module = load(source, region.values(sizes.out_words), scratch);
+        (module, region.values(opstamp::Engine::functions_needed(&module)), scratch)
+    }
+
+    /// Puts a value where it stays.
+    fn keep<T>(region: &mut Region, value: T) -> &'static mut T {
+        let place = region.values::<Kept<T>>(1);
+        place[0].0.insert(value)
+    }
+}
+
+/// A place for a value.
+struct Kept<T>(Option<T>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
