@@ -106,7 +106,7 @@ struct Format {
 struct Table {
     formats: [Format; KINDS],
     rows: [Row; ROWS],
-    /// The instructions of the rows.
+    /// The instructions of the rows; the first is always [simple](Stencil::is_simple).
     steps: [[Stencil; STEPS]; ROWS],
 }
 
@@ -116,8 +116,8 @@ impl Table {
     fn put(&self, row: u8, operands: &Operands, op: Values, room: &mut Room, at: &mut usize) -> u8 {
         let row = usize::from(row);
         let (Some([first, second]), Some(row)) = (self.steps.get(row), self.rows.get(row)) else { return VERB };
-        *at = first.put(operands, op.variant, op.literal, room, *at);
-        *at = second.put(operands, op.variant, op.literal, room, *at);
+        *at = first.put::<false>(operands, 0, op.literal, room, *at);
+        *at = second.put::<true>(operands, op.variant, op.literal, room, *at);
         row.next
     }
 }
