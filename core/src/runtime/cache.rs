@@ -5,7 +5,7 @@
 //! entry holds, in its low half, the shape and [how the field is read or written](Access), and in its high half the
 //! field's offset in bytes in the payload; [`EMPTY`] matches no object. Machine code compares the low half with what it
 //! makes of the object's shape, one entry after the other, and uses the high half of the first that is equal. If none is,
-//! the op's service looks the name up, and puts the shape into the chain ([`miss`]).
+//! the op's service looks the name up, and puts the shape into the chain.
 //!
 //! The caches are data of one instance, and not code that is changed while it runs. So no other thread ever reads or
 //! writes them, filling one is two plain stores of the thread that runs the guest, machine code stays shared by all
@@ -25,11 +25,11 @@ use crate::vm3::op::{Op, field};
 use crate::vm3::types::TypeId;
 
 /// Entries of a site.
-pub(crate) const CHAIN: usize = 4;
+pub const CHAIN: usize = 4;
 /// Words of a site.
-pub(crate) const SITE_WORDS: usize = CHAIN + 1;
+pub const SITE_WORDS: usize = CHAIN + 1;
 /// An entry that is not filled: no shape has this number.
-pub(crate) const EMPTY: u64 = u64::MAX;
+pub const EMPTY: u64 = u64::MAX;
 
 /// How a field is read or written by machine code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ const LOOKED_AT: u32 = 1024;
 impl CacheSite {
     /// The site `number` of the module, an op that names string `name`. `None` if it lies beyond every offset.
     ///
-    /// The access is that of the first field of that name in the module, if it is among the first [`LOOKED_AT`]: a module
+    /// The access is that of the first field of that name in the module, if it is among the first 1024 fields: a module
     /// seldom gives one name to fields of different types.
     pub(crate) fn new(container: &Container<'_>, number: u32, name: u16, writes: bool) -> Option<Self> {
         let words = usize::try_from(number).ok()?.checked_mul(SITE_WORDS)?.checked_add(first_word(container))?;
