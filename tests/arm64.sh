@@ -37,7 +37,7 @@ arm64() (
         here=$(cargo test --quiet --package opstamp-tests --test emission -- --nocapture | grep -o 'emission: .*, 0x.*' | sort)
     fi
     arm64_tools || exit $?
-    export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-20100} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
+    export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-10000} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
     if [ $# = 0 ]; then
         cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --lib --test code_memory \
             --test code_memory_linux --test watched || exit 1

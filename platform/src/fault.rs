@@ -1,7 +1,7 @@
 //! The seam at which the crate's own tests make system calls fail, one at a time.
 //!
-//! Every wrapper of a system call asks [`check`] before it makes the call. Outside this crate's unit tests that is nothing at
-//! all, and nothing of it is in the library.
+//! Every wrapper of a system call asks [`check`] before it makes the call. Outside this crate's unit tests that is
+//! nothing at all, and nothing of it is in the library.
 
 /// Says whether this system call is to fail, and with which error number, instead of being made.
 #[cfg(not(test))]

@@ -1,8 +1,8 @@
 //! What opstamp needs of the systems that it runs on: code memory, instruction-cache maintenance and the size of the
 //! native stack.
 //!
-//! With `default-features = false` this is the library alone, which is `no_std` on bare metal; the feature `cli` adds the
-//! `opstamp` command.
+//! With `default-features = false` this is the library alone, which is `no_std` on bare metal; the feature `cli` adds
+//! the `opstamp` command.
 #![cfg_attr(target_os = "none", no_std)]
 
 use opstamp::masm::Features;

@@ -15,8 +15,8 @@
 //! | `membarrier` SYNC_CORE makes every running thread of the process execute an instruction that synchronizes its core, and others do so before they run again | membarrier(2); the kernel's Documentation/scheduler/membarrier.rst |
 //! | On x86-64 bytes that were changed through another address need a serializing instruction before they are executed; on arm64 lines are cleaned and invalidated | [`crate::icache`] |
 //!
-//! A child made by `fork` does not have the window. There the value may be dropped, which does nothing, and must not be used
-//! otherwise.
+//! A child made by `fork` does not have the window. There the value may be dropped, which does nothing, and must not be
+//! used otherwise.
 //!
 //! [`CodeMemory::sync_cores`] uses membarrier's `SYNC_CORE` (Linux 4.16), for which the process registers itself at the first
 //! call. An error means that the kernel cannot do it: then bytes that another thread may have fetched must not be used

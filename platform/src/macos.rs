@@ -11,17 +11,17 @@
 //! | `MADV_FREE` lets the system take the memory of pages when it needs some; a page holds what it held or zeros from then on | madvise(2) |
 //! | On x86-64 a core that has fetched bytes which then change needs a serializing instruction | Intel SDM vol. 3, 9.1.3 |
 //!
-//! So no thread can ever write and execute the same page. On arm64 that holds by thread and not by mapping, which is the
-//! one exception of this library and the system's own design.
+//! So no thread can ever write and execute the same page. On arm64 that holds by thread and not by mapping, which is
+//! the one exception of this library and the system's own design.
 //!
 //! Opening any part of a window on arm64 lets the calling thread write to all memory of this kind, and keeps it from
-//! running any, until that thread publishes. `release` on arm64 first fills the pages with zeros, which fault, because no
-//! permission of a page could keep them from being executed; it ends the calling thread's permission to write as `publish`
-//! does.
+//! running any, until that thread publishes. `release` on arm64 first fills the pages with zeros, which fault, because
+//! no permission of a page could keep them from being executed; it ends the calling thread's permission to write as
+//! `publish` does.
 //!
-//! `sync_cores` asks the kernel for the registers of every other thread. The kernel stops a running thread for that, by an
-//! interrupt, and the return from it synchronizes the core's fetch (`ERET`: Arm ARM DDI 0487, D1.3; `IRET`: Intel SDM
-//! vol. 3, 9.3). A thread that does not run returns from the kernel in the same way before it does.
+//! `sync_cores` asks the kernel for the registers of every other thread. The kernel stops a running thread for that, by
+//! an interrupt, and the return from it synchronizes the core's fetch (`ERET`: Arm ARM DDI 0487, D1.3; `IRET`: Intel
+//! SDM vol. 3, 9.3). A thread that does not run returns from the kernel in the same way before it does.
 //!
 //! The entitlement is in `platform/macos/entitlements.plist`; a program that embeds this library is signed with it by
 //!

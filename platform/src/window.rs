@@ -11,9 +11,9 @@
 //! | Written bytes are published before they are executed | [`icache`] |
 //! | A request that fails leaves nothing writable that can be executed too, and with one mapping nothing writable at all that its caller does not know of | [`CodeMemory`] |
 //!
-//! The window costs address space alone until it is used. It grows in steps of [`UNIT`], as it is opened, to the size that
-//! the host gave and not beyond; the pages on each side of it are never used, and fault. Pages that are ready are opened
-//! and published without a system call, with two mappings.
+//! The window costs address space alone until it is used. It grows in steps of [`UNIT`], as it is opened, to the size
+//! that the host gave and not beyond; the pages on each side of it are never used, and fault. Pages that are ready are
+//! opened and published without a system call, with two mappings.
 
 use crate::host::{self, Mapping};
 use crate::{MAX_WINDOW, icache};
@@ -63,8 +63,8 @@ pub struct HostCode {
 }
 
 impl HostCode {
-    /// Reserves a window of `size` bytes, rounded up to whole pages, at most [`MAX_WINDOW`]. That is the most memory that
-    /// it ever takes for code, at a time.
+    /// Reserves a window of `size` bytes, rounded up to whole pages, at most [`MAX_WINDOW`]. That is the most memory
+    /// that it ever takes for code, at a time.
     pub fn new(size: usize) -> Result<Self, CodeError> {
         Self::new_with(size, Scheme::Auto)
     }
@@ -134,8 +134,8 @@ impl HostCode {
         CodeRange { start: pages.start * self.page, end: pages.end * self.page }
     }
 
-    /// Makes pages ready that are not: gives them memory and fills it. With two mappings they then can be executed, with
-    /// one they are open.
+    /// Makes pages ready that are not: gives them memory and fills it. With two mappings they then can be executed,
+    /// with one they are open.
     fn make_ready(&mut self, pages: Range<usize>) -> Result<(), CodeError> {
         let made = self.try_make_ready(&pages);
         if made.is_err() {
@@ -212,8 +212,8 @@ impl HostCode {
         Ok(())
     }
 
-    /// With one mapping, makes pages executable that were open. Where that fails they are made to fault instead, until they
-    /// are published or opened again.
+    /// With one mapping, makes pages executable that were open. Where that fails they are made to fault instead, until
+    /// they are published or opened again.
     fn close(&mut self, run: &Range<usize>) -> Result<(), CodeError> {
         let bytes = self.bytes(run);
         // SAFETY: these are pages of the window, to which no reference is live.
@@ -226,10 +226,11 @@ impl HostCode {
     }
 }
 
-// SAFETY: the mapping keeps the window's addresses until it is dropped, and nothing else knows the writable ones. `open`
-// hands out a checked range of the mapping to write through, whose memory the executable mapping shares or is. No page is
-// given a permission to write and one to execute in the same mapping (on arm64 macOS: for the same thread). `publish` brings
-// this core's instruction fetch up to date, and `sync_cores` the others'. What `release` gives back cannot be executed.
+// SAFETY: the mapping keeps the window's addresses until it is dropped, and nothing else knows the writable ones.
+// `open` hands out a checked range of the mapping to write through, whose memory the executable mapping shares or is.
+// No page is given a permission to write and one to execute in the same mapping (on arm64 macOS: for the same thread).
+// `publish` brings this core's instruction fetch up to date, and `sync_cores` the others'. What `release` gives back
+// cannot be executed.
 unsafe impl CodeMemory for HostCode {
     fn base(&self) -> usize {
         self.mapping.execute()
@@ -354,8 +355,8 @@ impl Pages {
         Some(pages.start + start..pages.start + start + len)
     }
 
-    /// A run of pages that are not ready, with its neighbours that are not ready either, to the bounds of units of `unit`
-    /// pages.
+    /// A run of pages that are not ready, with its neighbours that are not ready either, to the bounds of units of
+    /// `unit` pages.
     fn widen(&self, run: Range<usize>, unit: usize) -> Range<usize> {
         if unit <= 1 {
             return run;

@@ -120,8 +120,8 @@ fn drop_unmaps_everything_and_no_handle_stays() {
         drop(code);
         assert_eq!(executable_bytes(), executable, "{scheme:?}");
     }
-    // Were windows left behind, these would be 200 for each scheme. The harness's threads reserve memory too, but less; on
-    // Linux a test of a process with one thread is exact.
+    // Were windows left behind, these would be 200 for each scheme. The harness's threads reserve memory too, but less;
+    // on Linux a test of a process with one thread is exact.
     let before = mapped_bytes();
     for scheme in schemes() {
         for _ in 0..200 {
@@ -215,8 +215,8 @@ fn released_pages_fault_and_can_be_used_again() {
     }
 }
 
-/// How a process of its own ends that executes bytes in a window: of a page that was opened, published and then released or
-/// not, beside the function there.
+/// How a process of its own ends that executes bytes in a window: of a page that was opened, published and then
+/// released or not, beside the function there.
 fn executes(scheme: Scheme, released: bool) -> std::process::ExitStatus {
     let name = format!("{scheme:?} {released}");
     let program = std::env::current_exe().unwrap();

@@ -89,8 +89,8 @@ fn two_mappings_publish_without_a_system_call() {
     assert_eq!(rewrites(Scheme::Flip), End::Signal(libc::SIGKILL), "flipping cannot do without");
 }
 
-/// The KiB that a window's memory file has, by the system's own links to mapped files; `None` where this process may not
-/// follow them.
+/// The KiB that a window's memory file has, by the system's own links to mapped files; `None` where this process may
+/// not follow them.
 fn file_kib(address: usize) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     let region = system::regions().into_iter().find(|region| region.addresses.contains(&address))?;

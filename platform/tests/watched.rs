@@ -1,5 +1,5 @@
-//! Nothing is ever writable and executable: the process's own map is read at every request of emission and patching, while
-//! guest code runs, and all the time by another thread.
+//! Nothing is ever writable and executable: the process's own map is read at every request of emission and patching,
+//! while guest code runs, and all the time by another thread.
 #![cfg(all(
     any(target_os = "linux", target_os = "macos", windows),
     any(target_arch = "x86_64", target_arch = "aarch64")

@@ -113,8 +113,9 @@ pub fn report(exception: &Exception<'_>) -> ! {
     println!(" at instruction {:#x}", exception.instruction);
     let stack = Machine::stack();
     print!("  stack pointer {:#x}, stack {:#x} to {:#x}", exception.stack, stack.start, stack.end);
-    for (name, value) in exception.registers {
-        print!(", {name} {value:#x}");
+    for (index, (name, value)) in exception.registers.iter().enumerate() {
+        let before = if index % 4 == 0 { "\n  " } else { ", " };
+        print!("{before}{name} {value:#x}");
     }
     println!();
     Machine::exit(Status::Exception as u8)

@@ -49,7 +49,7 @@ fn op_at(engine: &Engine<'_>, report: &TrapReport) -> Op {
 
 /// Whether an op may say that memory ran out: by its row, or because its constant lies on the heap.
 fn may_run_out(op: Op) -> bool {
-    op == Op::CellConst || op.info().is_some_and(|row| row.traps.contains(&TrapKind::OutOfMemory))
+    op == Op::CellConst || op.info().is_some_and(|row| row.traps().contains(&TrapKind::OutOfMemory))
 }
 
 /// How a call ended, with the bits of its result.
@@ -155,7 +155,7 @@ fn every_allocation_of_the_suite_fails_alike() {
         println!("out of memory: {ran_out} calls ran out at {} kinds of op, {ended} did not", ops.len());
         let missing: Vec<_> = opstamp::vm3::op::OPS
             .iter()
-            .filter(|row| row.traps.contains(&TrapKind::OutOfMemory) && !ops.contains(&format!("{:?}", row.op)))
+            .filter(|row| row.traps().contains(&TrapKind::OutOfMemory) && !ops.contains(&format!("{:?}", row.op)))
             .collect();
         assert!(missing.is_empty(), "no allocation failed at {missing:?}");
     });

@@ -184,16 +184,17 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let body = self.masm.pos();
         let code = self.code;
         let records = !self.plan.records.is_empty();
+        // No word has the greatest number there is.
+        let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
-            let by_table = (lane != Lane::Template) & !back & (self.leave_at != Some(word as u16));
-            let op = Op::of_verified(bits as u8);
+            let by_table = (lane != Lane::Template) & !back & (word != leave_at);
             if !by_table {
-                if op == Op::Args {
+                if bits as u8 == Op::Args as u8 {
                     continue;
                 }
                 self.masm.relieve_cold();
@@ -210,12 +211,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 }
                 continue;
             }
-            self.masm.relieve_cold();
-            if self.leave_at == Some(word as u16) {
-                self.masm.deopt(self.site(word), false);
-                self.leaves = true;
-            }
-            self.template(op, OpAt::new(&self.plan, code, word, bits));
+            self.by_template(word, bits, word == leave_at);
             if records {
                 self.find_records(word, bits);
             }
@@ -227,6 +223,18 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let (len, loops) = self.switches();
         let end = self.masm.finish()?;
         Ok(Extent { words: code.len(), body, cold, len, end, loops })
+    }
+
+    /// Emits an op by its template, behind the place where the function is left if this is the op to leave at. It is apart
+    /// so that the loop over all ops is small.
+    #[inline(never)]
+    fn by_template(&mut self, word: usize, bits: u64, leave: bool) {
+        self.masm.relieve_cold();
+        if leave {
+            self.masm.deopt(self.site(word), false);
+            self.leaves = true;
+        }
+        self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
     }
 
     /// What follows the rare halves, if the function needs it: where it is left for the interpreter, where it is entered at

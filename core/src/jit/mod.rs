@@ -105,7 +105,7 @@ impl From<CodeError> for CompileError {
     }
 }
 
-/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 32 a
+/// The number of words of scratch that compiling any one function of the module needs: 8 bytes an op word and 48 a
 /// register, of the largest function.
 pub fn scratch_words(module: &Module<'_>) -> usize {
     let container = module.container();

@@ -111,9 +111,11 @@ const fn build() -> [Shape; 256] {
         {
             shape.kind = Kind::Other;
         }
-        let (a, b, c) = ((shape.reads | shape.writes) & 1, shape.reads >> 1 & 1, shape.reads >> 2 & 1);
-        let registers = a as u64 * 0xFFFF << 16 | b as u64 * 0xFFFF << 32 | c as u64 * 0xFFFF << 48;
-        shape.others = !registers;
+        let mut registers = shape.reads & 7 | shape.writes & 1;
+        while registers != 0 {
+            shape.others &= !(0xFFFF << (16 + 16 * registers.trailing_zeros()));
+            registers &= registers - 1;
+        }
         shapes[info.op as usize] = shape;
         row += 1;
     }

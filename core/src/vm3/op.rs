@@ -170,8 +170,14 @@ pub struct OpInfo {
     pub operands: &'static [Operand],
     /// Its properties.
     pub flags: Flags,
+}
+
+impl OpInfo {
     /// The traps that it can give by itself (not those of code that it calls, nor `interrupted` and `out_of_fuel`).
-    pub traps: &'static [TrapKind],
+    pub fn traps(&self) -> &'static [TrapKind] {
+        let index = usize::from((self.op as u8).wrapping_sub(FIRST));
+        TRAPS.get(index).copied().unwrap_or(&[])
+    }
 }
 
 macro_rules! ops {
@@ -191,8 +197,10 @@ macro_rules! ops {
             mnemonic: $mnemonic,
             operands: &[$($operand),*],
             flags: $flags,
-            traps: &[$(TrapKind::$trap),*],
         }),*];
+
+        /// The traps of each row, apart from it because no engine asks for them.
+        static TRAPS: &[&[TrapKind]] = &[$(&[$(TrapKind::$trap),*]),*];
     };
 }
 

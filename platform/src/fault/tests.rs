@@ -1,5 +1,5 @@
-//! Each system call of a code window's life fails in turn: every failure is an error value, nothing leaks, nothing stays
-//! writable, and what failed works at the next try.
+//! Each system call of a code window's life fails in turn: every failure is an error value, nothing leaks, nothing
+//! stays writable, and what failed works at the next try.
 
 use super::armed::{Fault, run};
 use crate::system::{
@@ -50,7 +50,8 @@ struct Met {
     lasting: bool,
 }
 
-/// Tries until it works, and checks after each failure that nothing of the window can be written where it can be executed.
+/// Tries until it works, and checks after each failure that nothing of the window can be written where it can be
+/// executed.
 fn persist<T>(
     code: &mut HostCode,
     met: &mut Met,

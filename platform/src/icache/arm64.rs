@@ -66,8 +66,8 @@ mod tests {
         unsafe { super::publish(write, execute, len) }
     }
 
-    /// The maintenance among the built function's instructions, by the encodings of the Arm ARM (C6.2: SYS aliases DC and
-    /// IC, DSB, ISB), in the order in which they lie.
+    /// The maintenance among the built function's instructions, by the encodings of the Arm ARM (C6.2: SYS aliases DC
+    /// and IC, DSB, ISB), in the order in which they lie.
     #[test]
     fn the_built_function_has_each_instruction_in_its_place() {
         let start = std::hint::black_box(built as *const () as usize) as *const u32;

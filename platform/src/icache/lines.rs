@@ -1,13 +1,13 @@
-//! The order of cache maintenance on arm64, apart from the instructions that do it: so that a test on any machine can see
-//! the order, which no emulator would miss.
+//! The order of cache maintenance on arm64, apart from the instructions that do it: so that a test on any machine can
+//! see the order, which no emulator would miss.
 //!
 //! After instructions have been written (Arm ARM DDI 0487, B2.7.4.2, "Implementing changes to instructions", in earlier
 //! issues B2.4.4):
-//! 1. `DC CVAU` of each line, by the address that was written: cleans data to the point of unification. Not needed where
-//!    CTR_EL0.IDC is 1.
+//! 1. `DC CVAU` of each line, by the address that was written: cleans data to the point of unification. Not needed
+//!    where CTR_EL0.IDC is 1.
 //! 2. `DSB ISH`: the cleaning, or where there is none the stores, are complete.
-//! 3. `IC IVAU` of each line, by the address that is executed: invalidates what instruction caches hold. Not needed where
-//!    CTR_EL0.DIC is 1.
+//! 3. `IC IVAU` of each line, by the address that is executed: invalidates what instruction caches hold. Not needed
+//!    where CTR_EL0.DIC is 1.
 //! 4. `DSB ISH`: the invalidation is complete.
 //! 5. `ISB`: this core fetches again.
 

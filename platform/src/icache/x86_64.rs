@@ -1,6 +1,6 @@
-//! x86-64: caches are coherent, but the core may already have fetched bytes that are then changed through another linear
-//! address. Before it executes them it must run a serializing instruction (Intel SDM vol. 3, 13.6, "Self-Modifying Code";
-//! AMD APM vol. 2, 7.6.1).
+//! x86-64: caches are coherent, but the core may already have fetched bytes that are then changed through another
+//! linear address. Before it executes them it must run a serializing instruction (Intel SDM vol. 3, 13.6,
+//! "Self-Modifying Code"; AMD APM vol. 2, 7.6.1).
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count};

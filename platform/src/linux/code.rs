@@ -1,5 +1,5 @@
-//! The mappings of a code window on Linux: two of one memory file, or one whose permissions are flipped. The rules stand at
-//! the head of [`super`].
+//! The mappings of a code window on Linux: two of one memory file, or one whose permissions are flipped. The rules
+//! stand at the head of [`super`].
 
 use super::sys;
 pub use super::sys::page_size;
@@ -198,8 +198,9 @@ impl Drop for Reservation {
         // SAFETY: the range is this reservation's own; whoever still has an address in it breaks CodeMemory's contract.
         unsafe {
             if sys::munmap(self.start, self.len).is_err() {
-                // The kernel had no room to split mappings at its two ends, which the guards may share with inaccessible
-                // neighbours. What has memory ends where its mappings end; should a guard stay, that costs addresses.
+                // The kernel had no room to split mappings at its two ends, which the guards may share with
+                // inaccessible neighbours. What has memory ends where its mappings end; should a guard stay, that costs
+                // addresses.
                 let _ = sys::munmap(inner.start, inner.len());
                 let _ = sys::munmap(self.start, page);
                 let _ = sys::munmap(inner.end, page);

@@ -116,8 +116,8 @@ pub fn membarrier(command: c_int) -> Result<(), c_int> {
     if unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) } == 0 { Ok(()) } else { Err(number()) }
 }
 
-/// The lowest address, the size and the size of the guard of the calling thread's stack, of a thread that is not the main
-/// one.
+/// The lowest address, the size and the size of the guard of the calling thread's stack, of a thread that is not the
+/// main one.
 pub fn thread_stack() -> Result<(usize, usize, usize), c_int> {
     fault::check("pthread_getattr_np")?;
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();

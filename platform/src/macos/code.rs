@@ -1,5 +1,5 @@
-//! The mapping of a code window on macOS: one `MAP_JIT` mapping that is either written or executed, by thread on arm64 and
-//! by page on x86-64. The rules stand at the head of [`super`].
+//! The mapping of a code window on macOS: one `MAP_JIT` mapping that is either written or executed, by thread on arm64
+//! and by page on x86-64. The rules stand at the head of [`super`].
 //!
 //! The page on each side of the window is never used, and faults.
 
@@ -66,8 +66,8 @@ impl Mapping {
     /// Lets the calling thread write to all memory of this kind, and keeps it from running any.
     #[cfg(target_arch = "aarch64")]
     pub fn begin_write(&self) {
-        // SAFETY: this changes what this thread may do with MAP_JIT memory; it publishes before it runs machine code, as
-        // the contract of `open` demands, and that changes it back.
+        // SAFETY: this changes what this thread may do with MAP_JIT memory; it publishes before it runs machine code,
+        // as the contract of `open` demands, and that changes it back.
         unsafe { libc::pthread_jit_write_protect_np(0) };
     }
 

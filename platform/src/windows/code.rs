@@ -1,5 +1,5 @@
-//! The mappings of a code window on Windows: two views of one section, or private pages whose permissions are flipped. The
-//! rules stand at the head of [`super`].
+//! The mappings of a code window on Windows: two views of one section, or private pages whose permissions are flipped.
+//! The rules stand at the head of [`super`].
 //!
 //! A mapping is laid out as: a page of unwind data that can be read only, a guard page, the window, a guard page.
 
@@ -175,8 +175,8 @@ impl Mapping {
     pub fn describe(&mut self, size: usize, stubs: CodeRange) -> Result<(), CodeError> {
         self.table = None;
         let base = self.execute - self.lead;
-        // SAFETY: the records were written to the first page of the mapping, `lead` bytes before the window, which stays
-        // until after the table has been dropped.
+        // SAFETY: the records were written to the first page of the mapping, `lead` bytes before the window, which
+        // stays until after the table has been dropped.
         self.table = Some(unsafe { FunctionTable::new(base, self.lead, size, stubs)? });
         Ok(())
     }
@@ -213,8 +213,8 @@ unsafe fn write_unwind_records(address: usize, page: usize, size: usize) -> Resu
 struct Section(HANDLE);
 
 impl Section {
-    /// A section of `len` bytes that takes no memory yet. Its permissions bound those of its views together: one is mapped
-    /// to write and another to execute, so it has to allow both.
+    /// A section of `len` bytes that takes no memory yet. Its permissions bound those of its views together: one is
+    /// mapped to write and another to execute, so it has to allow both.
     fn new(len: usize) -> Result<Self, CodeError> {
         let len = u32::try_from(len).map_err(|_| CodeError::Unsupported)?;
         let section = sys::create_section(PAGE_EXECUTE_READWRITE | SEC_RESERVE, len);

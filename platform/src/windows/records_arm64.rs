@@ -1,10 +1,10 @@
-//! What Windows' unwinder is told about machine code on arm64, as bytes ("ARM64 exception handling" in the documentation of
-//! Visual C++).
+//! What Windows' unwinder is told about machine code on arm64, as bytes ("ARM64 exception handling" in the
+//! documentation of Visual C++).
 //!
 //! The convention ([`opstamp::masm::a64::convention`], "Unwinding") lets an unwinder go from any frame of machine code
-//! straight to the caller of the entry stub: x29 points to what that has saved. So one sequence of unwind codes describes
-//! every address of the window. It begins with `end_c`, which says that there is no prologue here: what follows has all been
-//! executed, elsewhere.
+//! straight to the caller of the entry stub: x29 points to what that has saved. So one sequence of unwind codes
+//! describes every address of the window. It begins with `end_c`, which says that there is no prologue here: what
+//! follows has all been executed, elsewhere.
 
 use opstamp::masm::a64::convention::{HOST_FLOATS, HOST_INTS, HOST_ROOM};
 

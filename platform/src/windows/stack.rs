@@ -3,12 +3,13 @@
 use core::mem::MaybeUninit;
 use windows_sys::Win32::System::Threading::{GetCurrentThreadStackLimits, SetThreadStackGuarantee};
 
-/// Bytes at the low end that cannot be used: the last page is never committed, and the guard page or pages above it raise
-/// the overflow exception when they are touched.
+/// Bytes at the low end that cannot be used: the last page is never committed, and the guard page or pages above it
+/// raise the overflow exception when they are touched.
 const GUARD: usize = 16 * 1024;
 
-/// The bytes of native stack that remain for the calling thread, below its current frame; `None` if this does not run on
-/// the thread's own stack. What the thread keeps for the handler of an overflow (`SetThreadStackGuarantee`) is left out.
+/// The bytes of native stack that remain for the calling thread, below its current frame; `None` if this does not run
+/// on the thread's own stack. What the thread keeps for the handler of an overflow (`SetThreadStackGuarantee`) is left
+/// out.
 pub fn native_stack() -> Option<usize> {
     let here = MaybeUninit::<u8>::uninit();
     let here = here.as_ptr() as usize;

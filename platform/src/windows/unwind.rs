@@ -1,25 +1,27 @@
 //! What Windows' unwinder is told about machine code on x86-64.
 //!
 //! The convention ([`opstamp::masm::x64::convention`], "Unwinding") lets an unwinder go from any frame of machine code
-//! straight to the caller of the entry stub. Two records of unwind codes ("x64 exception handling", struct `UNWIND_INFO`,
-//! in the documentation of Visual C++) say so, one for the shared stubs and one for the guest functions. Neither has a
-//! prologue: each describes every address of its range in the same way.
+//! straight to the caller of the entry stub. Two records of unwind codes ("x64 exception handling", struct
+//! `UNWIND_INFO`, in the documentation of Visual C++) say so, one for the shared stubs and one for the guest functions.
+//! Neither has a prologue: each describes every address of its range in the same way.
 //!
-//! Both load the stack pointer from a word of memory, by undoing a "push" of it: "the operation info is the number of the
-//! register", and undoing loads that register and then adds 8 to the stack pointer.
+//! Both load the stack pointer from a word of memory, by undoing a "push" of it: "the operation info is the number of
+//! the register", and undoing loads that register and then adds 8 to the stack pointer.
 //!
 //! What this makes work, and what not:
-//! - An exception in a host function, or in what it calls, is dispatched through the frames of machine code to the handlers
-//!   above the entry; a handler there may unwind to its own frame. Guest frames are not listed one by one, the walk passes
-//!   over them.
+//! - An exception in a host function, or in what it calls, is dispatched through the frames of machine code to the
+//!   handlers above the entry; a handler there may unwind to its own frame. Guest frames are not listed one by one, the
+//!   walk passes over them.
 //! - An instance whose run was unwound in that way must be dropped: its context still names the entry that is gone.
-//! - A Rust panic in a host function does not get that far. It ends the process where it would leave the engine's service,
-//!   with the message of a "panic in a function that cannot unwind", because services are not `-unwind` functions.
-//! - A debugger or profiler which stops a thread in a guest function walks on at the caller of the entry. Only in the few
-//!   instructions of a stub before and behind its call to Rust, where the register holds a guest's value, the walk fails.
-//! - An exception inside a guest function (which verified code does not raise; a breakpoint's goes to the debugger first)
-//!   is dispatched to vectored handlers and then ends the process, unless the context lies on the thread's own stack: the
-//!   dispatcher demands that of what it takes for the frame.
+//! - A Rust panic in a host function does not get that far. It ends the process where it would leave the engine's
+//!   service, with the message of a "panic in a function that cannot unwind", because services are not `-unwind`
+//!   functions.
+//! - A debugger or profiler which stops a thread in a guest function walks on at the caller of the entry. Only in the
+//!   few instructions of a stub before and behind its call to Rust, where the register holds a guest's value, the walk
+//!   fails.
+//! - An exception inside a guest function (which verified code does not raise; a breakpoint's goes to the debugger
+//!   first) is dispatched to vectored handlers and then ends the process, unless the context lies on the thread's own
+//!   stack: the dispatcher demands that of what it takes for the frame.
 
 use super::sys;
 use core::mem::offset_of;
@@ -115,7 +117,8 @@ impl FunctionTable {
         // An empty range is not an entry.
         let count = if stubs.end < size { 2 } else { 1 };
         let known = table.get(..count).unwrap_or(table.as_slice());
-        // SAFETY: the table stays where it is until it has been taken back, and so do the records, as the caller vouches.
+        // SAFETY: the table stays where it is until it has been taken back, and so do the records, as the caller
+        // vouches.
         match unsafe { sys::add_function_table(known, base) } {
             Ok(()) => Ok(Self(table)),
             Err(code) => Err(CodeError::System { action: "register the unwind table of a code window", code }),

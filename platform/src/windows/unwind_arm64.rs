@@ -1,8 +1,8 @@
 //! What Windows' unwinder is told about machine code on arm64: the records, and their table.
 //!
 //! What this is for, and what not, is as on x86-64: an exception in a host function, or in what it calls, is dispatched
-//! through the frames of machine code to the handlers above the entry. An instance whose run was unwound in that way must be
-//! dropped. A Rust panic ends the process where it would leave the engine's service.
+//! through the frames of machine code to the handlers above the entry. An instance whose run was unwound in that way
+//! must be dropped. A Rust panic ends the process where it would leave the engine's service.
 //!
 //! The records are an assembler's for the same frame; no machine of ours has run them.
 
@@ -14,8 +14,8 @@ use windows_sys::Win32::System::Diagnostics::Debug::{
     IMAGE_ARM64_RUNTIME_FUNCTION_ENTRY, IMAGE_ARM64_RUNTIME_FUNCTION_ENTRY_0,
 };
 
-/// The records, which lie at the start of a mapping that has a window of `size` bytes in it: that of a whole chunk, and that
-/// of the last one.
+/// The records, which lie at the start of a mapping that has a window of `size` bytes in it: that of a whole chunk, and
+/// that of the last one.
 pub fn records(size: usize) -> [u8; 2 * RECORD] {
     let last = (size - 1) % CHUNK + 1;
     let mut records = [0; 2 * RECORD];
@@ -44,7 +44,8 @@ impl FunctionTable {
             }
         };
         let table: Box<[_]> = (0..size).step_by(CHUNK).map(entry).collect();
-        // SAFETY: the table stays where it is until it has been taken back, and so do the records, as the caller vouches.
+        // SAFETY: the table stays where it is until it has been taken back, and so do the records, as the caller
+        // vouches.
         match unsafe { sys::add_function_table(&table, base) } {
             Ok(()) => Ok(Self(table)),
             Err(code) => Err(CodeError::System { action: "register the unwind table of a code window", code }),

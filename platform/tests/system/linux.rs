@@ -58,8 +58,9 @@ pub fn in_child(body: impl FnOnce() -> i32) -> End {
     if libc::WIFEXITED(status) { End::Exit(libc::WEXITSTATUS(status)) } else { End::Signal(libc::WTERMSIG(status)) }
 }
 
-/// Runs `body` as the only thread of a process of its own, so that nothing else changes what the system says of it. Panics
-/// if it does. In an emulated process it runs `body` here: a fork of one that has threads may not come to an end.
+/// Runs `body` as the only thread of a process of its own, so that nothing else changes what the system says of it.
+/// Panics if it does. In an emulated process it runs `body` here: a fork of one that has threads may not come to an
+/// end.
 pub fn alone(body: impl FnOnce()) {
     if !on_real_system() {
         return body();

@@ -31,8 +31,9 @@ pub const MIB: usize = 1 << 20;
 /// Whether a thread, and not a page, may write or execute code memory.
 pub const BY_THREAD: bool = cfg!(all(target_os = "macos", target_arch = "aarch64"));
 
-/// The schemes to test: both, but on macOS, which has one, and where the machine does not see code that is changed through another mapping. Real ones
-/// do; some emulators of arm64 do not, and there the window must refuse it with just this error.
+/// The schemes to test: both, but on macOS, which has one, and where the machine does not see code that is changed
+/// through another mapping. Real ones do; some emulators of arm64 do not, and there the window must refuse it with just
+/// this error.
 pub fn schemes() -> Vec<Scheme> {
     match HostCode::new_with(1, Scheme::TwoMappings) {
         Err(CodeError::Unsupported) if cfg!(target_os = "macos") => vec![Scheme::Flip],

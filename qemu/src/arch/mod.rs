@@ -1,14 +1,14 @@
-//! The machines that the kernel runs on. Each is a folder that implements [`Arch`] for a type which [`Machine`] names.
+//! The machines that the kernel runs on. Each is a folder that implements [`Arch`] for a type which `Machine` names.
 //!
 //! A folder also holds the entry from the boot protocol, written in assembly, and `link.ld`. What happens from the entry
 //! on, in this order:
 //! 1. The entry sets up the stack, page tables and whatever Rust needs, and calls the folder's own Rust entry.
 //! 2. That finds the memory map, the initrd and the command line, builds the final page tables (every page either writable
 //!    or executable, no page at address 0, an unmapped page below each stack), installs exception vectors, enables the
-//!    vector registers that machine code uses, and calls [`crate::kernel::start`] with a [`Boot`], interrupts enabled.
+//!    vector registers that machine code uses, and calls `kernel::start` with a [`Boot`], interrupts enabled.
 //! 3. `start` runs the image's own main function and ends by [`Arch::exit`].
 //!
-//! An exception that the kernel does not expect is told by [`crate::kernel::report`], which does not return. Rust's panics
+//! An exception that the kernel does not expect is told by `kernel::report`, which does not return. Rust's panics
 //! end in the same way.
 
 #[cfg(any(all(target_os = "none", target_arch = "aarch64"), all(test, not(target_os = "none"))))]

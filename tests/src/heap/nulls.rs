@@ -100,7 +100,7 @@ fn write(text: &mut Text<'_>, row: &OpInfo, null: usize, index: usize) -> u32 {
 pub(crate) fn groups(maker: &mut Maker<'_>) {
     let each = |visit: &mut dyn FnMut(usize, &'static OpInfo, usize)| {
         let mut index = 0;
-        for row in OPS.iter().filter(|row| row.traps.contains(&TrapKind::NullReference)) {
+        for row in OPS.iter().filter(|row| row.traps().contains(&TrapKind::NullReference)) {
             let operands = (0..row.operands.len()).filter(|&at| refuses_null(row, at));
             assert!(operands.clone().next().is_some(), "{:?} names no operand that may not be null", row.op);
             for at in operands {

@@ -96,7 +96,7 @@ impl Coverage {
                 Operand::Reg(_, Bank::I64 | Bank::F64, _) | Operand::Args => vec![What::Hot(at), What::Cold(at)],
                 _ => vec![],
             });
-            let traps = row.traps.iter().map(|&trap: &TrapKind| What::Trapped(trap as u8));
+            let traps = row.traps().iter().map(|&trap: &TrapKind| What::Trapped(trap as u8));
             let all = std::iter::once(What::Executed).chain(operands).chain(traps);
             all.map(|what| (row.op, what)).collect::<Vec<_>>()
         })

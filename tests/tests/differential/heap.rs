@@ -189,7 +189,7 @@ impl Context<'_> {
     }
 
     fn trapping(&mut self, block: &mut Vec<Stmt>) -> Option<()> {
-        let trapping = |row: &&&OpInfo| row.traps.iter().any(|&trap| trap != TrapKind::OutOfMemory);
+        let trapping = |row: &&&OpInfo| row.traps().iter().any(|&trap| trap != TrapKind::OutOfMemory);
         let rows: Vec<_> = rows().iter().filter(trapping).collect();
         let row = rows[self.rng.usize(0..rows.len())];
         self.op_of(row, true, block)
@@ -386,7 +386,7 @@ impl Context<'_> {
 
     /// Makes an op trap that would hardly do so by chance.
     fn spoil(&mut self, row: &OpInfo, args: &[Arg], block: &mut Vec<Stmt>) {
-        let kinds: Vec<TrapKind> = row.traps.iter().copied().filter(|&trap| trap != TrapKind::OutOfMemory).collect();
+        let kinds: Vec<TrapKind> = row.traps().iter().copied().filter(|&trap| trap != TrapKind::OutOfMemory).collect();
         let Some(&kind) = kinds.get(self.rng.usize(0..kinds.len().max(1))) else { return };
         let register = |at: usize| match args.get(at) {
             Some(Arg::Reg(slot)) => Some(*slot),

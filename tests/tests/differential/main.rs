@@ -27,7 +27,7 @@ use program::{GLOBALS, Ins, Lowered, Program, Ty};
 use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
-const PROGRAMS: u64 = 20_100;
+const PROGRAMS: u64 = 24_000;
 
 fn from_environment(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -316,7 +316,6 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             tiered: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
-        let mut options = options;
         options.threshold = rng.u32(0..6);
         options.leave_at = rng.bool().then(|| Site::new(rng.u16(0..4), rng.u16(0..40)));
         engines.push(EngineUnderTest {

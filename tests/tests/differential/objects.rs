@@ -286,7 +286,7 @@ impl Machine<'_> {
         }
     }
 
-    fn from_dyn(&mut self, value: Dyn<'_>) -> u64 {
+    fn cell_of(&mut self, value: Dyn<'_>) -> u64 {
         match value {
             Dyn::Int(value) => self.int(value),
             Dyn::Float(value) => Cell::float(value).bits(),
@@ -302,7 +302,7 @@ impl Machine<'_> {
             return Ok(self.string(&joined));
         }
         let value = dynamic::pair(op, Self::as_dyn(&x), Self::as_dyn(&y))?;
-        Ok(self.from_dyn(value))
+        Ok(self.cell_of(value))
     }
 
     fn same(&self, x: u64, y: u64) -> bool {

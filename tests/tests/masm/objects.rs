@@ -608,7 +608,7 @@ pub fn properties<F: Family>(bench: &mut Bench, count: &mut Count) {
     for (access, mark) in [(Access::Cell, 0), (Access::Int, 1 << 16), (Access::Float, 2 << 16)] {
         for (place, filled) in [(0, 4), (300, 3), (150_000, 1), (70_000, 0)] {
             for (index, word) in state[place..place + 4].iter_mut().enumerate() {
-                let entry = u64::from(SHAPES[index] | mark) | (FIELDS[index] as u64 * 8) << 32;
+                let entry = u64::from(SHAPES[index] | mark) | (8 * FIELDS[index] as u64) << 32;
                 *word = if index < filled { entry } else { u64::MAX };
             }
             // An entry of the same shape with another access is not this one's.

@@ -122,12 +122,14 @@ pub enum Disp {
 /// The operands that stencils can name, by a number below 128.
 pub struct Operands([u64; 256]);
 
-impl Operands {
-    /// None yet.
-    pub const fn new() -> Self {
+impl Default for Operands {
+    /// Without bytes, all of them.
+    fn default() -> Self {
         Self([0; 256])
     }
+}
 
+impl Operands {
     /// Sets the operand of a number.
     #[inline(always)]
     pub fn set(&mut self, number: u8, operand: Operand) {
@@ -167,14 +169,15 @@ pub struct Stencil {
     reg: u8,
     rm: u8,
     second: u8,
-    /// The bytes of the literal behind all; from bit 4 on the bits of the variant that change pp.
+    /// The bytes of the literal behind all.
     imm: u8,
 }
 
 /// In place of a prefix's length.
 const VEX: u8 = 0x80;
-/// Behind every instruction: the variant changes nothing.
+/// Behind every instruction: the variant changes nothing, or nothing but pp.
 const NOWHERE: u8 = 56;
+const PP: u8 = 57;
 
 impl Stencil {
     /// No instruction, for an operand that is [`Operand::NONE`].
@@ -197,6 +200,11 @@ impl Stencil {
             second: 0,
             imm: 0,
         }
+    }
+
+    /// Whether it has no variants and no VEX prefix.
+    pub const fn is_simple(&self) -> bool {
+        self.vary == NOWHERE && self.prefix_bits != VEX
     }
 
     /// Whether they are equal, for tables made at build time.
@@ -281,7 +289,7 @@ impl Stencil {
 
     /// The variant changes pp.
     pub const fn vary_pp(self) -> Self {
-        Self { imm: 3 << 4, ..self }
+        Self { vary: PP, ..self }
     }
 
     /// The register in rm is a base, which may not need a SIB byte; where there is a displacement, it is the literal.
@@ -470,12 +478,20 @@ impl Stencil {
 }
 
 impl Stencil {
-    /// Writes the instruction to `at` in `room`, and says where the next one goes: at most 16 bytes further.
+    /// Writes the instruction to `at` in `room`, and says where the next one goes: at most 16 bytes further. `ANY` may be
+    /// false if the stencil [is simple](Stencil::is_simple).
     #[inline(always)]
-    pub fn put(&self, operands: &Operands, variant: u8, literal: u64, room: &mut Room, at: usize) -> usize {
+    pub fn put<const ANY: bool>(
+        &self,
+        operands: &Operands,
+        variant: u8,
+        literal: u64,
+        room: &mut Room,
+        at: usize,
+    ) -> usize {
         let parts = operands.0[usize::from(self.reg)] | operands.0[usize::from(self.rm)];
         let bits = (parts >> REX_AT) as u32 & 7;
-        let (head, head_len) = if self.prefix_bits == VEX {
+        let (head, head_len) = if ANY && self.prefix_bits == VEX {
             self.vex_head(variant, bits, operands.0[usize::from(self.second)])
         } else {
             let rex = bits | u32::from(self.rex);
@@ -485,11 +501,14 @@ impl Stencil {
         };
         room.put(at, head.into());
         let at = at + head_len;
-        let variant = u64::from(variant) << (self.vary & 63);
-        room.put(at, u64::from(self.code) ^ parts >> (self.down & 63) ^ variant);
+        let mut code = u64::from(self.code) ^ parts >> (self.down & 63);
+        if ANY {
+            code ^= u64::from(variant) << (self.vary & 63);
+        }
+        room.put(at, code);
         let at = at + usize::from(self.code_len) + (parts >> LEN_AT) as usize;
         room.put(at, literal);
-        at + usize::from(self.imm & 15)
+        at + usize::from(self.imm)
     }
 
     /// The VEX prefix and its length: of two bytes where they can say everything, else of three (SDM vol. 2, 2.3.5).
@@ -499,7 +518,8 @@ impl Stencil {
         let inverted = bits ^ 7;
         let number = (second >> (MODRM_AT + 3)) as u32 & 7 | ((second >> (REX_AT + 2)) as u32) << 3;
         let [low, map] = self.head.to_le_bytes().map(u32::from);
-        let low = (low ^ u32::from(variant & self.imm >> 4)) | (number ^ 15) << 3;
+        let pp = if self.vary == PP { u32::from(variant) } else { 0 };
+        let low = (low ^ pp) | (number ^ 15) << 3;
         if map == 1 && bits & 3 == 0 && low & 0x80 == 0 {
             (0xc5 | (low | (inverted & 4) << 5) << 8, 2)
         } else {

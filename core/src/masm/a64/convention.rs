@@ -23,8 +23,8 @@
 //! Arguments lie in the callee's frame. Flags hold nothing between verbs. FPCR is 0 (round to nearest, no flushing, NaN
 //! operands propagate, no exception traps), as the entry stub sets it.
 //!
-//! A function that calls nothing saves nothing but what it pins to, x30 included: whatever it calls after all (a poll, the
-//! interpreter behind a `deopt`) it calls with x30 on the stack.
+//! A function that calls nothing saves nothing but what it pins to, x30 included: whatever it calls after all (a poll,
+//! the interpreter behind a `deopt`) it calls with x30 on the stack.
 //!
 //! Calls to Rust follow AAPCS64 (6.1.1, 6.1.2), which keeps x19 to x28 and the low halves of v8 to v15: all that guest
 //! functions keep. So a call of a host function saves nothing but x30. The platform register x18 (6.1.1) is left alone
@@ -33,10 +33,10 @@
 //!
 //! # Unwinding
 //!
-//! A system that walks native stacks needs no table of guest functions: from every frame of machine code it can go on at the
-//! caller of the entry stub, leaving out the frames between. x29 points to what that has saved, everywhere but in its own
-//! first and last instructions: from there upward lie, 8 bytes each, [`HOST_INTS`], [`HOST_FLOATS`] and [`HOST_ROOM`] bytes
-//! for the host's FPCR and the entry around this one.
+//! A system that walks native stacks needs no table of guest functions: from every frame of machine code it can go on
+//! at the caller of the entry stub, leaving out the frames between. x29 points to what that has saved, everywhere but
+//! in its own first and last instructions: from there upward lie, 8 bytes each, [`HOST_INTS`], [`HOST_FLOATS`] and
+//! [`HOST_ROOM`] bytes for the host's FPCR and the entry around this one.
 
 use crate::asm::a64::{D, X};
 use crate::masm::PoolReg;
@@ -66,8 +66,8 @@ pub const FLOAT_SECOND: D = D::D1;
 /// Scratch for floats.
 pub const FLOAT_THIRD: D = D::D2;
 
-/// What AAPCS64 keeps and a host expects back (6.1.1), in the order in which the entry stub saves it: with x29 and x30 first
-/// they make its frame record (6.4.6).
+/// What AAPCS64 keeps and a host expects back (6.1.1), in the order in which the entry stub saves it: with x29 and x30
+/// first they make its frame record (6.4.6).
 pub const HOST_INTS: [X; 12] =
     [X::X29, X::X30, X::X19, X::X20, X::X21, X::X22, X::X23, X::X24, X::X25, X::X26, X::X27, X::X28];
 /// Of these AAPCS64 keeps the low halves (6.1.2). The entry stub saves them behind the integers.

@@ -2,8 +2,8 @@
 //!
 //! The verbs choose the instructions of an operation by conditions on its operands, and what comes next in a program is
 //! hard to predict: most of their time goes into mispredicted branches. Here the conditions are computed as numbers, which
-//! pick a [`Row`] of instructions that are all put together in the same way. The rows are worked out at build time
-//! ([`forms`]) from the conditions that the verbs test, and the bytes are the same.
+//! pick rows of instructions that are all put together in the same way. The rows are worked out at build time (`forms.rs`)
+//! from the conditions that the verbs test, and the bytes are the same.
 //!
 //! What no row is made for, because it is rare or long, the verbs do.
 
@@ -51,11 +51,14 @@ const BMI2: u8 = 1 << 3;
 const AVX: u8 = 1 << 4;
 
 const fn feature_bits(features: Features) -> u8 {
-    features.popcnt as u8 * POPCNT
-        | features.lzcnt as u8 * LZCNT
-        | features.bmi1 as u8 * BMI1
-        | features.bmi2 as u8 * BMI2
-        | features.avx as u8 * AVX
+    let bit = [
+        features.popcnt as u8 * POPCNT,
+        features.lzcnt as u8 * LZCNT,
+        features.bmi1 as u8 * BMI1,
+        features.bmi2 as u8 * BMI2,
+        features.avx as u8 * AVX,
+    ];
+    bit[0] | bit[1] | bit[2] | bit[3] | bit[4]
 }
 
 /// Instructions of a row; a longer form goes on in another row.
@@ -103,7 +106,7 @@ struct Format {
 struct Table {
     formats: [Format; KINDS],
     rows: [Row; ROWS],
-    /// The instructions of the rows.
+    /// The instructions of the rows; the first is always [simple](Stencil::is_simple).
     steps: [[Stencil; STEPS]; ROWS],
 }
 
@@ -113,8 +116,8 @@ impl Table {
     fn put(&self, row: u8, operands: &Operands, op: Values, room: &mut Room, at: &mut usize) -> u8 {
         let row = usize::from(row);
         let (Some([first, second]), Some(row)) = (self.steps.get(row), self.rows.get(row)) else { return VERB };
-        *at = first.put(operands, op.variant, op.literal, room, *at);
-        *at = second.put(operands, op.variant, op.literal, room, *at);
+        *at = first.put::<false>(operands, 0, op.literal, room, *at);
+        *at = second.put::<true>(operands, op.variant, op.literal, room, *at);
         row.next
     }
 }
@@ -126,8 +129,6 @@ struct Values {
     literal: u64,
 }
 
-#[allow(long_running_const_eval)]
-#[allow(long_running_const_eval)]
 static TABLE: Table = forms::table();
 
 /// What the lane keeps of a macro assembler's state.
@@ -138,7 +139,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(features: Features) -> Self {
-        let mut operands = Operands::new();
+        let mut operands = Operands::default();
         operands.set(A, Operand::gpr(Gpr::Rax));
         operands.set(C, Operand::gpr(Gpr::Rcx));
         operands.set(GLOBALS, Operand::mem(Mem::base(CONTEXT, field::GLOBALS as i32)));
@@ -165,8 +166,8 @@ pub(super) fn prepare(place: Any) -> Prepared {
     if !operand.is_register() {
         return Prepared([rm, reg, ANY, 0]);
     }
-    let check = operand.needs_sib() as u64 * NEEDS_SIB | operand.is_no_base() as u64 * NO_BASE;
-    Prepared([rm, reg, operand.sum_word() | 1 << 1 | check | ANY, operand.index_word() | 1 << 2])
+    let as_base = if operand.needs_sib() { NEEDS_SIB } else { 0 } | if operand.is_no_base() { NO_BASE } else { 0 };
+    Prepared([rm, reg, operand.sum_word() | 1 << 1 | ANY | as_base, operand.index_word() | 1 << 2])
 }
 
 impl X64<'_> {

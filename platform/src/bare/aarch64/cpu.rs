@@ -25,8 +25,8 @@ impl fmt::Display for Missing {
 
 impl core::error::Error for Missing {}
 
-/// Looks in ID_AA64PFR0_EL1 (Arm ARM DDI 0487, D24.2, "ID_AA64PFR0_EL1") for what machine code needs of every arm64 CPU.
-/// Beyond it the compiler makes use of nothing optional, so the answer has nothing set.
+/// Looks in ID_AA64PFR0_EL1 (Arm ARM DDI 0487, D24.2, "ID_AA64PFR0_EL1") for what machine code needs of every arm64
+/// CPU. Beyond it the compiler makes use of nothing optional, so the answer has nothing set.
 pub fn features() -> Result<Features, Missing> {
     let value: u64;
     // SAFETY: reading an identification register changes nothing; at EL1 it may be read.
@@ -42,8 +42,8 @@ pub fn features() -> Result<Features, Missing> {
     }
 }
 
-/// Lets this core use the floating-point and vector registers at EL1: CPACR_EL1.FPEN (Arm ARM, D24.2, "CPACR_EL1"). Rust
-/// code for `aarch64-unknown-none` uses them too, so a kernel for that target sets the bits before its first Rust
+/// Lets this core use the floating-point and vector registers at EL1: CPACR_EL1.FPEN (Arm ARM, D24.2, "CPACR_EL1").
+/// Rust code for `aarch64-unknown-none` uses them too, so a kernel for that target sets the bits before its first Rust
 /// function.
 ///
 /// # Safety

@@ -1,9 +1,9 @@
-//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1.3.6, "Exception vectors") that saves everything that
-//! machine code and Rust use, the vector registers included, and calls the kernel's handler.
+//! Interrupt and exception entry: a vector table (Arm ARM DDI 0487, D1, "Exception vectors") that saves everything
+//! that machine code and Rust use, the vector registers included, and calls the kernel's handler.
 //!
-//! Threads run on SP_EL0 (`msr spsel, #0`); exceptions change to SP_EL1 by themselves. So one that is caused by running off
-//! a thread's stack still has a stack for its report, and interrupts take nothing from the stacks that guests run on. A
-//! fault of a handler, which may have run off its own stack, goes back to SP_EL0.
+//! Threads run on SP_EL0 (`msr spsel, #0`); exceptions change to SP_EL1 by themselves. So one that is caused by running
+//! off a thread's stack still has a stack for its report, and interrupts take nothing from the stacks that guests run
+//! on. A fault of a handler, which may have run off its own stack, goes back to SP_EL0.
 
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
@@ -28,12 +28,12 @@ pub struct Interrupted {
     pub fpcr: u64,
     /// v0 to v31.
     pub v: [u128; 32],
-    /// The number of the vector, from 0: four each for this exception level on SP_EL0, this one on SP_EL1, a lower one in
-    /// AArch64 state and a lower one in AArch32 state.
+    /// The number of the vector, from 0: four each for this exception level on SP_EL0, this one on SP_EL1, a lower one
+    /// in AArch64 state and a lower one in AArch32 state.
     pub vector: u64,
 }
 
-/// The kinds of exceptions, in the order of their vectors (Arm ARM, D1.3.6).
+/// The kinds of exceptions, in the order of their vectors (Arm ARM, D1, "Exception vectors").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Caused by the instruction at [`Interrupted::pc`].
@@ -65,8 +65,8 @@ impl Interrupted {
 
 /// What handles interrupts and exceptions.
 pub trait Handler {
-    /// Handles one. Runs with interrupts masked, with the floating-point control that Rust expects, on SP_EL1, or for a fault
-    /// of a handler on SP_EL0. What it stores in `interrupted` is what goes on.
+    /// Handles one. Runs with interrupts masked, with the floating-point control that Rust expects, on SP_EL1, or for a
+    /// fault of a handler on SP_EL0. What it stores in `interrupted` is what goes on.
     extern "C" fn handle(interrupted: &mut Interrupted);
 }
 
@@ -96,8 +96,8 @@ pub unsafe fn install<H: Handler>() {
 
 global_asm!(
     ".pushsection .text.opstamp_vectors, \"ax\"",
-    // Each vector has room for 32 instructions. It stores x0 and x1 where the rest follows, and hands on its number in x0
-    // and the stack pointer that was interrupted in x1.
+    // Each vector has room for 32 instructions. It stores x0 and x1 where the rest follows, and hands on its number in
+    // x0 and the stack pointer that was interrupted in x1.
     ".macro opstamp_from_thread number",
     ".balign 0x80",
     "sub sp, sp, {size}",

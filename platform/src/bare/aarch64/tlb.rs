@@ -8,8 +8,8 @@ pub trait TlbOps {
     /// shareable domain.
     fn complete_stores(&mut self);
 
-    /// `tlbi vaae1is`: every core of the inner shareable domain forgets the translation of a page, in all address spaces.
-    /// `page` is the operand: bits 55 to 12 of its address (Arm ARM DDI 0487, C5.5, "TLBI VAAE1IS").
+    /// `tlbi vaae1is`: every core of the inner shareable domain forgets the translation of a page, in all address
+    /// spaces. `page` is the operand: bits 55 to 12 of its address (Arm ARM DDI 0487, C5.5, "TLBI VAAE1IS").
     fn forget(&mut self, page: u64);
 
     /// `dsb ish`: all earlier maintenance is complete on every core of the inner shareable domain.
@@ -19,18 +19,19 @@ pub trait TlbOps {
     fn synchronize(&mut self);
 }
 
-/// The bits of an address that the operand of `tlbi vaae1is` holds; those above are the level hint and must be 0 for none.
+/// The bits of an address that the operand of `tlbi vaae1is` holds; those above are the level hint and must be 0 for
+/// none.
 const OPERAND: u64 = (1 << 44) - 1;
 
-/// What it takes after the entries of pages have been made valid that were invalid before: nothing can have remembered an
-/// invalid entry, so the walks that follow need only see the stores (Arm ARM, D8.2, "Ordering of table walks").
+/// What it takes after the entries of pages have been made valid that were invalid before: nothing can have remembered
+/// an invalid entry, so the walks that follow need only see the stores (Arm ARM, D8, "Ordering of table walks").
 pub fn mapped_by(ops: &mut impl TlbOps) {
     ops.complete_stores();
     ops.synchronize();
 }
 
-/// What it takes after the entries of the pages of 4 KiB at `addresses` have been made invalid, before their frames are used
-/// for something else or another entry is written in their place: the break of break-before-make (Arm ARM, D8.16,
+/// What it takes after the entries of the pages of 4 KiB at `addresses` have been made invalid, before their frames are
+/// used for something else or another entry is written in their place: the break of break-before-make (Arm ARM, D8.16,
 /// "Using break-before-make when updating translation table entries").
 pub fn unmapped_by(ops: &mut impl TlbOps, addresses: impl IntoIterator<Item = usize>) {
     ops.complete_stores();
@@ -71,8 +72,8 @@ mod cpu {
         }
     }
 
-    /// Call this when the page of 4 KiB at `address`, where nothing was mapped, has been mapped, before anything accesses it:
-    /// all cores see its entry.
+    /// Call this when the page of 4 KiB at `address`, where nothing was mapped, has been mapped, before anything
+    /// accesses it: all cores see its entry.
     pub fn mapped(_address: usize) {
         super::mapped_by(&mut Cpu(()));
     }

@@ -1,11 +1,12 @@
 //! From the boot protocol to Rust: the header of a Linux image and the code behind it.
 //!
-//! The header and the state at the entry are those of Linux' Documentation/arch/arm64/booting.rst: MMU and data cache off,
-//! interrupts masked, EL1 or EL2, the image at any multiple of 2 MiB, x0 the physical address of the device tree. Other
-//! cores come in the same state from PSCI's CPU_ON (Arm DEN 0022, 5.1.4, 6.4), with x0 what was asked for.
+//! The header and the state at the entry are those of Linux' Documentation/arch/arm64/booting.rst: MMU and data cache
+//! off, interrupts masked, EL1 or EL2, the image at any multiple of 2 MiB, x0 the physical address of the device tree.
+//! Other cores come in the same state from PSCI's CPU_ON (Arm DEN 0022, "Initial core configuration"), with x0 what was
+//! asked for.
 //!
-//! The entry writes the tables while data caches are off, so it invalidates their lines before anything reads them through
-//! a cache. Memory that it does not need before that it leaves alone.
+//! The entry writes the tables while data caches are off, so it invalidates their lines before anything reads them
+//! through a cache. Memory that it does not need before that it leaves alone.
 
 use super::descriptor::{self, DEVICE_INDEX, Kind, NORMAL_INDEX};
 use super::layout::{IMAGE_TABLES, PAGE};
@@ -41,7 +42,8 @@ static IMAGE_PAGES: [Table; IMAGE_TABLES] = [const { Table::new() }; IMAGE_TABLE
 #[unsafe(link_section = ".tables")]
 pub static IDENTITY: Table = Table::new();
 
-/// Bits of SCTLR_EL1 that are 1 where the feature that gives them a meaning is absent: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS.
+/// Bits of SCTLR_EL1 that are 1 where the feature that gives them a meaning is absent: LSMAOE, nTLSMD, SPAN, EIS,
+/// TSCXT, EOS.
 const SCTLR_RES1: u64 = 1 << 29 | 1 << 28 | 1 << 23 | 1 << 22 | 1 << 20 | 1 << 11;
 
 /// MMU and caches on, nothing executed that can be written, stack pointers aligned.
@@ -285,6 +287,9 @@ global_asm!(
     "mov x29, xzr",
     "ret",
     ".ltorg",
+    ".purgem enter_el1",
+    ".purgem here",
+    ".purgem map_pages",
     ".popsection",
     hcr = const HCR_EL2::RW::EL1IsAarch64.value,
     sctlr_res1 = const SCTLR_RES1,

@@ -164,8 +164,8 @@ fn regions<'a>(node: FdtNode<'a>) -> impl Iterator<Item = Range<usize>> + 'a {
     regions.filter(|region| !region.is_empty())
 }
 
-/// The number of the private interrupt of the virtual timer: the third that the binding lists, each of three cells (kind,
-/// number, flags), the kind of private interrupts being 1.
+/// The number of the private interrupt of the virtual timer: the third that the binding lists, each of three cells
+/// (kind, number, flags), the kind of private interrupts being 1.
 fn virtual_timer(node: FdtNode<'_>) -> Option<u32> {
     let (cells, _) = property(node, "interrupts")?.as_chunks::<4>();
     let cell = |index| cells.get(index).map(|&bytes| u32::from_be_bytes(bytes));

@@ -23,7 +23,8 @@ impl Handler for Kernel {
 /// How many exceptions a core has begun to report.
 static REPORTS: [AtomicU32; MAX_CORES] = [const { AtomicU32::new(0) }; MAX_CORES];
 
-/// The classes of exceptions, ESR_EL1.EC, that a kernel without processes can meet (Arm ARM DDI 0487, D24.2, "ESR_EL1").
+/// The classes of exceptions, ESR_EL1.EC, that a kernel without processes can meet (Arm ARM DDI 0487, D24.2,
+/// "ESR_EL1").
 fn name(class: u64) -> &'static str {
     match class {
         0b00_0000 => "undefined instruction",
@@ -51,8 +52,8 @@ fn name(class: u64) -> &'static str {
 const INSTRUCTION_ABORT: u64 = 0b10_0001;
 const DATA_ABORT: u64 = 0b10_0101;
 
-/// What an abort was about: `None` unless it is a fault of translation, access flag or permission, whose status codes are
-/// 0001nn, 0010nn and 0011nn (D24.2, "ESR_EL1", the fields DFSC and IFSC).
+/// What an abort was about: `None` unless it is a fault of translation, access flag or permission, whose status codes
+/// are 0001nn, 0010nn and 0011nn (D24.2, "ESR_EL1", the fields DFSC and IFSC).
 fn access(class: u64, syndrome: u64, address: usize) -> Option<(Access, usize, bool)> {
     const WRITE: u64 = 1 << 6;
     let mapped = match syndrome >> 2 & 0b1111 {

@@ -16,7 +16,8 @@ pub fn init(conduit: Conduit) {
     CONDUIT.call_once(|| conduit);
 }
 
-/// Starts a core by PSCI's CPU_ON: it comes in at the physical address `entry` with `number` in x0. Gives whether it will.
+/// Starts a core by PSCI's CPU_ON: it comes in at the physical address `entry` with `number` in x0. Gives whether it
+/// will.
 pub fn start_core(id: u64, entry: usize, number: usize) -> bool {
     let (entry, number) = (entry as u64, number as u64);
     match CONDUIT.get() {

@@ -11,8 +11,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
 
-/// The controller. Whoever locks it has interrupts masked. Its CPU interface is at the same address for every core, which
-/// reaches its own there.
+/// The controller. Whoever locks it has interrupts masked. Its CPU interface is at the same address for every core,
+/// which reaches its own there.
 static GIC: Mutex<Option<GicV2<'static>>> = Mutex::new(None);
 
 /// The view of the controller's registers that is used: that of this security state, whatever its groups are called.

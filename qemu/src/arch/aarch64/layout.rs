@@ -1,5 +1,5 @@
-//! Virtual addresses: 39 bits, pages of 4 KiB, the upper half (TTBR1). The lower half translates nothing once the kernel
-//! runs, so a null pointer faults.
+//! Virtual addresses: 39 bits, pages of 4 KiB, the upper half (TTBR1). The lower half translates nothing once the
+//! kernel runs, so a null pointer faults.
 //!
 //! | from | what |
 //! |---|---|

@@ -31,8 +31,8 @@ const RESERVED: usize = 32;
 /// The bytes that a device tree takes at most (booting.rst, "Setup the device tree").
 const DEVICE_TREE_MAX: usize = 2 << 20;
 
-/// Where the entry comes to, with the physical addresses of the device tree and of the image, on the first core's stack.
-/// What goes wrong before the console is found is told by the exit status alone.
+/// Where the entry comes to, with the physical addresses of the device tree and of the image, on the first core's
+/// stack. What goes wrong before the console is found is told by the exit status alone.
 pub extern "C" fn first_core(device_tree: usize, image: usize) -> ! {
     tables::init(image);
     // SAFETY: this is EL1, and the entry set SP_EL1 to this core's stack for exceptions.
@@ -99,7 +99,8 @@ fn read_device_tree(region: &mut Region, address: usize) -> Fdt<'static> {
     Fdt::new(map(region, size)).unwrap_or_else(|error| panic!("the device tree is damaged: {error}"))
 }
 
-/// What every core does before it runs anything; the entry has given it its number, stacks, tables and vector registers.
+/// What every core does before it runs anything; the entry has given it its number, stacks, tables and vector
+/// registers.
 pub fn prepare(core: usize) {
     // SAFETY: this is EL1, and the entry set SP_EL1 to this core's stack for exceptions.
     unsafe { isa::install::<exceptions::Kernel>() };

@@ -162,7 +162,8 @@ impl Region {
     }
 
     /// Maps the pages around a range of physical addresses, and gives the virtual address of its first byte. Keeps the
-    /// offset from a multiple of 2 MiB, or of 1 GiB for what is that large, so that blocks fit. Leaves a page free behind it.
+    /// offset from a multiple of 2 MiB, or of 1 GiB for what is that large, so that blocks fit. Leaves a page free
+    /// behind it.
     pub fn map(&mut self, physical: Range<usize>, kind: Kind) -> Result<usize, MapError> {
         let start = physical.start & !(PAGE - 1);
         let len = physical.end.next_multiple_of(PAGE) - start;

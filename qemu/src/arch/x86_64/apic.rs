@@ -109,20 +109,22 @@ pub fn wait_us(microseconds: u32) {
     const HZ: u64 = 1_193_182;
     let count = (HZ * u64::from(microseconds.min(50_000)) / 1_000_000).max(1) as u16;
     let [low, high] = count.to_le_bytes();
-    // SAFETY: the ports are the timer chip's second channel, its gate and its output; nothing else uses them.
+    // SAFETY: the ports are the timer chip's control and its first channel, whose interrupt is masked; nothing else uses
+    // them.
     unsafe {
-        let mut control = Port::<u8>::new(0x61);
-        let mut mode = Port::<u8>::new(0x43);
-        let mut channel = Port::<u8>::new(0x42);
-        let gate = control.read() & !0b11;
-        control.write(gate | 1);
-        mode.write(0b1011_0000);
+        let mut control = Port::<u8>::new(0x43);
+        let mut channel = Port::<u8>::new(0x40);
+        control.write(0b0011_0000);
         channel.write(low);
         channel.write(high);
-        while control.read() & 0b10_0000 == 0 {
+        loop {
+            // Latch the channel's status, whose highest bit is its output: set when it has counted down.
+            control.write(0b1110_0010);
+            if channel.read() & 0x80 != 0 {
+                break;
+            }
             core::hint::spin_loop();
         }
-        control.write(gate);
     }
 }
 

@@ -77,6 +77,12 @@ fn call(engine: &Engine<'_>, func: &str, args: &[Value], native_stack: usize) ->
     }
 }
 
+/// Cores may share an engine.
+const _: fn() = || {
+    fn shared<T: Sync>() {}
+    shared::<Engine<'_>>();
+};
+
 /// What one core does for each run.
 fn one_run(core: usize, native_stack: usize) {
     // SAFETY: the first core stored a reference to an engine, which lives until all cores are done with this run.

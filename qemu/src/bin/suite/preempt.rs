@@ -65,7 +65,7 @@ const HZ: u32 = 100;
 const STOP_AT: u64 = 5;
 /// The most ticks that may go by until it has stopped: its loops take microseconds, but an emulator may deliver ticks that
 /// it owes in a row.
-const GRACE: u64 = 3;
+const GRACE: u64 = 5;
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 static TARGET: AtomicPtr<Context> = AtomicPtr::new(core::ptr::null_mut());

@@ -20,8 +20,8 @@ struct Values {
 /// Interrupts so far, and how many are waited for.
 static COUNT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// Loads all registers from `values`, waits until the first of `count` has reached the second, and stores them all again. x0
-/// and x1 are what it waits with.
+/// Loads all registers from `values`, waits until the first of `count` has reached the second, and stores them all
+/// again. x0 and x1 are what it waits with.
 #[unsafe(naked)]
 unsafe extern "C" fn hold(values: *mut Values, count: *const [AtomicU64; 2]) {
     naked_asm!(

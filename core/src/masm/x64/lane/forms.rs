@@ -130,7 +130,11 @@ const fn form() -> Form {
 }
 
 impl Form {
+    /// With an instruction more, at the next place of a row that may hold it.
     const fn then(mut self, step: Stencil) -> Self {
+        if self.len.is_multiple_of(STEPS) && !step.is_simple() {
+            self.len += 1;
+        }
         self.steps[self.len] = step;
         self.len += 1;
         self
