@@ -236,10 +236,10 @@ fn check_prints_what_the_module_holds() {
     assert_eq!((stderr.as_str(), code), ("", Some(0)));
     let lines: Vec<_> = stdout.lines().collect();
     assert_eq!(lines.first(), Some(&format!("{}: verified", path.display()).as_str()));
-    // A frame is a header of 8 bytes and 8 bytes for each of two parameters and a local; `host` with its argument is one
-    // word.
+    // The state is a word each for the global, the import and the constant. A frame is a header of 8 bytes and 8 bytes
+    // for each of two parameters and a local; `host` with its argument is one word.
     for line in [
-        "state of an instance: 16 bytes",
+        "state of an instance: 24 bytes",
         "shape P { x: f64, next: obj P }",
         "table t: 3 elements",
         "global g: str",

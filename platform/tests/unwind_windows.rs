@@ -89,7 +89,14 @@ struct Run {
 
 impl Run {
     fn new(engine: &Engine<'_>, service: ServiceFn) -> Self {
-        let services = Box::new(Services { host_call: service, guard: service, soft: service, deopt: service });
+        let services = Box::new(Services {
+            host_call: service,
+            guard: service,
+            soft: service,
+            op: service,
+            deopt: service,
+            lazy: service,
+        });
         let mut context = Box::new(Context::new());
         let mut stack = vec![0; 4096];
         context.stack_end = stack.as_mut_ptr_range().end as u64;

@@ -614,8 +614,7 @@ def check(path, errors):
 
 def main():
     errors, count = [], 0
-    # The programs in the second folder wait for engines that have a heap.
-    paths = sorted([*HERE.glob("*.vm3"), *HERE.parent.glob("heap_programs/*.vm3")])
+    paths = sorted(HERE.glob("*.vm3"))
     for path in paths:
         count += check(path, errors)
     for stem in REFERENCES.keys() - {path.stem for path in paths}:

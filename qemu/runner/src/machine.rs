@@ -66,7 +66,7 @@ impl Isa {
             ]),
             Self::Arm64 => command.args(["-machine", "virt", "-cpu", "max", "-semihosting"]),
         };
-        command.args(["-m", "256", "-smp", &cores.to_string(), "-nodefaults", "-no-reboot"]);
+        command.args(["-m", "512", "-smp", &cores.to_string(), "-nodefaults", "-no-reboot"]);
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]).arg("-kernel").arg(kernel);
         command
     }

@@ -110,8 +110,8 @@ impl Heap {
 
     /// Takes an object off the list.
     fn delist(&mut self) -> Option<u32> {
-        let index = self.gray;
-        let head = self.header_of(index).filter(|_| index != 0)?;
+        let index = Some(self.gray).filter(|&index| index != 0)?;
+        let head = self.header_of(index)?;
         // SAFETY: it is a header, of an object on the list.
         unsafe {
             let bits = head.read();
