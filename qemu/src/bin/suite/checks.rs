@@ -59,7 +59,7 @@ impl Tally {
 
 /// The shared suite through every engine.
 pub fn suite(region: &mut Region, tally: &mut Tally) {
-    let mut room = Room::new(region, need::WORDS, need::SCRATCH, 8 * need::HEAP);
+    let mut room = Room::new(region, need::WORDS, need::SCRATCH, engines::SUITE);
     let source = region.values(SOURCE_BYTES);
     for engine in engines::all().into_iter().take(tally.engines) {
         let before = tally.passed;
@@ -90,7 +90,7 @@ pub fn programs(region: &mut Region, tally: &mut Tally) {
     let sizes = PROGRAMS.iter().map(|(_, source, _)| text::sizes(source));
     let words = sizes.clone().map(|sizes| sizes.out_words).max().unwrap_or(0);
     let scratch = sizes.map(|sizes| sizes.scratch_words).max().unwrap_or(0);
-    let mut room = Room::new(region, words, scratch.max(need::SCRATCH), engines::HEAP);
+    let mut room = Room::new(region, words, scratch.max(need::SCRATCH), engines::PROGRAMS);
     for engine in engines::all().into_iter().take(tally.engines) {
         let before = tally.passed;
         for &(name, source, printed) in PROGRAMS {

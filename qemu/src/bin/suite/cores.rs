@@ -127,7 +127,7 @@ pub fn run(region: &mut Region, tally: &mut Tally, wanted: usize) {
         return tally.skip("cores", "the machine has one core");
     }
     let guest = Guest::new(region, GUEST);
-    let mut room = engines::Room::new(region, 4096, 4096, 4096);
+    let mut room = engines::Room::new(region, 4096, 4096, engines::SUITE);
     let others = Machine::start_cores(other);
     let cores = others + 1;
     CORES.store(cores, Ordering::SeqCst);

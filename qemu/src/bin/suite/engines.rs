@@ -15,8 +15,18 @@ const OWN_FRAMES: usize = 256 << 10;
 /// Bytes of native stack that guests may use on the first core.
 pub const NATIVE_STACK: usize = FIRST_STACK - OWN_FRAMES;
 
-/// Bytes of heap that programs may use: the most that an expectation asks for.
-pub const HEAP: usize = 128 << 20;
+/// Words that guests may use: of VM stack and of heap.
+#[derive(Clone, Copy)]
+pub struct Lent {
+    pub stack: usize,
+    pub heap: usize,
+}
+
+/// What the suite's cases are made for.
+pub const SUITE: Lent = Lent { stack: need::STACK, heap: need::HEAP };
+
+/// The most that a program's expectation asks for: 1 MiB and 128 MiB.
+pub const PROGRAMS: Lent = Lent { stack: (1 << 20) / 8, heap: (128 << 20) / 8 };
 
 /// An engine under test: its name, and the options of the compiler unless it interprets.
 pub struct Engine {
@@ -65,14 +75,14 @@ pub struct Room {
 }
 
 impl Room {
-    /// Memory for modules of at most `words` words, assembled in `scratch` words, with `heap` bytes of heap.
-    pub fn new(region: &mut Region, words: usize, scratch: usize, heap: usize) -> Self {
+    /// Memory for modules of at most `words` words, assembled in `scratch` words, and guests with what is `lent`.
+    pub fn new(region: &mut Region, words: usize, scratch: usize, lent: Lent) -> Self {
         let code = region.bytes(need::CODE, 4096);
         Self {
             words: region.values(words),
             scratch: region.values(scratch),
-            stack: region.values((1 << 20) / 8),
-            heap: region.values(heap / 8),
+            stack: region.values(lent.stack),
+            heap: region.values(lent.heap),
             state: region.values(need::STATE),
             functions: region.values(need::FUNCTIONS),
             code: Machine::code(code).expect("a window of machine code"),
