@@ -15,9 +15,10 @@ pub mod masm;
 pub mod runtime;
 pub mod vm3;
 
-pub use code::{CodeError, CodeMemory, CodeRange};
+pub use code::{CodeError, CodeMemory, CodeRange, Seat};
+pub use jit::CodeStats;
 pub use runtime::cell::{Cell, CellKind};
-pub use runtime::engine::{Engine, EngineError};
+pub use runtime::engine::{CodeCache, Engine, EngineError};
 pub use runtime::heap::HeapStats;
 pub use runtime::host::{HostCall, HostFn};
 pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};

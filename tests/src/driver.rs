@@ -2,12 +2,15 @@
 
 use crate::{Case, Coverage, Expect, Group, host};
 use core::fmt;
+use opstamp::code::{Marks, Seat};
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
-use opstamp::{CallError, CodeMemory, Engine, Instance, InstanceMemory, Module, TrapReport, Value};
+use opstamp::{
+    CallError, CodeCache, CodeMemory, Engine, EngineError, Instance, InstanceMemory, Module, TrapReport, Value,
+};
 
 /// Sizes of [`Memory`] that suffice for the suite.
 pub mod need {
@@ -63,6 +66,55 @@ pub enum Runner<'r> {
     MachineCode(&'r mut dyn CodeMemory, &'r Options),
     /// By the interpreter, and as machine code in this memory what is warm.
     Tiered(&'r mut dyn CodeMemory, &'r Options),
+    /// The same in a cache of so many bytes, where machine code is evicted.
+    Cached(&'r mut dyn CodeMemory, &'r Options, &'r mut CacheRoom, usize),
+}
+
+/// What a code cache of at most 64 KiB needs beside code memory, for one guest at a time.
+pub struct CacheRoom {
+    map: [u64; CodeCache::map_words(64 << 10)],
+    seats: [Seat; 1],
+    marks: [Marks; need::FUNCTIONS / 64],
+}
+
+impl CacheRoom {
+    /// It may be used for one engine after the other.
+    pub const fn new() -> Self {
+        Self { map: [0; _], seats: [const { Seat::new() }; _], marks: [const { Marks::new(0) }; _] }
+    }
+
+    /// A cache of that many bytes.
+    pub fn cache<'c>(&'c mut self, code: &'c mut dyn CodeMemory, limit: usize) -> CodeCache<'c> {
+        CodeCache { code, map: &mut self.map, limit, seats: &self.seats, marks: &self.marks }
+    }
+}
+
+impl Default for CacheRoom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runner<'_> {
+    /// An engine that runs the module so.
+    pub fn engine<'e>(
+        self,
+        module: Module<'e>,
+        functions: &'e mut [Entry],
+        scratch: &'e mut [u64],
+    ) -> Result<Engine<'e>, EngineError>
+    where
+        Self: 'e,
+    {
+        match self {
+            Runner::Interpreter => Engine::interpreter(module, functions),
+            Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, scratch, options),
+            Runner::Tiered(code, options) => Engine::tiered(module, functions, code, scratch, options),
+            Runner::Cached(code, options, room, limit) => {
+                Engine::cached(module, functions, room.cache(code, limit), scratch, options)
+            }
+        }
+    }
 }
 
 /// What went wrong.
@@ -162,12 +214,7 @@ pub fn run_telling(
     let used = load!("assemble", text::assemble(group.text, memory.words, memory.scratch, &mut |_| {}));
     let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
     let functions = &mut *memory.functions;
-    let engine = match runner {
-        Runner::Interpreter => Engine::interpreter(module, functions),
-        Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
-    };
-    let engine = load!("make an engine", engine);
+    let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     let imports = host::imports();
     let stack = match group.stack_words {
         None => &mut *memory.stack,

@@ -82,12 +82,7 @@ pub fn run(
     let used = load!("assemble", text::assemble(program.source, memory.words, memory.scratch, &mut |_| {}));
     let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
     let functions = &mut *memory.functions;
-    let engine = match runner {
-        Runner::Interpreter => Engine::interpreter(module, functions),
-        Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
-    };
-    let engine = load!("make an engine", engine);
+    let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     for expectation in expectations(program.source) {
         let expectation = load!("read an expectation", expectation);
         let main = expectation.call.func == "main";

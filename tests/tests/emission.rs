@@ -10,6 +10,7 @@ use opstamp::masm::{FUNCTION_ALIGN, Features, Isa, Place};
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
 use opstamp::{Engine, Module};
+use opstamp_tests::driver::CacheRoom;
 use opstamp_tests::{SOURCE_BYTES, suite};
 use std::fmt::Write;
 use std::path::Path;
@@ -203,7 +204,8 @@ fn large_functions() {
             let mut room = Room::new();
             let (memory, code) = room.parts();
             let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
-            let engine = engine.make(module, memory.functions, code, memory.scratch);
+            let mut cache = CacheRoom::new();
+            let engine = engine.make(module, memory.functions, code, &mut cache, memory.scratch);
             let engine = engine.expect("an engine");
             let place = opstamp::InstanceMemory {
                 heap: &mut [],

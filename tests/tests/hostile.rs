@@ -16,7 +16,7 @@ use opstamp::{
     Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::HostCode;
-use opstamp_tests::driver::{GARBAGE, need};
+use opstamp_tests::driver::{CacheRoom, GARBAGE, need};
 use opstamp_tests::{SOURCE_BYTES, heap_suite, host, suite};
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -103,7 +103,8 @@ type Trace = Vec<(Result<Option<u64>, CallError>, Vec<u64>)>;
 fn trace(module: Module<'_>, engine: &EngineUnderTest, room: &mut Room, dog: &Watchdog) -> Result<Trace, String> {
     let (memory, code) = room.parts();
     let functions = memory.functions;
-    let engine = engine.make(module, functions, code, memory.scratch);
+    let mut cache = CacheRoom::new();
+    let engine = engine.make(module, functions, code, &mut cache, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     memory.stack.fill(GARBAGE);
@@ -433,12 +434,12 @@ fn verified(words: &[u64]) -> Module<'_> {
 
 fn new_engine<'e>(
     module: Module<'e>,
-    engine: &EngineUnderTest,
+    engine: &'e EngineUnderTest,
     functions: &'e mut [Entry],
     code: &'e mut dyn CodeMemory,
     scratch: &'e mut [u64],
 ) -> Result<Engine<'e>, EngineError> {
-    engine.make(module, functions, code, scratch)
+    engine.make(module, functions, code, Box::leak(Box::default()), scratch)
 }
 
 /// What the sweep of one kind of memory saw.

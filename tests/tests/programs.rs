@@ -4,6 +4,7 @@ mod common;
 
 use common::{Room, engines, runner, with_stack};
 use opstamp::vm3::text::expectations;
+use opstamp_tests::driver::CacheRoom;
 use opstamp_tests::programs::{self, Program};
 use std::path::Path;
 
@@ -28,11 +29,11 @@ fn every_expectation_holds_on_every_engine() {
                 let printed = printed.exists().then(|| std::fs::read(&printed).expect("the expected output"));
                 let wanted = expectations(&source).count();
                 assert!(wanted > 0, "{name} has no expectation");
-                let mut room = Room::for_source(&source);
+                let (mut room, mut cache) = (Room::for_source(&source), CacheRoom::new());
                 let (mut memory, code) = room.parts();
                 let program = Program { source: &source, printed: printed.as_deref() };
                 let mut tried = 0;
-                programs::run(&program, &mut memory, runner(&engine, code), &mut |line, func, wrong| {
+                programs::run(&program, &mut memory, runner(&engine, code, &mut cache), &mut |line, func, wrong| {
                     tried += 1;
                     match wrong {
                         None => passed += 1,

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Room, alarmed, engines, runner, with_stack};
+use opstamp_tests::driver::CacheRoom;
 use opstamp_tests::oracle::{canonical, oracle};
 use opstamp_tests::values::{FLOATS, INTS};
 use opstamp_tests::{Coverage, SOURCE_BYTES, driver, suite};
@@ -24,7 +25,7 @@ fn run_all(alarm: &common::Alarm) {
     for (engine, stress) in plain.chain(stressed) {
         let name = &*format!("{}{}", engine.name, if stress { ", collecting at every allocation" } else { "" });
         let started = Instant::now();
-        let mut room = Room::new();
+        let (mut room, mut cache) = (Room::new(), CacheRoom::new());
         let mut source = vec![0; SOURCE_BYTES];
         let (mut groups, mut passed, mut failed) = (0, 0, 0);
         let mut longest = 0;
@@ -35,12 +36,13 @@ fn run_all(alarm: &common::Alarm) {
             memory.stress = stress;
             longest = longest.max(group.text.len());
             groups += 1;
-            passed += driver::run(group, &mut memory, runner(&engine, code), &mut coverage, &mut |failure| {
-                failed += 1;
-                if failed <= SHOWN {
-                    println!("{name}: {}: {failure}", group.name);
-                }
-            });
+            passed +=
+                driver::run(group, &mut memory, runner(&engine, code, &mut cache), &mut coverage, &mut |failure| {
+                    failed += 1;
+                    if failed <= SHOWN {
+                        println!("{name}: {}: {failure}", group.name);
+                    }
+                });
         });
         println!(
             "suite: {passed} cases passed on {name} ({groups} modules of at most {longest} bytes, {:?})",

@@ -14,6 +14,7 @@ use crate::runtime::frame;
 use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
 use crate::runtime::instance::{Instance, literal, native_stack_pointer};
+use crate::runtime::roots::Stopped;
 use crate::runtime::services::{self, SWITCH, TRAPPED};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 use crate::runtime::value::canonical;
@@ -109,12 +110,12 @@ unsafe fn trap(context: *mut Context, trap: Trap, site: Site) -> u64 {
 ///
 /// # Safety
 ///
-/// `context` is live.
+/// As for [`services::poll`].
 #[cold]
 #[inline(never)]
-unsafe fn poll(context: *mut Context, site: Site) -> u64 {
+unsafe fn poll(context: *mut Context, frame: *const u64, site: Site) -> u64 {
     // SAFETY: by the contract.
-    unsafe { services::poll(context, site) }
+    unsafe { services::poll(Stopped { context, frame, site }) }
 }
 
 /// Calls the import that the `host` op at `op` names: 0 to go on, 1 with the trap in the context.
@@ -185,8 +186,9 @@ unsafe fn result_of(context: *const Context, entry: &Entry) -> u64 {
 
 /// Where machine code of the function goes on at the head of a loop, if it is warm.
 #[inline(never)]
-fn loop_entry(engine: &Engine<'_>, head: Site) -> Option<[u64; 2]> {
-    engine.warm(head.func(), 1)?;
+fn loop_entry(engine: &Engine<'_>, stopped: Stopped) -> Option<[u64; 2]> {
+    let head = stopped.site;
+    engine.warm(head.func(), 1, stopped)?;
     engine.loop_entry(head.func(), head.word())
 }
 
@@ -227,7 +229,8 @@ pub(crate) enum Exits {
 pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start, exits: Exits) -> u64 {
     // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
     let engine: &Engine<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine() };
-    let (module, tiered) = (engine.module(), engine.is_tiered());
+    // SAFETY: the context is live.
+    let (module, tiered) = (engine.module(), engine.is_tiered() && unsafe { engine.is_seated(context) });
     let word = match start {
         Start::Entry => 0,
         Start::At(word) => word,
@@ -261,7 +264,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
         () => {
             // SAFETY: the context is live.
             unsafe {
-                if (*context).guard.load(Ordering::Relaxed) == POLL && poll(context, site!(pc)) == TRAPPED {
+                if (*context).guard.load(Ordering::Relaxed) == POLL && poll(context, frame, site!(pc)) == TRAPPED {
                     return TRAPPED;
                 }
             }
@@ -357,8 +360,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
             if backward {
                 poll!();
                 if tiered {
-                    let head = site!(pc);
-                    if let Some([entry, head]) = loop_entry(engine, head) {
+                    let stopped = Stopped { context, frame, site: site!(pc) };
+                    if let Some([entry, head]) = loop_entry(engine, stopped) {
                         // SAFETY: the context is live.
                         unsafe { (*context).operands = [entry, head, 0, 0] };
                         if frame == base {
@@ -495,7 +498,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     if index < count {
                         copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
                     }
-                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site }) {
                         if enter(context, engine, end, address, site) == TRAPPED {
                             return TRAPPED;
                         }
@@ -551,7 +554,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     for index in usize::from(bound)..entry.params as usize {
                         slots.add(index).write(get!(fields.next()));
                     }
-                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site }) {
                         if enter(context, engine, end, address, site) == TRAPPED {
                             return TRAPPED;
                         }
@@ -783,7 +786,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         count => move_args(Fields::new(pc, 1), count, frame),
                     }
                     let callee = word.a();
-                    if tiered && let Some(address) = engine.warm(callee, 1) {
+                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site: site!(pc) })
+                    {
                         if frame != base {
                             if enter(context, engine, frame, address, site!(pc)) == TRAPPED {
                                 return TRAPPED;

@@ -6,6 +6,7 @@
 //! | `plan` | the scan before emission: loops, uses, pinning |
 //! | `emit` | one function: prologue, one template an op, rare halves |
 //! | `templates` | the templates, by family |
+//! | `tier` | functions one by one while guests run, and the code cache |
 //!
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
 
@@ -13,6 +14,7 @@ mod emit;
 mod plan;
 mod shape;
 mod templates;
+mod tier;
 
 use crate::asm::{Buf, EmitError};
 use crate::code::{CodeError, CodeMemory, CodeRange, MAX_WINDOW};
@@ -28,6 +30,8 @@ use core::sync::atomic::Ordering;
 use templates::Lane;
 
 pub use emit::Listing;
+pub use tier::CodeStats;
+pub(crate) use tier::{Guests, Incremental, Refusal, Window};
 
 /// What the compiler may assume and shall do.
 #[derive(Clone, Copy, Debug)]
@@ -248,96 +252,6 @@ pub(crate) fn compile_module(
         entry.code.store((base + start) as u64, Ordering::Release);
     }
     Ok(base + stubs.enter)
-}
-
-/// Compiles functions one by one into code memory that it keeps open for more: behind one another, never twice in the same
-/// place, so what runs is never written.
-///
-/// It names no lifetime, because an engine that names one behind a lock could not be lent for less than its own life.
-pub(crate) struct Incremental {
-    code: *mut dyn CodeMemory,
-    scratch: *mut [u64],
-    options: Options,
-    stubs: Stubs,
-    /// The offset in the window of the next function.
-    next: usize,
-}
-
-// SAFETY: what the pointers lead to is exclusively borrowed by it (`Incremental::new`), code memory may be used by any thread,
-// and words too.
-unsafe impl Send for Incremental {}
-
-impl Incremental {
-    /// Emits the stubs.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else uses `code` or `scratch` while the result is used, and it is used no longer than they are borrowed.
-    pub unsafe fn new(
-        module: &Module<'_>,
-        code: &mut (dyn CodeMemory + '_),
-        scratch: &mut [u64],
-        options: &Options,
-    ) -> Result<Self, CompileError> {
-        let isa = Isa::HOST.ok_or(CompileError::Host)?;
-        let (needed, given) = (scratch_words(module), scratch.len());
-        if given < needed {
-            return Err(CompileError::Scratch { needed, given });
-        }
-        let mut opened = 0;
-        let stubs = with_room(code, &mut opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features));
-        let published = code.publish(CodeRange { start: 0, end: opened });
-        let stubs = stubs?;
-        published?;
-        code.sync_cores()?;
-        code.describe(CodeRange { start: 0, end: stubs.end })?;
-        let next = aligned(code, stubs.end);
-        // SAFETY: only the lifetime that the object's type names is changed, which the caller vouches for.
-        let code = unsafe { core::mem::transmute::<*mut (dyn CodeMemory + '_), *mut (dyn CodeMemory + 'static)>(code) };
-        Ok(Self { code, scratch, options: *options, stubs, next })
-    }
-
-    /// The places of the stubs.
-    pub fn stubs(&self) -> &Stubs {
-        &self.stubs
-    }
-
-    /// Compiles a function and points its entry at the code, whose address it gives. On failure the entry stays as it is,
-    /// and nothing that was there before is lost.
-    pub fn function(&mut self, module: &Module<'_>, index: u16, entry: &Entry) -> Result<u64, CompileError> {
-        let isa = Isa::HOST.ok_or(CompileError::Host)?;
-        // SAFETY: both are lent for longer than this is used, to nobody else.
-        let (code, scratch) = unsafe { (&mut *self.code, &mut *self.scratch) };
-        let (offset, stubs, options) = (self.next, self.stubs, self.options);
-        let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
-        let first_cache = entry.first_cache;
-        let place =
-            Place { first_cache, switching: true, leave_at, ..Place::new(offset, options.features, stubs, index) };
-        let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let mut opened = offset;
-        let emitted = with_room(code, &mut opened, offset, room, |memory| {
-            let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
-            Ok((listing.len(), listing.end(), listing.loops()))
-        });
-        let published = code.publish(CodeRange { start: offset, end: opened.max(offset) });
-        let (len, end, loops) = emitted?;
-        published?;
-        code.sync_cores()?;
-        self.next = aligned(code, offset.saturating_add(end));
-        entry.start.store(offset as u32, Ordering::Relaxed);
-        entry.len.store(len as u32, Ordering::Relaxed);
-        entry.loops.store(loops.map_or(0, |table| (offset + table) as u32), Ordering::Relaxed);
-        let address = code.base().saturating_add(offset) as u64;
-        entry.code.store(address, Ordering::Release);
-        Ok(address)
-    }
-}
-
-/// Where a function may start at or behind an offset: where writing means that permissions change, on a page that holds no
-/// other.
-fn aligned(code: &dyn CodeMemory, offset: usize) -> usize {
-    let align = if code.concurrent_write() { FUNCTION_ALIGN } else { code.page() };
-    offset.checked_next_multiple_of(align).unwrap_or(usize::MAX)
 }
 
 /// Writes the stubs, whose places it gives, and every function of the module to code memory, of which it opens the first

@@ -18,6 +18,9 @@ pub const REQUEST_INTERRUPT: u64 = 1;
 /// is no order to stay there: what is warm enough is entered again.
 pub const REQUEST_LEAVE: u64 = 2;
 
+/// A request of the engine itself: acknowledge that machine code has been evicted ([`crate::code::reclaim`]).
+pub(crate) const REQUEST_ACKNOWLEDGE: u64 = 4;
+
 /// The value of `Context::guard` that asks for a poll.
 pub const POLL: u64 = u64::MAX;
 
@@ -62,6 +65,11 @@ pub struct Context {
     pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
     pub instance: u64,
+    /// The address of the seat that the guest has taken, a [`crate::code::Seat`]; 0 if it has none.
+    pub(crate) seat: u64,
+    /// The address of the innermost frame of machine code that waits for the interpreter to run its function to the end, a
+    /// `roots::Left`; 0 if there is none.
+    pub(crate) left: u64,
     /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
     /// referred to so; nothing better is stable yet (RFC 3467).
     shared: PhantomPinned,
@@ -83,6 +91,8 @@ pub struct Entry {
     pub(crate) loops: AtomicU32,
     /// How often it was called and its loops went round, in the interpreter.
     pub(crate) heat: AtomicU32,
+    /// How often its machine code has been freed.
+    pub(crate) evictions: AtomicU32,
     /// The address of its first op word.
     pub(crate) words: u64,
     /// The number of its op words.
@@ -110,6 +120,7 @@ impl Entry {
             len: AtomicU32::new(0),
             loops: AtomicU32::new(0),
             heat: AtomicU32::new(0),
+            evictions: AtomicU32::new(0),
             words: 0,
             word_count: 0,
             frame_bytes: 0,
@@ -197,6 +208,8 @@ impl Context {
             poll_requests: AtomicU64::new(0),
             activation: 0,
             instance: 0,
+            seat: 0,
+            left: 0,
             shared: PhantomPinned,
         }
     }

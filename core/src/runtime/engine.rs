@@ -1,9 +1,12 @@
 //! The engine: a verified module made ready to run, by the interpreter or as machine code.
 
 use super::cache;
-use super::context::{EnterFn, Entry};
-use crate::code::CodeMemory;
-use crate::jit::{self, CompileError, Options};
+use super::context::{Context, EnterFn, Entry, REQUEST_ACKNOWLEDGE};
+use super::roots::Stopped;
+use super::trap::Site;
+use crate::code::reclaim::{Marks, Rounds, Visitor};
+use crate::code::{CodeMemory, Seat, map};
+use crate::jit::{self, CodeStats, CompileError, Guests, Incremental, Options, Refusal, Window};
 use crate::vm3::Module;
 use crate::vm3::container::Section;
 use crate::vm3::types::TypeId;
@@ -23,13 +26,46 @@ pub(crate) struct Machine {
 }
 
 /// Compiling while guests run.
-struct Tier {
-    compiler: spin::Mutex<jit::Incremental>,
+struct Tier<'e> {
+    compiler: spin::Mutex<Incremental>,
     threshold: u32,
+    /// Where machine code is evicted.
+    rounds: Option<Rounds<'e>>,
+}
+
+/// Code memory of which an engine uses the bytes again: what it holds is evicted when there is no room for more.
+pub struct CodeCache<'e> {
+    /// The memory. Where writing means that permissions change ([`CodeMemory::concurrent_write`]), nothing is evicted: what
+    /// does not fit is interpreted.
+    pub code: &'e mut dyn CodeMemory,
+    /// For the map of the window; [`CodeCache::map_words`] says how many words. A shorter map makes the cache smaller.
+    pub map: &'e mut [u64],
+    /// The most bytes that the code and its map take together.
+    pub limit: usize,
+    /// A seat for every guest that runs at the same time, on as many threads or cores. Calls that find none are
+    /// interpreted.
+    pub seats: &'e [Seat],
+    /// A bit for every function of the module: [`CodeCache::mark_words`] says how many words.
+    pub marks: &'e [Marks],
+}
+
+impl CodeCache<'_> {
+    /// The words of map that a window of that many bytes needs: about 4 percent of it.
+    pub const fn map_words(window: usize) -> usize {
+        map::words(window)
+    }
+
+    /// The words of marks that a module needs.
+    pub fn mark_words(module: &Module<'_>) -> usize {
+        Engine::functions_needed(module).div_ceil(64)
+    }
 }
 
 /// The heat of a function that could not be compiled, and is not tried again.
 const REFUSED: u32 = u32::MAX;
+
+/// How often the heat that a function needs is doubled, at most.
+const MOST_DOUBLINGS: u32 = 16;
 
 /// A module made ready to run. It owns nothing: the host lends the function table, and the code memory for machine code.
 /// Any number of instances may share it.
@@ -37,7 +73,7 @@ pub struct Engine<'e> {
     module: Module<'e>,
     functions: &'e [Entry],
     machine: Option<Machine>,
-    tier: Option<Tier>,
+    tier: Option<Tier<'e>>,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
 }
@@ -52,6 +88,13 @@ pub enum EngineError {
         /// Entries given.
         given: usize,
     },
+    /// The marks of a code cache are too few.
+    Marks {
+        /// Words needed.
+        needed: usize,
+        /// Words given.
+        given: usize,
+    },
     /// A function could not be compiled.
     Compile(CompileError),
 }
@@ -61,6 +104,9 @@ impl fmt::Display for EngineError {
         match self {
             Self::Functions { needed, given } => {
                 write!(f, "the function table has {given} entries, the module needs {needed}")
+            }
+            Self::Marks { needed, given } => {
+                write!(f, "the code cache has {given} words of marks, the module's functions need {needed}")
             }
             Self::Compile(error) => error.fmt(f),
         }
@@ -118,10 +164,42 @@ impl<'e> Engine<'e> {
         scratch: &'e mut [u64],
         options: &Options,
     ) -> Result<Self, EngineError> {
-        let functions = fill(&module, functions)?;
         let base = code.base();
         // SAFETY: both are borrowed exclusively for 'e, and nobody but the engine uses its compiler.
-        let compiler = unsafe { jit::Incremental::new(&module, code, scratch, options)? };
+        let compiler = unsafe { Incremental::new(&module, code, scratch, Window::Once, options)? };
+        Self::with_compiler(module, functions, base, compiler, options, None)
+    }
+
+    /// The same with code memory that is used again: functions are evicted when it is full, the coldest first, and compiled
+    /// anew when they are warm again. `core/src/jit/tier.rs` has the policy, [`crate::code::reclaim`] the protocol.
+    pub fn cached(
+        module: Module<'e>,
+        functions: &'e mut [Entry],
+        cache: CodeCache<'e>,
+        scratch: &'e mut [u64],
+        options: &Options,
+    ) -> Result<Self, EngineError> {
+        let CodeCache { code, map, limit, seats, marks } = cache;
+        let (needed, given) = (CodeCache::mark_words(&module), marks.len());
+        if given < needed {
+            return Err(EngineError::Marks { needed, given });
+        }
+        let (base, evicts) = (code.base(), code.concurrent_write());
+        // SAFETY: all are borrowed exclusively for 'e, and nobody but the engine uses its compiler.
+        let compiler = unsafe { Incremental::new(&module, code, scratch, Window::Cache(map, limit), options)? };
+        let rounds = evicts.then(|| Rounds::new(seats, marks));
+        Self::with_compiler(module, functions, base, compiler, options, rounds)
+    }
+
+    fn with_compiler(
+        module: Module<'e>,
+        functions: &'e mut [Entry],
+        base: usize,
+        compiler: Incremental,
+        options: &Options,
+        rounds: Option<Rounds<'e>>,
+    ) -> Result<Self, EngineError> {
+        let functions = fill(&module, functions)?;
         let stubs = *compiler.stubs();
         let lazy = base.saturating_add(stubs.lazy) as u64;
         for entry in functions.iter() {
@@ -131,30 +209,50 @@ impl<'e> Engine<'e> {
         // that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, lazy, base: base as u64 });
-        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold });
+        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold, rounds });
         Ok(Self { module, functions, machine, tier, code: PhantomData })
     }
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
     pub fn compile(&self, func: u16) -> bool {
-        self.tier.as_ref().map_or_else(
-            || self.machine.is_some(),
-            |tier| {
-                self.functions.get(usize::from(func)).and_then(|entry| self.compile_entry(tier, func, entry)).is_some()
-            },
-        )
+        self.tier.as_ref().map_or_else(|| self.machine.is_some(), |tier| self.compile_entry(tier, func, None).is_some())
     }
 
-    fn compile_entry(&self, tier: &Tier, func: u16, entry: &Entry) -> Option<u64> {
+    /// Takes a function's machine code away, if the engine was made with a [`CodeCache`]: it is interpreted from its next
+    /// call on, until it is warm, and the code's bytes are free as soon as no guest runs it. Whether it had machine code;
+    /// `false` too while another thread compiles.
+    pub fn evict(&self, func: u16) -> bool {
+        let Some(tier) = &self.tier else { return false };
+        let Some(mut compiler) = tier.compiler.try_lock() else { return false };
+        compiler.evict(func, self.functions, &mut Asking { rounds: tier.rounds.as_ref(), asker: None })
+    }
+
+    /// What has been made of the code memory, if functions are compiled while guests run. `None` too while another thread
+    /// compiles.
+    pub fn code_stats(&self) -> Option<CodeStats> {
+        Some(self.tier.as_ref()?.compiler.try_lock()?.stats())
+    }
+
+    /// Gives a function machine code. `asker` is the guest that wants it, if one does.
+    #[inline(never)]
+    fn compile_entry(&self, tier: &Tier<'_>, func: u16, asker: Option<Stopped>) -> Option<u64> {
+        let entry = self.functions.get(usize::from(func))?;
         let mut compiler = tier.compiler.try_lock()?;
         if let Some(code) = self.code_of(entry) {
             return Some(code);
         }
-        let compiled = compiler.function(&self.module, func, entry).ok();
-        if compiled.is_none() {
-            entry.heat.store(REFUSED, Ordering::Relaxed);
+        let mut guests = Asking { rounds: tier.rounds.as_ref(), asker };
+        match compiler.function(&self.module, func, self.functions, &mut guests) {
+            Ok(code) => Some(code),
+            Err(Refusal::Later) => {
+                entry.heat.store(0, Ordering::Relaxed);
+                None
+            }
+            Err(Refusal::Never(_)) => {
+                entry.heat.store(REFUSED, Ordering::Relaxed);
+                None
+            }
         }
-        compiled
     }
 
     /// The address of a function's machine code, if it has some.
@@ -164,8 +262,9 @@ impl<'e> Engine<'e> {
         if code == 0 || self.machine.is_some_and(|machine| machine.lazy == code) { None } else { Some(code) }
     }
 
-    /// The address of a function's machine code, which is compiled if it is warm enough with `more` of heat.
-    pub(crate) fn warm(&self, func: u16, more: u32) -> Option<u64> {
+    /// The address of a function's machine code, which is compiled if it is warm enough with `more` of heat. The guest that
+    /// asks has a seat, if the engine has seats.
+    pub(crate) fn warm(&self, func: u16, more: u32, asker: Stopped) -> Option<u64> {
         let entry = self.functions.get(usize::from(func))?;
         if let Some(code) = self.code_of(entry) {
             return Some(code);
@@ -178,7 +277,42 @@ impl<'e> Engine<'e> {
         // What two threads add at once may count once only.
         let heat = heat.saturating_add(more).min(REFUSED - 1);
         entry.heat.store(heat, Ordering::Relaxed);
-        if heat < tier.threshold { None } else { self.compile_entry(tier, func, entry) }
+        let wanted = match entry.evictions.load(Ordering::Relaxed) {
+            0 => tier.threshold,
+            // Compiled often: it has to be worth it.
+            times => tier.threshold.max(1).saturating_mul(1 << times.min(MOST_DOUBLINGS)),
+        };
+        // What has code but no link to it was not called for a while, and gets the link back at once.
+        let unlinked = entry.len.load(Ordering::Relaxed) != 0;
+        if heat < wanted && !unlinked { None } else { self.compile_entry(tier, func, Some(asker)) }
+    }
+
+    /// A seat for a guest that is being entered from the host, whose context is at that address; `None` if the engine has
+    /// none to give.
+    pub(crate) fn take_seat(&self, context: *const Context) -> Option<&'e Seat> {
+        self.tier.as_ref()?.rounds.as_ref()?.take(context.addr())
+    }
+
+    /// Whether a guest may run machine code: where it can be evicted, it needs a seat.
+    ///
+    /// # Safety
+    ///
+    /// The context is live.
+    pub(crate) unsafe fn is_seated(&self, context: *const Context) -> bool {
+        // SAFETY: by the contract.
+        self.tier.as_ref().is_none_or(|tier| tier.rounds.is_none() || unsafe { (*context).seat } != 0)
+    }
+
+    /// Acknowledges evictions for a stopped guest.
+    ///
+    /// # Safety
+    ///
+    /// The guest is stopped there, in this thread.
+    pub(crate) unsafe fn acknowledge(&self, stopped: Stopped) {
+        if let Some(rounds) = self.tier.as_ref().and_then(|tier| tier.rounds.as_ref()) {
+            // SAFETY: by the contract; a seat that the context leads to is the engine's.
+            unsafe { acknowledge(rounds, stopped) };
+        }
     }
 
     /// Where a function's machine code is entered from outside at the head of a loop, and the address of that head.
@@ -218,6 +352,68 @@ impl<'e> Engine<'e> {
     /// Whether functions are compiled while guests run.
     pub(crate) fn is_tiered(&self) -> bool {
         self.tier.is_some()
+    }
+}
+
+/// # Safety
+///
+/// The guest is stopped there, in this thread. A seat that its context leads to is one of the engine's.
+unsafe fn acknowledge(rounds: &Rounds<'_>, stopped: Stopped) {
+    // SAFETY: by the contract.
+    unsafe {
+        if let Some(seat) = ((*stopped.context).seat as *const Seat).as_ref() {
+            rounds.acknowledge(seat, |mark| stopped.functions(mark));
+        }
+    }
+}
+
+/// The guests of an engine, one of which may be asking for room.
+struct Asking<'a, 'e> {
+    rounds: Option<&'a Rounds<'e>>,
+    asker: Option<Stopped>,
+}
+
+impl Guests for Asking<'_, '_> {
+    fn begin(&mut self) {
+        if let Some(rounds) = self.rounds {
+            rounds.begin(&mut Evictor { asker: self.asker.map_or(core::ptr::null(), |asker| asker.context) });
+        }
+    }
+
+    fn finished(&mut self) -> bool {
+        let Some(rounds) = self.rounds else { return false };
+        if let Some(asker) = self.asker {
+            // SAFETY: it is stopped where it asks for room, in this thread.
+            unsafe { acknowledge(rounds, asker) };
+        }
+        rounds.finished(&mut Evictor { asker: self.asker.map_or(core::ptr::null(), |asker| asker.context) })
+    }
+
+    fn runs(&self, func: u16) -> bool {
+        self.rounds.is_none_or(|rounds| rounds.is_marked(func))
+    }
+}
+
+/// Visits the seats of guests, which are known by their contexts.
+struct Evictor {
+    asker: *const Context,
+}
+
+impl Visitor for Evictor {
+    fn ask(&mut self, guest: usize) {
+        let context = guest as *const Context;
+        // The one that evicts acknowledges by itself.
+        if context != self.asker {
+            // SAFETY: a context stays where it is, and live, while its guest has a seat, which cannot be left while it is
+            // visited. Requests are made through shared references by any thread.
+            unsafe { (*context).request_poll(REQUEST_ACKNOWLEDGE) };
+        }
+    }
+
+    fn walk(&mut self, guest: usize, mark: &mut dyn FnMut(u16)) {
+        let stopped = Stopped { context: guest as *mut Context, frame: core::ptr::null(), site: Site(0) };
+        // SAFETY: as above; it waits for a host function, and cannot go on while its seat is visited.
+        unsafe { stopped.functions(mark) };
     }
 }
 

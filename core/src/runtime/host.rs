@@ -8,6 +8,7 @@ use super::objects::Objects;
 use super::roots::Activation;
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use crate::code::Seat;
 use crate::vm3::types::TypeId;
 use core::fmt;
 
@@ -151,7 +152,15 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         activation,
         failed: None,
     };
+    // SAFETY: the context is live, and a seat that it leads to is the engine's, which outlives the instance.
+    let seat = unsafe { ((*context).seat as *const Seat).as_ref() };
+    if let Some(seat) = seat {
+        seat.enter_host();
+    }
     let outcome = (import.run)(&mut call);
+    if let Some(seat) = seat {
+        seat.leave_host();
+    }
     let (result, failed) = (call.result, call.failed);
     // SAFETY: the entry is live.
     unsafe { (*activation).result = Cell::NULL };

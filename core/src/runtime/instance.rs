@@ -8,10 +8,11 @@ use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
 use super::host::HostFn;
 use super::objects::Objects;
-use super::roots::{Activation, GuestRoots};
+use super::roots::{Activation, GuestRoots, Stopped};
 use super::services::{SWITCH, TRAPPED};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use crate::code::Seat;
 use crate::interp::{Exits, Start};
 use crate::vm3::Module;
 use crate::vm3::container::{CellConst, Container, Section, op_index};
@@ -479,14 +480,22 @@ impl<'e> Instance<'e> {
         self.context.records = self.heap.record0();
         let instance = &raw mut *self;
         self.context.instance = instance as u64;
+        // SAFETY: the context is this exclusively borrowed instance's.
+        let context = unsafe { &raw mut (*instance).context };
+        // SAFETY: it stays where it is until the guest has returned, which is after the seat has been left.
+        let seated = unsafe { Seated::new(context, engine, outermost) };
         // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
         // where the interpreter polls. So what was asked for before this call is found here in every engine.
-        // SAFETY: the context is this exclusively borrowed instance's.
-        let stopped = unsafe { super::services::poll(&raw mut (*instance).context, site) } == TRAPPED;
+        let frames = Stopped { context, frame: core::ptr::null(), site };
+        // SAFETY: the context is this exclusively borrowed instance's; the guest has no frame but those below a host function
+        // that calls it.
+        let stopped = unsafe { super::services::poll(frames) } == TRAPPED;
         let mut activation = Activation::new(self.activation(), frame);
         // SAFETY: the instance is borrowed exclusively, and the guard ends before the activation does.
         let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
-        let mut code = engine.warm(func, 1);
+        // SAFETY: as above.
+        let mut code =
+            if unsafe { engine.is_seated(context) } { engine.warm(func, 1, Stopped { frame, ..frames }) } else { None };
         let status = loop {
             if stopped {
                 break TRAPPED;
@@ -495,7 +504,6 @@ impl<'e> Instance<'e> {
             // `instance` is this exclusively borrowed instance, which is not touched again until the guest has returned. Code
             // was compiled by the engine from the verified function and published, or is what the interpreter goes on at.
             let status = unsafe {
-                let context = &raw mut (*instance).context;
                 match (code, engine.machine()) {
                     (Some(code), Some(machine)) => (machine.enter)(context, frame, code),
                     _ => {
@@ -512,6 +520,7 @@ impl<'e> Instance<'e> {
             code = Some(self.context.operands[0]);
         };
         drop(entered);
+        drop(seated);
         if status != 0 {
             let site = Site(self.context.trap_site as u32);
             let trap = Trap::decode(self.context.trap).unwrap_or(Trap::new(TrapKind::Unreachable));
@@ -560,6 +569,48 @@ impl Drop for Entered {
         unsafe {
             (*self.context).entry_sp = self.outer_sp;
             (*self.context).activation = self.outer;
+        }
+    }
+}
+
+/// A guest's seat in the engine, where it needs one, for an entry from the host: taken by the outermost entry, and handed back
+/// to the host function that made the entry by the others.
+struct Seated<'e> {
+    context: *mut Context,
+    seat: Option<&'e Seat>,
+    outermost: bool,
+}
+
+impl<'e> Seated<'e> {
+    /// # Safety
+    ///
+    /// The context is live, stays where it is until the result is dropped, and only this thread writes what is not atomic in
+    /// it. A seat that it leads to is the engine's.
+    unsafe fn new(context: *mut Context, engine: &Engine<'e>, outermost: bool) -> Self {
+        // SAFETY: by the contract.
+        unsafe {
+            let seat = if outermost {
+                let seat = engine.take_seat(context);
+                (*context).seat = seat.map_or(0, |seat| (&raw const *seat).addr() as u64);
+                seat
+            } else {
+                let seat = ((*context).seat as *const Seat).as_ref();
+                seat.inspect(|seat| seat.leave_host())
+            };
+            Self { context, seat, outermost }
+        }
+    }
+}
+
+impl Drop for Seated<'_> {
+    fn drop(&mut self) {
+        let Some(seat) = self.seat else { return };
+        if self.outermost {
+            seat.leave();
+            // SAFETY: by the contract of `new`.
+            unsafe { (*self.context).seat = 0 };
+        } else {
+            seat.enter_host();
         }
     }
 }

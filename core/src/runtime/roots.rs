@@ -1,7 +1,7 @@
 //! Where a guest's cells are outside its heap: its globals, its constants and the frames of all its calls.
 
 use super::cell::Cell;
-use super::context::Entry;
+use super::context::{Context, Entry};
 use super::heap::{Roots, is_cell};
 use super::instance::Instance;
 use super::trap::Site;
@@ -131,5 +131,66 @@ impl Roots for GuestRoots<'_> {
 
     fn container(&self) -> Container<'_> {
         self.container
+    }
+}
+
+/// Machine code of a function that has been left for the interpreter, and waits for it to run the function to the end: a
+/// `tail` may lead the interpreter to another function meanwhile. It lies on the native stack, and [`Context::left`] leads to
+/// the innermost one.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// The one around it, or null.
+    pub outer: *const Left,
+    /// The function.
+    pub func: u16,
+}
+
+/// Where a guest is stopped.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopped {
+    /// The instance's context.
+    pub context: *mut Context,
+    /// The innermost frame of the innermost activation; null while that has called a host function, and before the first.
+    pub frame: *const u64,
+    /// The op.
+    pub site: Site,
+}
+
+impl Stopped {
+    /// Visits every function that has a frame on the guest's stack, or machine code that waits. One may be visited more than
+    /// once.
+    ///
+    /// # Safety
+    ///
+    /// The context is live, and nothing it leads to changes meanwhile.
+    pub unsafe fn functions(&self, visit: &mut dyn FnMut(u16)) {
+        // SAFETY: by the contract; activations are live while their entries run, and lead to frames on the VM stack. The
+        // header of a frame that is not an activation's first holds the site of the call in its caller, whose frame ends
+        // where this one starts; the caller has an entry.
+        unsafe {
+            let entries = (*self.context).entries as *const Entry;
+            let mut activation = (*self.context).activation as *const Activation;
+            let (mut frame, mut site) = (self.frame, self.site);
+            while !activation.is_null() {
+                let current = &*activation;
+                if frame.is_null() {
+                    (frame, site) = (current.top, current.site);
+                }
+                while !frame.is_null() {
+                    visit(site.func());
+                    if frame == current.base {
+                        break;
+                    }
+                    site = Site(frame.read() as u32);
+                    frame = frame.byte_sub((*entries.add(usize::from(site.func()))).frame_bytes as usize);
+                }
+                (frame, activation) = (ptr::null(), current.outer);
+            }
+            let mut left = (*self.context).left as *const Left;
+            while !left.is_null() {
+                visit((*left).func);
+                left = (*left).outer;
+            }
+        }
     }
 }

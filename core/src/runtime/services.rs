@@ -6,6 +6,7 @@ use super::frame;
 use super::heap::{Kind, closure};
 use super::host;
 use super::instance::{Instance, native_stack_pointer};
+use super::roots::{Left, Stopped};
 use super::trap::{Site, Trap, TrapKind};
 use crate::interp::{Exits, Start};
 use crate::vm3::op::Op;
@@ -43,7 +44,7 @@ service! {
                 Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(*frame as u32));
                 return 1;
             }
-            poll(context, Site(site))
+            poll(Stopped { context, frame, site: Site(site) })
         }
     }
 }
@@ -58,12 +59,13 @@ pub(crate) const SWITCH: u64 = 2;
 /// What a function that is left for the interpreter wants: to go on behind the op at the site.
 pub(crate) const LEAVE_BEHIND: u64 = 0;
 
-/// Takes the requests that were made of the instance: 0 to go on, 1 with the trap in the context.
+/// Takes the requests that were made of a stopped guest: 0 to go on, 1 with the trap in the context.
 ///
 /// # Safety
 ///
-/// `context` is live, and only this thread writes what is not atomic in it.
-pub(crate) unsafe fn poll(context: *mut Context, site: Site) -> u64 {
+/// The context is live, and only this thread writes what is not atomic in it; the guest is stopped there.
+pub(crate) unsafe fn poll(stopped: Stopped) -> u64 {
+    let context = stopped.context;
     // SAFETY: by the contract. The reference is shared, as are those of whoever asks for polls, and ends before the trap
     // is written.
     let requests = unsafe {
@@ -73,9 +75,13 @@ pub(crate) unsafe fn poll(context: *mut Context, site: Site) -> u64 {
         }
         context.take_poll()
     };
+    if requests & super::context::REQUEST_ACKNOWLEDGE != 0 {
+        // SAFETY: by the contract; the engine outlives its instances.
+        unsafe { (*((*context).instance as *const Instance<'_>)).engine().acknowledge(stopped) };
+    }
     if requests & super::context::REQUEST_INTERRUPT != 0 {
         // SAFETY: by the contract.
-        unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), site) };
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), stopped.site) };
         return TRAPPED;
     }
     if requests & super::context::REQUEST_LEAVE != 0 { SWITCH } else { GO_ON }
@@ -124,7 +130,10 @@ service! {
         // itself; the module is verified, and a `deopt` is never the last op of a function.
         unsafe {
             let start = Start::At(usize::from(site.word()) + behind);
+            let left = Left { outer: (*context).left as *const Left, func: site.func() };
+            (*context).left = (&raw const left) as u64;
             let status = crate::interp::run(context, frame, site.func(), start, Exits::Loops);
+            (*context).left = left.outer as u64;
             (*context).float_result = (*context).result;
             status
         }
@@ -147,7 +156,7 @@ service! {
                 return TRAPPED;
             }
             if operand == 0
-                && let Some(code) = engine.warm(callee, 1)
+                && let Some(code) = engine.warm(callee, 1, Stopped { context, frame, site: Site(site) })
             {
                 (*context).operands[0] = code;
                 return SWITCH;

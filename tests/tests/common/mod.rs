@@ -1,12 +1,12 @@
 //! What the hosted tests share: the engines of this host, and their memory.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use opstamp::EngineError;
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::text::expectations;
+use opstamp::{CodeMemory, EngineError};
 use opstamp_platform::HostCode;
-use opstamp_tests::driver::{Memory, Runner, need};
+use opstamp_tests::driver::{CacheRoom, Memory, Runner, need};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,41 +17,52 @@ pub struct EngineUnderTest {
     pub options: Option<Options>,
     /// Whether functions are compiled only when they are warm.
     pub tiered: bool,
+    /// The bytes of a code cache that functions are evicted from; 0 for one that never has to.
+    pub limit: usize,
 }
 
 impl EngineUnderTest {
     /// An engine for a module.
     pub fn make<'e>(
-        &self,
+        &'e self,
         module: opstamp::Module<'e>,
         functions: &'e mut [Entry],
-        code: &'e mut dyn opstamp::CodeMemory,
+        code: &'e mut dyn CodeMemory,
+        cache: &'e mut CacheRoom,
         scratch: &'e mut [u64],
     ) -> Result<opstamp::Engine<'e>, EngineError> {
-        match &self.options {
-            None => opstamp::Engine::interpreter(module, functions),
-            Some(options) if self.tiered => opstamp::Engine::tiered(module, functions, code, scratch, options),
-            Some(options) => opstamp::Engine::machine_code(module, functions, code, scratch, options),
-        }
+        runner(self, code, cache).engine(module, functions, scratch)
     }
 }
 
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
+    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false, limit: 0 }];
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
         let in_frame = Options { max_pinned: 0, ..all };
         let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false, limit: 0 });
+        engines.push(EngineUnderTest {
+            name: "machine code, nothing pinned",
+            options: Some(in_frame),
+            tiered: false,
+            limit: 0,
+        });
+        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false, limit: 0 });
+        engines.push(EngineUnderTest {
+            name: "machine code, baseline CPU",
+            options: Some(plain),
+            tiered: false,
+            limit: 0,
+        });
         let at_once = Options { threshold: 1, ..all };
         let warm = Options { threshold: 3, ..all };
-        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true });
-        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
+        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true, limit: 0 });
+        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true, limit: 0 });
+        let name = "compiled when called, in a cache of 12 KiB";
+        engines.push(EngineUnderTest { name, options: Some(at_once), tiered: true, limit: 12 << 10 });
     }
     engines
 }
@@ -131,9 +142,10 @@ impl Room {
 }
 
 /// How the driver runs this engine.
-pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut HostCode) -> Runner<'r> {
+pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut dyn CodeMemory, cache: &'r mut CacheRoom) -> Runner<'r> {
     match &engine.options {
         None => Runner::Interpreter,
+        Some(options) if engine.limit != 0 => Runner::Cached(code, options, cache, engine.limit),
         Some(options) if engine.tiered => Runner::Tiered(code, options),
         Some(options) => Runner::MachineCode(code, options),
     }

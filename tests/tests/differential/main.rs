@@ -21,7 +21,7 @@ use opstamp::runtime::trap::Site;
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
 use opstamp::{CallError, Cell, Instance, InstanceMemory, Module, TrapKind, Value};
-use opstamp_tests::driver::GARBAGE;
+use opstamp_tests::driver::{CacheRoom, GARBAGE};
 use opstamp_tests::{digest, host};
 use program::{GLOBALS, Ins, Lowered, Program, Ty};
 use std::time::Instant;
@@ -132,7 +132,8 @@ fn found(
     let (memory, code) = room.room.parts();
     let used = text::assemble(text, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
-    let engine = engine.make(module, memory.functions, code, memory.scratch);
+    let mut cache = CacheRoom::new();
+    let engine = engine.make(module, memory.functions, code, &mut cache, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
     let imports = host::imports();
     let stack = &mut memory.stack[..program.stack_words];
@@ -314,6 +315,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "machine code, options of the seed",
             options: Some(options),
             tiered: false,
+            limit: 0,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
         options.threshold = rng.u32(0..6);
@@ -322,6 +324,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "compiled when warm, left at an op",
             options: Some(options),
             tiered: true,
+            limit: 0,
         });
     }
     engines
