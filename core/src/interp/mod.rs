@@ -185,10 +185,10 @@ unsafe fn result_of(context: *const Context, entry: &Entry) -> u64 {
 }
 
 /// Where machine code of the function goes on at the head of a loop, if it is warm.
-#[inline(never)]
+#[inline(always)]
 fn loop_entry(engine: &Engine<'_>, stopped: Stopped) -> Option<[u64; 2]> {
     let head = stopped.site;
-    engine.warm(head.func(), 1, stopped)?;
+    engine.warm(head.func(), stopped)?;
     engine.loop_entry(head.func(), head.word())
 }
 
@@ -498,7 +498,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     if index < count {
                         copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
                     }
-                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site }) {
+                    if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site }) {
                         if enter(context, engine, end, address, site) == TRAPPED {
                             return TRAPPED;
                         }
@@ -554,7 +554,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     for index in usize::from(bound)..entry.params as usize {
                         slots.add(index).write(get!(fields.next()));
                     }
-                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site }) {
+                    if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site }) {
                         if enter(context, engine, end, address, site) == TRAPPED {
                             return TRAPPED;
                         }
@@ -786,8 +786,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         count => move_args(Fields::new(pc, 1), count, frame),
                     }
                     let callee = word.a();
-                    if tiered && let Some(address) = engine.warm(callee, 1, Stopped { context, frame, site: site!(pc) })
-                    {
+                    if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site: site!(pc) }) {
                         if frame != base {
                             if enter(context, engine, frame, address, site!(pc)) == TRAPPED {
                                 return TRAPPED;

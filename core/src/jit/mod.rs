@@ -31,7 +31,7 @@ use templates::Lane;
 
 pub use emit::Listing;
 pub use tier::CodeStats;
-pub(crate) use tier::{Guests, Incremental, Refusal, Window};
+pub(crate) use tier::{Guests, Incremental, Refusal, Window, cool};
 
 /// What the compiler may assume and shall do.
 #[derive(Clone, Copy, Debug)]

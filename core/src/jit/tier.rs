@@ -9,9 +9,12 @@
 //! than an eighth of the window is free. This is the second-chance (clock) policy by quarters: Corbató, "A Paging
 //! Experiment with the Multics System", 1968.
 //!
-//! **Thrashing** is bounded by the heat that a function needs before it is compiled: it doubles each time the function has
-//! been freed. So however often the code of a program is larger than the cache, of the time that a function has run in the
-//! interpreter only a share that halves each time goes into compiling it.
+//! **Thrashing**, when what is freed is wanted back soon, is bounded in two ways. The heat that a function needs before it is
+//! compiled doubles each time it has been freed: of the time that it has run in the interpreter, only a share that halves
+//! each time goes into compiling it. And of the requests for functions that have been freed before, so many find no room as
+//! it takes for what is in the cache to be of use: twice as many after each time that something had to be evicted for one of
+//! them, half as many after each time that it was for a function that had never been freed. So where the program goes round
+//! in more code than there is room for, a part of it stays; and when the program turns to something new, that comes in.
 
 use super::{CompileError, Options, STUB_ROOM, function, function_room, scratch_words, stubs, with_room};
 use crate::asm::EmitError;
@@ -47,6 +50,9 @@ pub struct CodeStats {
     /// Why the last function that is never compiled is not.
     pub refused: Option<CompileError>,
 }
+
+/// How often the heat that a function needs is doubled, at most.
+const MOST_DOUBLINGS: u32 = 16;
 
 /// The guests that run what is to be evicted.
 pub(crate) trait Guests {
@@ -95,7 +101,14 @@ struct Cache {
     fresh: usize,
     /// Whether a round is on.
     round: bool,
+    /// So many requests for what has been freed before find no room after one of them has had something evicted.
+    patience: u32,
+    /// How many still do.
+    waiting: u32,
 }
+
+/// The bounds of `Cache::patience`.
+const PATIENCE: [u32; 2] = [16, 8192];
 
 /// Compiles functions one by one into code memory that it keeps for more. What runs is never written.
 ///
@@ -226,10 +239,11 @@ impl Incremental {
         guests: &mut dyn Guests,
     ) -> Result<u64, Refusal> {
         let entry = entries.get(usize::from(index)).ok_or(CompileError::NoFunction { func: index })?;
+        let again = entry.evictions.load(Ordering::Relaxed) != 0;
         // What most functions need; others tell when it does not do.
         let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE);
         loop {
-            let hole = self.room(wanted, entries, guests)?;
+            let hole = self.room(wanted, again, entries, guests)?;
             let bytes = CodeRange { start: hole.start * GRANULE, end: hole.end * GRANULE };
             // SAFETY: it is lent for longer than this is used, to nobody else.
             let code = unsafe { &mut *self.code };
@@ -258,7 +272,9 @@ impl Incremental {
                 code.sync_cores().map_err(CompileError::Code)?;
             }
             let address = self.link(entry, bytes.start, emitted);
-            self.make_ready(entries, guests);
+            if !again {
+                self.make_ready(entries, guests);
+            }
             return Ok(address);
         }
     }
@@ -321,8 +337,15 @@ impl Incremental {
         unsafe { &*self.code }.base().saturating_add(offset) as u64
     }
 
-    /// A hole of that many granules or up to four times as many, for which functions are evicted if need be.
-    fn room(&mut self, wanted: usize, entries: &[Entry], guests: &mut dyn Guests) -> Result<Range<usize>, Refusal> {
+    /// A hole of that many granules or up to four times as many, for which functions are evicted if need be; `again` if it is
+    /// for one that has been freed before.
+    fn room(
+        &mut self,
+        wanted: usize,
+        again: bool,
+        entries: &[Entry],
+        guests: &mut dyn Guests,
+    ) -> Result<Range<usize>, Refusal> {
         let mut passed = 0_usize;
         loop {
             let Space::Cache(cache) = &mut self.space else { return Err(Refusal::Later) };
@@ -345,7 +368,7 @@ impl Incremental {
                 self.sweep(entries, guests);
                 continue;
             }
-            if passed > cache.granules.saturating_mul(2) {
+            if passed > cache.granules.saturating_mul(2) || passed == 0 && !cache.may_evict(again) {
                 self.stats.postponed = self.stats.postponed.wrapping_add(1);
                 return Err(Refusal::Later);
             }
@@ -383,7 +406,7 @@ impl Incremental {
         let code = entry.code.load(Ordering::Relaxed);
         // SAFETY: the words are lent for longer than this is used, to nobody else.
         let Some(mut map) = (unsafe { cache.map() }).filter(|_| code != lazy) else { return false };
-        entry.code.store(lazy, Ordering::Release);
+        unlink(entry, lazy);
         map.set_evicted(entry.start.load(Ordering::Relaxed) as usize / GRANULE, true);
         self.stats.unlinked = self.stats.unlinked.wrapping_add(1);
         self.begin(guests);
@@ -411,7 +434,7 @@ impl Incremental {
             passed = passed.saturating_add(block.end.saturating_sub(hand));
             hand = block.end;
             if let Some(entry) = entries.get(usize::from(func)).filter(|_| !map.is_evicted(block.start)) {
-                entry.code.store(lazy, Ordering::Release);
+                unlink(entry, lazy);
                 map.set_evicted(block.start, true);
                 self.stats.unlinked = self.stats.unlinked.wrapping_add(1);
             }
@@ -451,11 +474,26 @@ impl Incremental {
             map.free(block.clone());
             self.fill(block);
             entry.len.store(0, Ordering::Relaxed);
-            entry.heat.store(0, Ordering::Relaxed);
             entry.evictions.fetch_add(1, Ordering::Relaxed);
+            cool(entry, self.options.threshold);
             self.stats.freed = self.stats.freed.wrapping_add(1);
         }
     }
+}
+
+/// Makes a function as cold as it is to be until it is compiled, at first or again.
+pub(crate) fn cool(entry: &Entry, threshold: u32) {
+    let cold = match entry.evictions.load(Ordering::Relaxed) {
+        0 => threshold,
+        times => threshold.max(1).saturating_mul(1 << times.min(MOST_DOUBLINGS)),
+    };
+    entry.cold.store(cold, Ordering::Relaxed);
+}
+
+/// Points an entry back at the stub. The next call asks for its code at once.
+fn unlink(entry: &Entry, lazy: u64) {
+    entry.cold.store(0, Ordering::Relaxed);
+    entry.code.store(lazy, Ordering::Release);
 }
 
 /// Where a function's parts lie, in bytes from its start.
@@ -486,7 +524,22 @@ impl Cache {
         let capacity = granules.saturating_mul(GRANULE);
         let error = CompileError::Emit { func: None, error: EmitError::Full { needed: stubs + GRANULE, capacity } };
         made.as_mut().ok_or(error)?.reserve(0..first);
-        Ok((Self { words, granules, hand: first, fresh: first, round: false }, map * 8))
+        Ok((Self { words, granules, hand: first, fresh: first, round: false, patience: 0, waiting: 0 }, map * 8))
+    }
+
+    /// Whether something may be evicted now, for a function that has been freed before or another.
+    fn may_evict(&mut self, again: bool) -> bool {
+        if !again {
+            self.patience /= 2;
+        } else if let Some(left) = self.waiting.checked_sub(1) {
+            self.waiting = left;
+            return false;
+        } else {
+            let [least, most] = PATIENCE;
+            self.patience = self.patience.saturating_mul(2).clamp(least, most);
+            self.waiting = self.patience;
+        }
+        true
     }
 
     /// # Safety

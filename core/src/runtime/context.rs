@@ -89,8 +89,8 @@ pub struct Entry {
     pub(crate) len: AtomicU32,
     /// The offset in the code window of the table of its loops, in bytes; 0 if there is none. Written before `code`.
     pub(crate) loops: AtomicU32,
-    /// How often it was called and its loops went round, in the interpreter.
-    pub(crate) heat: AtomicU32,
+    /// How often it still has to be called, or its loops to go round, in the interpreter before it is compiled.
+    pub(crate) cold: AtomicU32,
     /// How often its machine code has been freed.
     pub(crate) evictions: AtomicU32,
     /// The address of its first op word.
@@ -119,7 +119,7 @@ impl Entry {
             start: AtomicU32::new(0),
             len: AtomicU32::new(0),
             loops: AtomicU32::new(0),
-            heat: AtomicU32::new(0),
+            cold: AtomicU32::new(0),
             evictions: AtomicU32::new(0),
             words: 0,
             word_count: 0,

@@ -19,8 +19,6 @@ use core::sync::atomic::Ordering;
 pub(crate) struct Machine {
     /// The entry stub.
     pub enter: EnterFn,
-    /// Where the entries of functions lead that have no machine code; 0 if all have some.
-    lazy: u64,
     /// The address of the code window.
     base: u64,
 }
@@ -61,11 +59,8 @@ impl CodeCache<'_> {
     }
 }
 
-/// The heat of a function that could not be compiled, and is not tried again.
-const REFUSED: u32 = u32::MAX;
-
-/// How often the heat that a function needs is doubled, at most.
-const MOST_DOUBLINGS: u32 = 16;
+/// How cold a function is that could not be compiled: it is not tried again soon.
+const NEVER: u32 = u32::MAX;
 
 /// A module made ready to run. It owns nothing: the host lends the function table, and the code memory for machine code.
 /// Any number of instances may share it.
@@ -73,6 +68,8 @@ pub struct Engine<'e> {
     module: Module<'e>,
     functions: &'e [Entry],
     machine: Option<Machine>,
+    /// Where the entries of functions lead that have no machine code: to a stub, or to 0 if nothing is compiled.
+    lazy: u64,
     tier: Option<Tier<'e>>,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
@@ -130,7 +127,7 @@ impl<'e> Engine<'e> {
     /// An engine that interprets. It needs no executable memory.
     pub fn interpreter(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        Ok(Self { module, functions, machine: None, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine: None, lazy: 0, tier: None, code: PhantomData })
     }
 
     /// An engine that runs machine code: compiles every function of the module into `code`, which stays borrowed for the
@@ -149,8 +146,8 @@ impl<'e> Engine<'e> {
         // SAFETY: `start` is the address of the entry stub, which was emitted to this signature and published in code
         // memory that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
-        let machine = Some(Machine { enter, lazy: 0, base: 0 });
-        Ok(Self { module, functions, machine, tier: None, code: PhantomData })
+        let machine = Some(Machine { enter, base: 0 });
+        Ok(Self { module, functions, machine, lazy: 0, tier: None, code: PhantomData })
     }
 
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
@@ -204,13 +201,14 @@ impl<'e> Engine<'e> {
         let lazy = base.saturating_add(stubs.lazy) as u64;
         for entry in functions.iter() {
             entry.code.store(lazy, Ordering::Release);
+            jit::cool(entry, options.threshold);
         }
         // SAFETY: this is the address of the entry stub, which was emitted to this signature and published in code memory
         // that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
-        let machine = Some(Machine { enter, lazy, base: base as u64 });
+        let machine = Some(Machine { enter, base: base as u64 });
         let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold, rounds });
-        Ok(Self { module, functions, machine, tier, code: PhantomData })
+        Ok(Self { module, functions, machine, lazy, tier, code: PhantomData })
     }
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
@@ -245,11 +243,11 @@ impl<'e> Engine<'e> {
         match compiler.function(&self.module, func, self.functions, &mut guests) {
             Ok(code) => Some(code),
             Err(Refusal::Later) => {
-                entry.heat.store(0, Ordering::Relaxed);
+                jit::cool(entry, tier.threshold);
                 None
             }
             Err(Refusal::Never(_)) => {
-                entry.heat.store(REFUSED, Ordering::Relaxed);
+                entry.cold.store(NEVER, Ordering::Relaxed);
                 None
             }
         }
@@ -259,32 +257,25 @@ impl<'e> Engine<'e> {
     #[inline(always)]
     fn code_of(&self, entry: &Entry) -> Option<u64> {
         let code = entry.code.load(Ordering::Acquire);
-        if code == 0 || self.machine.is_some_and(|machine| machine.lazy == code) { None } else { Some(code) }
+        (code != self.lazy).then_some(code)
     }
 
-    /// The address of a function's machine code, which is compiled if it is warm enough with `more` of heat. The guest that
-    /// asks has a seat, if the engine has seats.
-    pub(crate) fn warm(&self, func: u16, more: u32, asker: Stopped) -> Option<u64> {
+    /// The address of a function's machine code, which is compiled if it is warm enough: each time that this is asked for, it
+    /// gets warmer. The guest that asks has a seat, if the engine has seats.
+    #[inline(always)]
+    pub(crate) fn warm(&self, func: u16, asker: Stopped) -> Option<u64> {
         let entry = self.functions.get(usize::from(func))?;
-        if let Some(code) = self.code_of(entry) {
-            return Some(code);
+        let code = self.code_of(entry);
+        if code.is_some() {
+            return code;
         }
-        let tier = self.tier.as_ref()?;
-        let heat = entry.heat.load(Ordering::Relaxed);
-        if heat == REFUSED {
+        // What two threads take off at once may count once only.
+        let left = entry.cold.load(Ordering::Relaxed);
+        if left > 1 {
+            entry.cold.store(left - 1, Ordering::Relaxed);
             return None;
         }
-        // What two threads add at once may count once only.
-        let heat = heat.saturating_add(more).min(REFUSED - 1);
-        entry.heat.store(heat, Ordering::Relaxed);
-        let wanted = match entry.evictions.load(Ordering::Relaxed) {
-            0 => tier.threshold,
-            // Compiled often: it has to be worth it.
-            times => tier.threshold.max(1).saturating_mul(1 << times.min(MOST_DOUBLINGS)),
-        };
-        // What has code but no link to it was not called for a while, and gets the link back at once.
-        let unlinked = entry.len.load(Ordering::Relaxed) != 0;
-        if heat < wanted && !unlinked { None } else { self.compile_entry(tier, func, Some(asker)) }
+        self.compile_entry(self.tier.as_ref()?, func, Some(asker))
     }
 
     /// A seat for a guest that is being entered from the host, whose context is at that address; `None` if the engine has
@@ -316,6 +307,7 @@ impl<'e> Engine<'e> {
     }
 
     /// Where a function's machine code is entered from outside at the head of a loop, and the address of that head.
+    #[inline(never)]
     pub(crate) fn loop_entry(&self, func: u16, head: u16) -> Option<[u64; 2]> {
         let entry = self.functions.get(usize::from(func))?;
         let (machine, _) = (self.machine?, self.code_of(entry)?);

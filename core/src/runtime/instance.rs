@@ -495,7 +495,7 @@ impl<'e> Instance<'e> {
         let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
         // SAFETY: as above.
         let mut code =
-            if unsafe { engine.is_seated(context) } { engine.warm(func, 1, Stopped { frame, ..frames }) } else { None };
+            if unsafe { engine.is_seated(context) } { engine.warm(func, Stopped { frame, ..frames }) } else { None };
         let status = loop {
             if stopped {
                 break TRAPPED;

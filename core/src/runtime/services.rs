@@ -156,7 +156,7 @@ service! {
                 return TRAPPED;
             }
             if operand == 0
-                && let Some(code) = engine.warm(callee, 1, Stopped { context, frame, site: Site(site) })
+                && let Some(code) = engine.warm(callee, Stopped { context, frame, site: Site(site) })
             {
                 (*context).operands[0] = code;
                 return SWITCH;
