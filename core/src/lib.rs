@@ -17,12 +17,15 @@ pub mod vm3;
 
 pub use code::{CodeError, CodeMemory, CodeRange};
 pub use runtime::cell::{Cell, CellKind};
+pub use runtime::control::{Interrupter, PollAction, PollCall, PollHandler};
 pub use runtime::engine::{Engine, EngineError};
+pub use runtime::events::{Event, Listener};
 pub use runtime::heap::HeapStats;
 pub use runtime::host::{HostCall, HostFn};
 pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};
 pub use runtime::objects::{HeapError, Objects, Root};
 pub use runtime::trap::{Trap, TrapKind};
 pub use runtime::value::Value;
+pub use runtime::walk::{GuestFrame, Walk};
 pub use vm3::Module;
 pub use vm3::types::TypeId;

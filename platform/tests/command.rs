@@ -236,10 +236,19 @@ fn check_prints_what_the_module_holds() {
     assert_eq!((stderr.as_str(), code), ("", Some(0)));
     let lines: Vec<_> = stdout.lines().collect();
     assert_eq!(lines.first(), Some(&format!("{}: verified", path.display()).as_str()));
-    // The state is a word each for the global, the import and the constant. A frame is a header of 8 bytes and 8 bytes
-    // for each of two parameters and a local; `host` with its argument is one word.
+    // The state is a word each for the global, the import and the constant, beside what every instance has.
+    let state = |path: &Path| {
+        let (stdout, ..) = texts(opstamp([OsStr::new("check"), path.as_os_str()]));
+        let line = stdout.lines().find_map(|line| line.strip_prefix("state of an instance: "));
+        line.and_then(|rest| rest.strip_suffix(" bytes"))
+            .and_then(|bytes| bytes.parse::<u64>().ok())
+            .expect("the bytes")
+    };
+    let least = state(&file("least.vm3", "func f()\n  ret\nend\n"));
+    assert_eq!(state(&path) - least, 24);
+    // A frame is a header of 8 bytes and 8 bytes for each of two parameters and a local; `host` with its argument is one
+    // word.
     for line in [
-        "state of an instance: 24 bytes",
         "shape P { x: f64, next: obj P }",
         "table t: 3 elements",
         "global g: str",

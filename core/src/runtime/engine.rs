@@ -2,10 +2,12 @@
 
 use super::cache;
 use super::context::{EnterFn, Entry};
-use crate::code::CodeMemory;
+use super::events::{self, Event, Listener};
+use super::trap::Site;
+use crate::code::{CodeMemory, CodeRange};
 use crate::jit::{self, CompileError, Options};
 use crate::vm3::Module;
-use crate::vm3::container::Section;
+use crate::vm3::container::{Section, op_index};
 use crate::vm3::types::TypeId;
 use core::fmt;
 use core::marker::PhantomData;
@@ -38,6 +40,7 @@ pub struct Engine<'e> {
     functions: &'e [Entry],
     machine: Option<Machine>,
     tier: Option<Tier>,
+    listener: Option<&'e Listener<'e>>,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
 }
@@ -84,7 +87,7 @@ impl<'e> Engine<'e> {
     /// An engine that interprets. It needs no executable memory.
     pub fn interpreter(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        Ok(Self { module, functions, machine: None, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine: None, tier: None, listener: None, code: PhantomData })
     }
 
     /// An engine that runs machine code: compiles every function of the module into `code`, which stays borrowed for the
@@ -104,7 +107,7 @@ impl<'e> Engine<'e> {
         // memory that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
         let machine = Some(Machine { enter, lazy: 0, base: 0 });
-        Ok(Self { module, functions, machine, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine, tier: None, listener: None, code: PhantomData })
     }
 
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
@@ -132,7 +135,44 @@ impl<'e> Engine<'e> {
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, lazy, base: base as u64 });
         let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold });
-        Ok(Self { module, functions, machine, tier, code: PhantomData })
+        Ok(Self { module, functions, machine, tier, listener: None, code: PhantomData })
+    }
+
+    /// The engine with a listener, which is told at once what has been compiled already.
+    pub fn with_listener(mut self, listener: &'e Listener<'e>) -> Self {
+        self.listener = Some(listener);
+        for (func, entry) in (0..=u16::MAX).zip(self.functions) {
+            if self.code_of(entry).is_some() {
+                self.tell(|| self.compiled(func, entry));
+            }
+        }
+        self
+    }
+
+    /// Tells the listener, if there is one, of the event that `event` gives.
+    #[inline(always)]
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(listener) = self.listener {
+            events::tell(&listener, &event());
+        }
+    }
+
+    fn compiled(&self, func: u16, entry: &Entry) -> Event {
+        let start = entry.start.load(Ordering::Relaxed) as usize;
+        let code = CodeRange { start, end: start.saturating_add(entry.len.load(Ordering::Relaxed) as usize) };
+        Event::Compiled { func, code, ops: self.op_index(func, usize::MAX) }
+    }
+
+    /// That machine code was left at this site.
+    pub(crate) fn deoptimized(&self, site: Site) -> Event {
+        Event::Deoptimized { func: site.func(), op: self.op_index(site.func(), site.word().into()) }
+    }
+
+    /// The number of ops before a word of a function.
+    fn op_index(&self, func: u16, word: usize) -> u32 {
+        let container = self.module.container();
+        let code = container.func(func.into()).and_then(|func| container.code(&func));
+        op_index(code.unwrap_or(&[]), word)
     }
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
@@ -151,8 +191,11 @@ impl<'e> Engine<'e> {
             return Some(code);
         }
         let compiled = compiler.function(&self.module, func, entry).ok();
+        drop(compiler);
         if compiled.is_none() {
             entry.heat.store(REFUSED, Ordering::Relaxed);
+        } else {
+            self.tell(|| self.compiled(func, entry));
         }
         compiled
     }
