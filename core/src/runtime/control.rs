@@ -66,6 +66,20 @@ impl PollWords {
 /// answers within a loop's body or a call. A host function is not interrupted; the guest answers when it is back. A request
 /// that is made while no guest runs is answered at the start of the next call. It is answered once: requests of one kind
 /// count as one until they are.
+///
+/// As long as there is a handle, the compiler lets nobody give the memory another use:
+///
+/// ```compile_fail,E0506
+/// # use opstamp::{Engine, Instance, InstanceMemory};
+/// # fn f<'e>(engine: &'e Engine<'e>, stack: &'e mut [u64], mut state: [u64; 100]) {
+/// let memory = InstanceMemory { stack, state: &mut state, heap: &mut [], seed: 0, native_stack: 1 << 20 };
+/// let instance = Instance::new(engine, memory, &[]).unwrap();
+/// let handle = instance.interrupter();
+/// drop(instance);
+/// state[0] = 1;
+/// handle.interrupt();
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Interrupter<'e> {
     words: &'e PollWords,

@@ -400,8 +400,8 @@ impl<'e> Instance<'e> {
     }
 
     /// The frames of the guest as they were when the last call trapped, the innermost first, whose op is that of the
-    /// [`TrapReport`]. Nothing if the call did not trap, or another one was made since. A trap of a call that a host function
-    /// made, and passed on, is a trap of the op that called the host function.
+    /// [`TrapReport`]. Nothing if it did not trap; a call that is refused changes nothing. A trap of a call that a host
+    /// function made, and passed on, is a trap of the op that called the host function.
     pub fn trap_trace(&self) -> Walk<'_> {
         // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes these. The
         // frames have not been written since the trap: the address is cleared before, when a call starts, a host function

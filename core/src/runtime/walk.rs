@@ -101,15 +101,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The frames from `frame`, stopped at `site`, down to `base`, then those of a running guest.
+    /// The frames from `frame`, stopped at `site`, down to `base`, then those of a running guest. With a null `frame` none.
     ///
     /// # Safety
     ///
     /// As for [`Frames::new`].
     pub(crate) unsafe fn trapped(instance: &'a Instance<'_>, frame: *const u64, site: Site, base: *const u64) -> Self {
         let engine = instance.engine();
+        let outer = if frame.is_null() { ptr::null() } else { instance.activation() };
         // SAFETY: by the contract.
-        let frames = unsafe { Frames::new(engine.functions(), frame, site, base, instance.activation()) };
+        let frames = unsafe { Frames::new(engine.functions(), frame, site, base, outer) };
         Self { container: *engine.module().container(), frames }
     }
 }
