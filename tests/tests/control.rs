@@ -193,16 +193,18 @@ fn handles_outlive_instances() {
     let mut stacks = [[0; 16]; 2];
     for stack in &mut stacks {
         let memory = InstanceMemory { stack, state: &mut state, heap: &mut [], seed: 0, native_stack: 1 << 20 };
-        let instance = Instance::new(&engine, memory, &[]).unwrap_or_else(|error| panic!("{error}"));
-        let handle = instance.interrupter();
-        let mut moved = Box::new(instance);
-        handle.interrupt();
-        assert!(moved.call("f", &[]).is_err());
-        let mut back = *moved;
-        handle.interrupt();
-        assert!(back.call("f", &[]).is_err());
-        assert_eq!(back.call("f", &[]), Ok(Some(Value::I64(0))));
-        drop(back);
+        let handle = {
+            let instance = Instance::new(&engine, memory, &[]).unwrap_or_else(|error| panic!("{error}"));
+            let handle = instance.interrupter();
+            let mut moved = Box::new(instance);
+            handle.interrupt();
+            assert!(moved.call("f", &[]).is_err());
+            let mut back = *moved;
+            handle.interrupt();
+            assert!(back.call("f", &[]).is_err());
+            assert_eq!(back.call("f", &[]), Ok(Some(Value::I64(0))));
+            handle
+        };
         handle.interrupt();
         thread::scope(|scope| scope.spawn(|| handle.poll()).join().unwrap());
     }

@@ -50,7 +50,8 @@ impl PollWords {
         self.requests.swap(0, Ordering::SeqCst)
     }
 
-    fn request(&self, requests: u64) {
+    /// Makes requests.
+    pub fn request(&self, requests: u64) {
         self.requests.fetch_or(requests, Ordering::SeqCst);
         self.guard.store(POLL, Ordering::SeqCst);
     }
