@@ -319,3 +319,57 @@ fn interrupters_are_sent_and_shared() {
         assert!(seen.take());
     });
 }
+
+/// Who is asked to leave machine code in every turn of a loop computes the same, and traps at the same place.
+#[test]
+fn leaving_machine_code_changes_nothing() {
+    const SOURCE: &str = "
+        import ask()
+        func sum(n: i64, x: f64) -> i64
+          local s: i64, y: f64, t: i64
+        again:
+          host    ask()            ; 0
+          i64.add s, s, n          ; 1
+          f64.add y, y, x          ; 2
+          i64.sub n, n, 1          ; 3
+          br.i64.gt n, 0, again    ; 4
+          f64.to_i64 t, y          ; 5
+          i64.add s, s, t          ; 6
+          ret     s                ; 7
+        end
+        func trap(n: i64, x: f64) -> i64
+          local zero: i64
+          call    n, sum(n, x)     ; 0
+          i64.div n, n, zero       ; 1
+          ret     n                ; 2
+        end";
+    with_stack(|| {
+        let handle = Cell::new(std::ptr::null_mut());
+        let ask = |_: &mut HostCall<'_>| {
+            // SAFETY: the address is that of the running instance's handle.
+            unsafe { Interrupter::from_raw(handle.get()) }.leave();
+            Ok(())
+        };
+        let imports = [HostFn { name: "ask", params: &[], result: TypeId::NONE, run: &ask }];
+        let left = AtomicUsize::new(0);
+        let listener = |event: Event| {
+            if let Event::Deoptimized { func, op } = event {
+                assert_eq!((func, op), (0, 0));
+                left.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        Setup { listener: Some(&listener), ..Setup::new(SOURCE, &imports) }.each(|engine, instance| {
+            handle.set(instance.interrupter().into_raw());
+            for _ in 0..3 {
+                // The sum of 1 to 10, and 10 times 0.5.
+                let args = [Value::I64(10), Value::F64(0.5)];
+                assert_eq!(instance.call("sum", &args), Ok(Some(Value::I64(60))), "{}", engine.name);
+                let Err(CallError::Trap(report)) = instance.call("trap", &args) else { panic!("{}", engine.name) };
+                let place = (report.trap, report.func, report.op);
+                assert_eq!(place, (Trap::new(TrapKind::DivisionByZero), 1, 1), "{}", engine.name);
+            }
+            // Machine code that was all made before the first call cannot be left.
+            assert_eq!(left.swap(0, Ordering::Relaxed) != 0, engine.tiered, "{}", engine.name);
+        });
+    });
+}

@@ -104,7 +104,8 @@ impl<'e> Interrupter<'e> {
     }
 
     /// Makes machine code hand the running function to the interpreter, at the head of a loop, which goes on where it was.
-    /// It is no order to stay there: what is warm enough is entered again. Of no effect on other functions and engines.
+    /// It is no order to stay there: what is warm enough is entered again. Only machine code of an engine that compiles while
+    /// guests run can be left ([`super::engine::Engine::tiered`]); to all else this is a poll that does nothing.
     pub fn leave(self) {
         self.words.request(LEAVE);
     }
