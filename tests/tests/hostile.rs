@@ -528,7 +528,7 @@ fn limited_code(words: &[u64], engine: &EngineUnderTest, mut code: Limited<'_>, 
 /// What `sum(10)` gives in a fresh instance with much memory.
 fn result(engine: &Engine<'_>) -> Result<Option<Value>, CallError> {
     let imports = host::imports();
-    let (mut stack, mut state) = (vec![0; 4096], vec![0; 16]);
+    let (mut stack, mut state) = (vec![0; 4096], vec![0; Instance::state_words(engine.module())]);
     let memory = InstanceMemory {
         heap: &mut [],
         seed: 0,
