@@ -9,7 +9,7 @@
 # OPSTAMP_DIFF_PROGRAMS and OPSTAMP_HOSTILE are as for tests/all.sh, with less by default: emulation is slow.
 
 ARM64_TARGET=aarch64-unknown-linux-gnu
-ARM64_TESTS="suite programs masm emission rare_halves differential out_of_memory hostile hostile_modules"
+ARM64_TESTS="suite programs masm emission rare_halves differential out_of_memory hostile hostile_modules control traces"
 
 # arm64_tools: finds compiler, linker and emulator; sets the variables that cargo reads and arm64_flags.
 arm64_tools() {

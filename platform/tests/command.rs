@@ -227,6 +227,204 @@ fn containers_run_and_read_back_as_their_text() {
     assert_eq!(run(&directory.join("fib_rec.vmc"), &["--func", "fib", "20"]), ok("6765\n"));
 }
 
+const CHAIN: &str = r#"
+shape P { x: i64 }
+func down(n: i64, d: i64) -> i64
+  local r: i64
+  br.i64.ne n, 0, more     ; 0
+  i64.div   r, d, n        ; 1
+  ret       r              ; 2
+more:
+  i64.sub   n, n, 1        ; 3
+  call      r, down(n, d)  ; 4
+  i64.add   r, r, 1        ; 5
+  ret       r              ; 6
+end
+func main(n: i64) -> i64
+  local one: i64, r: i64
+  i64.const one, 1         ; 0
+  nop                      ; 1
+  call      r, down(n, one) ; 2
+  ret       r
+end
+func spin()
+  nop
+again:
+  jump again               ; 1
+end
+func fill(n: i64) -> i64
+  local xs: arr.i64
+  arr.i64.new_len xs, n    ; 0
+  ret       n
+end
+func leave(n: i64) -> i64
+again:
+  deopt                    ; 0
+  i64.sub   n, n, 1
+  br.i64.gt n, 0, again
+  ret       n
+end
+func property(n: i64) -> i64
+  local p: obj P, any: any
+  obj.new   p
+  cell.mov  any, p
+  prop.set  any, "x", any
+  ret       n
+end
+"#;
+
+/// All ways to run a function.
+const WAYS: [&[&str]; 4] =
+    [&["--engine", "interp"], &["--engine", "jit"], &["--threshold", "0"], &["--threshold", "3"]];
+
+#[test]
+fn a_trap_is_followed_by_its_callers() {
+    let path = file("chain.vm3", CHAIN);
+    for way in WAYS {
+        let trap = |more: &[&str]| {
+            let (stdout, stderr, code) = texts(opstamp(
+                [OsStr::new("run"), path.as_os_str()].into_iter().chain(way.iter().chain(more).map(OsStr::new)),
+            ));
+            assert_eq!((stdout.as_str(), code), ("", Some(1)), "{way:?} {more:?}: {stderr}");
+            stderr
+        };
+        let (head, down) = ("trap: division_by_zero in down at op 1\n", "  called from down at op 4\n");
+        let main = "  called from main at op 2\n";
+        assert_eq!(trap(&["--func", "down", "0", "1"]), head, "{way:?}");
+        assert_eq!(trap(&["0"]), format!("{head}{main}"), "{way:?}");
+        assert_eq!(trap(&["19"]), format!("{head}{}{main}", down.repeat(19)), "{way:?}");
+        let long = format!("{head}{}  ... 1 more ...\n{}{main}", down.repeat(10), down.repeat(9));
+        assert_eq!(trap(&["20"]), long, "{way:?}");
+        // Frames of `main` and `down` have a header and three registers each, 32 bytes: 4096 of them fit in 128 KiB, of
+        // which 20 callers are told. Native stack is enough for as many.
+        let overflow = "trap: stack_overflow in down at op 4\n";
+        let deep = format!("{overflow}{}  ... {} more ...\n{}{main}", down.repeat(10), 4095 - 20, down.repeat(9));
+        assert_eq!(trap(&["--stack", "128K", "1000000"]), deep, "{way:?}");
+        let none = trap(&["--stack", "24", "1"]);
+        assert_eq!(none, "trap: stack_overflow in main at op 0\n", "{way:?}");
+
+        assert_eq!(trap(&["--func", "spin", "--timeout", "20"]), "trap: interrupted in spin at op 1\n", "{way:?}");
+        let full = "trap: out_of_memory in fill at op 0\n";
+        assert_eq!(trap(&["--func", "fill", "--heap", "8000", "1000"]), full, "{way:?}");
+        assert_eq!(trap(&["--func", "fill", "--heap", "0", "1"]), full, "{way:?}");
+    }
+    for engine in ENGINES {
+        let arguments = [OsStr::new("run"), path.as_os_str(), OsStr::new("--engine"), OsStr::new(engine)];
+        let more = ["--func", "fill", "--heap=9K", "--timeout=60000", "1000"].map(OsStr::new);
+        assert_eq!(texts(opstamp(arguments.into_iter().chain(more))), ok("1000\n"));
+    }
+}
+
+/// The numbers that `--stats` prints, by their names.
+fn statistics(stderr: &str) -> Vec<(&str, u64)> {
+    let lines = stderr.lines().filter_map(|line| line.rsplit_once(": "));
+    lines.filter_map(|(name, number)| Some((name, number.parse().ok()?))).collect()
+}
+
+#[test]
+fn run_prints_statistics() {
+    let path = file("stats.vm3", CHAIN);
+    let of = |arguments: &[&str]| {
+        let head = [OsStr::new("run"), path.as_os_str(), OsStr::new("--stats")];
+        texts(opstamp(head.into_iter().chain(arguments.iter().map(OsStr::new))))
+    };
+    let get = |stderr: &str, name: &str| {
+        let found = statistics(stderr).into_iter().find(|(known, _)| *known == name);
+        found.unwrap_or_else(|| panic!("no {name} in {stderr}")).1
+    };
+    for (arguments, compiled, left) in [
+        (&["--engine", "interp"][..], 0, 0),
+        // All is compiled before the call, and nothing enters machine code in the middle.
+        (&["--engine", "jit"], 6, 1),
+        // From the interpreter it is entered again at the head of the loop.
+        (&["--threshold", "0"], 1, 4),
+        (&["--threshold", "1000000"], 0, 0),
+    ] {
+        let (stdout, stderr, code) = of(&[arguments, &["--func", "leave", "4"]].concat());
+        assert_eq!((stdout.as_str(), code), ("0\n", Some(0)), "{stderr}");
+        let numbers = ["functions", "functions compiled", "functions evicted", "returns to the interpreter"];
+        assert_eq!(numbers.map(|name| get(&stderr, name)), [6, compiled, 0, left], "{arguments:?}");
+        assert_eq!(get(&stderr, "bytes of machine code made") != 0, compiled != 0, "{arguments:?}");
+        assert_eq!(get(&stderr, "inline caches"), 1);
+        assert_eq!(get(&stderr, "bytes of heap"), 64 << 20);
+        assert_eq!(get(&stderr, "allocations"), 0);
+    }
+    let (stdout, stderr, _) = of(&["--func", "fill", "--heap", "1M", "1000"]);
+    assert_eq!(stdout, "1000\n");
+    assert_eq!(["bytes of heap", "allocations"].map(|name| get(&stderr, name)), [1 << 20, 1]);
+    assert!((8000..8200).contains(&get(&stderr, "bytes of heap used")), "{stderr}");
+    // Behind a trap, too.
+    let (_, stderr, code) = of(&["1"]);
+    let head = "trap: division_by_zero in down at op 1\n  called from down at op 4\n  called from main at op 2\n";
+    assert!(stderr.starts_with(&format!("{head}functions: 6\n")), "{stderr}");
+    assert_eq!((code, get(&stderr, "collections")), (Some(1), 0));
+    assert!(!texts(opstamp([OsStr::new("run"), path.as_os_str(), OsStr::new("1")])).1.contains("functions"));
+}
+
+/// What does not fit in the code memory is interpreted.
+#[test]
+fn code_memory_may_be_too_small() {
+    const COUNT: u64 = 2000;
+    let mut source = String::new();
+    for index in 0..COUNT {
+        let next = format!("  call x, f{}(x)\n", index + 1);
+        let next = if index + 1 == COUNT { "" } else { &next };
+        source += &format!("func f{index}(x: i64) -> i64\n  i64.add x, x, 1\n{next}  ret x\nend\n");
+    }
+    let path = file("many.vm3", source);
+    let mut least = COUNT;
+    for (limit, all) in [("64M", true), ("100K", false), ("16K", false)] {
+        let head = [OsStr::new("run"), path.as_os_str()].into_iter();
+        let more = ["--func", "f0", "--stats", "--code-limit", limit, "5"].map(OsStr::new);
+        let (stdout, stderr, code) = texts(opstamp(head.chain(more)));
+        assert_eq!((stdout, code), (format!("{}\n", COUNT + 5), Some(0)), "{stderr}");
+        let find = |wanted| statistics(&stderr).into_iter().find(|(name, _)| *name == wanted).expect(wanted).1;
+        let compiled = find("functions compiled");
+        assert_eq!(compiled == COUNT, all, "{limit}: {compiled}");
+        assert!(compiled > 0 && compiled <= least, "{limit}: {compiled}");
+        // With the page that the system rounds up to.
+        assert!(all || find("bytes of machine code made") <= 128 << 10, "{limit}: {stderr}");
+        least = compiled;
+    }
+}
+
+#[test]
+fn run_refuses_bad_values() {
+    let path = file("values.vm3", CHAIN);
+    let cases: [(&[&str], &str); 17] = [
+        (&["--threshold", "-1"], "the value of --threshold is `-1`, expected a number from 0 to 4294967295"),
+        (&["--threshold", "x"], "the value of --threshold is `x`, expected a number from 0"),
+        (&["--threshold", "4294967296"], "the value of --threshold is `4294967296`, expected a number"),
+        (&["--threshold"], "missing argument for option '--threshold'"),
+        (&["--timeout", "0"], "the value of --timeout is `0`, expected a number from 1 to 4294967295"),
+        (&["--timeout", "1s"], "the value of --timeout is `1s`, expected a number"),
+        (&["--heap", ""], "the value of --heap is ``, expected a number of bytes from 0 to "),
+        (&["--heap", "K"], "the value of --heap is `K`, expected a number of bytes"),
+        (&["--heap", "1k"], "the value of --heap is `1k`, expected a number of bytes"),
+        (&["--heap", "1.5M"], "the value of --heap is `1.5M`, expected a number of bytes"),
+        (&["--heap", "99999999999999G"], "the value of --heap is `99999999999999G`, expected a number of bytes"),
+        (&["--stack", "-8"], "the value of --stack is `-8`, expected a number of bytes"),
+        (&["--code-limit", "0"], "the value of --code-limit is `0`, expected a number of bytes from 1 to 134217728"),
+        (&["--code-limit", "129M"], "the value of --code-limit is `129M`, expected a number of bytes from 1"),
+        (&["--stats=1"], "unexpected argument for option '--stats'"),
+        (&["--engine", "interp", "--threshold", "1"], "--threshold is about machine code, and --engine interp makes"),
+        (&["--code-limit", "1M", "--engine", "interp"], "--code-limit is about machine code, and --engine interp"),
+    ];
+    for (arguments, message) in cases {
+        let head = [OsStr::new("run"), path.as_os_str()];
+        let (stdout, stderr, code) = texts(opstamp(head.into_iter().chain(arguments.iter().map(OsStr::new))));
+        assert_eq!((stdout.as_str(), code), ("", Some(2)), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with(&format!("error: {message}")), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    // More than there is on any machine.
+    let head = [OsStr::new("run"), path.as_os_str()];
+    let more = ["--heap", "9000000000G", "--func", "fill", "1"].map(OsStr::new);
+    let (_, stderr, code) = texts(opstamp(head.into_iter().chain(more)));
+    assert!(stderr.starts_with("error: ") && stderr.contains("the heap of "), "{stderr}");
+    assert_eq!(code, Some(2));
+}
+
 #[test]
 fn check_prints_what_the_module_holds() {
     let source = "shape P { x: f64, next: obj P }\ntable t = [1, 2, 3]\nglobal g: str = \"a\"\nimport print(i64)\n\
@@ -236,10 +434,19 @@ fn check_prints_what_the_module_holds() {
     assert_eq!((stderr.as_str(), code), ("", Some(0)));
     let lines: Vec<_> = stdout.lines().collect();
     assert_eq!(lines.first(), Some(&format!("{}: verified", path.display()).as_str()));
-    // The state is a word each for the global, the import and the constant. A frame is a header of 8 bytes and 8 bytes
-    // for each of two parameters and a local; `host` with its argument is one word.
+    // The state is a word each for the global, the import and the constant, beside what every instance has.
+    let state = |path: &Path| {
+        let (stdout, ..) = texts(opstamp([OsStr::new("check"), path.as_os_str()]));
+        let line = stdout.lines().find_map(|line| line.strip_prefix("state of an instance: "));
+        line.and_then(|rest| rest.strip_suffix(" bytes"))
+            .and_then(|bytes| bytes.parse::<u64>().ok())
+            .expect("the bytes")
+    };
+    let least = state(&file("least.vm3", "func f()\n  ret\nend\n"));
+    assert_eq!(state(&path) - least, 24);
+    // A frame is a header of 8 bytes and 8 bytes for each of two parameters and a local; `host` with its argument is one
+    // word.
     for line in [
-        "state of an instance: 24 bytes",
         "shape P { x: f64, next: obj P }",
         "table t: 3 elements",
         "global g: str",

@@ -8,12 +8,13 @@ use opstamp::vm3::container;
 use opstamp::vm3::text;
 use opstamp::{CallError, Engine, EngineError, HostFn, Instance, InstanceMemory, Module, Value};
 
-/// Memory for one guest: `WORDS` words each for its module, for scratch and for its VM stack, and `FUNCTIONS` entries.
+/// Memory for one guest: `WORDS` words each for its module, for scratch, for its VM stack and for its state, and
+/// `FUNCTIONS` entries.
 pub struct Guest<const WORDS: usize, const FUNCTIONS: usize> {
     module: [u64; WORDS],
     scratch: [u64; WORDS],
     stack: [u64; WORDS],
-    state: [u64; FUNCTIONS],
+    state: [u64; WORDS],
     functions: [Entry; FUNCTIONS],
 }
 
@@ -44,7 +45,7 @@ impl<const WORDS: usize, const FUNCTIONS: usize> Guest<WORDS, FUNCTIONS> {
             module: [0; WORDS],
             scratch: [0; WORDS],
             stack: [0; WORDS],
-            state: [0; FUNCTIONS],
+            state: [0; WORDS],
             functions: [const { Entry::new() }; FUNCTIONS],
         }
     }

@@ -6,16 +6,16 @@ mod common;
 use common::{alarmed, with_stack};
 use opstamp::code::{Marks, Seat};
 use opstamp::jit::Options;
-use opstamp::runtime::context::{Context, Entry, REQUEST_INTERRUPT};
+use opstamp::runtime::context::Entry;
 use opstamp::vm3::text;
 use opstamp::{
-    CallError, CodeCache, CodeMemory, CodeStats, Engine, HostCall, HostFn, Instance, InstanceMemory, Module, Trap,
-    TrapKind, TypeId, Value,
+    CallError, CodeCache, CodeMemory, CodeStats, Engine, HostCall, HostFn, Instance, InstanceMemory, Interrupter,
+    Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::{HostCode, Scheme};
 use opstamp_tests::driver::need;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Functions of each kind in the module of [`source`].
@@ -361,13 +361,12 @@ fn guests_that_never_come_out() {
     }
     let source = source();
     with_engine(&source, Size { limit: 16 << 10, seats: 3, ..Size::default() }, |engine| {
-        let (looping, wake, sleeping) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        let (wake, sleeping, handle) = (AtomicBool::new(false), AtomicBool::new(false), AtomicPtr::default());
         std::thread::scope(|scope| {
             let thread = || std::thread::Builder::new().stack_size(16 * need::NATIVE_STACK);
             let forever = thread().spawn_scoped(scope, || {
                 with_instance(engine, &no_sleep, |instance| {
-                    let context = std::ptr::from_ref(instance.context()).expose_provenance() as u64;
-                    looping.store(context, Ordering::Release);
+                    handle.store(instance.interrupter().into_raw(), Ordering::Release);
                     let func = engine.module().func_index("forever").expect("is there");
                     let found = instance.call("forever", &[1.into()]);
                     let Err(CallError::Trap(report)) = found else { panic!("{found:?}") };
@@ -389,7 +388,7 @@ fn guests_that_never_come_out() {
                 });
             });
             let (forever, asleep) = (forever.expect("a thread"), asleep.expect("a thread"));
-            while !sleeping.load(Ordering::Acquire) || looping.load(Ordering::Acquire) == 0 {
+            while !sleeping.load(Ordering::Acquire) || handle.load(Ordering::Acquire).is_null() {
                 std::thread::yield_now();
             }
             let before = stats(engine).freed;
@@ -404,9 +403,8 @@ fn guests_that_never_come_out() {
             // What they run is still there: the one returns to it, the other goes on until it is stopped.
             wake.store(true, Ordering::Release);
             asleep.join().expect("no failure");
-            let context = looping.load(Ordering::Acquire) as usize;
-            // SAFETY: the instance lives until its thread has been joined, and is not moved.
-            unsafe { (*std::ptr::with_exposed_provenance::<Context>(context)).request_poll(REQUEST_INTERRUPT) };
+            // SAFETY: the instance's memory lives until its thread has been joined.
+            unsafe { Interrupter::from_raw(handle.load(Ordering::Acquire)) }.interrupt();
             forever.join().expect("no failure");
         });
     });

@@ -7,20 +7,20 @@ mod common;
 
 use common::{EngineUnderTest, Room, engines, with_stack};
 use fastrand::Rng;
-use opstamp::runtime::context::{Context, Entry, REQUEST_INTERRUPT};
+use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::{HEADER_WORDS, words_of};
 use opstamp::vm3::op::Bank;
 use opstamp::vm3::text;
 use opstamp::{
     CallError, Cell, CodeError, CodeMemory, CodeRange, Engine, EngineError, Instance, InstanceMemory, InstantiateError,
-    Module, Trap, TrapKind, TypeId, Value,
+    Interrupter, Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{CacheRoom, GARBAGE, need};
 use opstamp_tests::{SOURCE_BYTES, heap_suite, host, suite};
 use std::fmt::Display;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Damaged containers, unless the environment says otherwise.
@@ -66,7 +66,7 @@ fn heap_sources() -> Vec<String> {
 
 /// Asks the guest that is running to stop when it has run for a while.
 struct Watchdog {
-    running: Mutex<Option<usize>>,
+    running: Mutex<Option<AtomicPtr<()>>>,
     calls: AtomicU64,
     done: AtomicBool,
 }
@@ -78,10 +78,10 @@ impl Watchdog {
             std::thread::sleep(Duration::from_millis(2));
             let calls = self.calls.load(Ordering::Relaxed);
             if calls == last
-                && let Some(context) = *self.running.lock().expect("the lock")
+                && let Some(handle) = &*self.running.lock().expect("the lock")
             {
-                // SAFETY: the context lives while its address stands behind the lock; the request only touches atomics.
-                unsafe { (*(context as *const Context)).request_poll(REQUEST_INTERRUPT) };
+                // SAFETY: the state stays lent to its instance while the handle's address stands behind the lock.
+                unsafe { Interrupter::from_raw(handle.load(Ordering::Relaxed)) }.interrupt();
             }
             last = calls;
         }
@@ -89,7 +89,7 @@ impl Watchdog {
 
     fn call(&self, instance: &mut Instance<'_>, func: u16, args: &[Value]) -> Result<Option<Value>, CallError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        *self.running.lock().expect("the lock") = Some(&raw const *instance.context() as usize);
+        *self.running.lock().expect("the lock") = Some(AtomicPtr::new(instance.interrupter().into_raw()));
         let found = instance.call_index(func, args);
         *self.running.lock().expect("the lock") = None;
         found
@@ -529,7 +529,7 @@ fn limited_code(words: &[u64], engine: &EngineUnderTest, mut code: Limited<'_>, 
 /// What `sum(10)` gives in a fresh instance with much memory.
 fn result(engine: &Engine<'_>) -> Result<Option<Value>, CallError> {
     let imports = host::imports();
-    let (mut stack, mut state) = (vec![0; 4096], vec![0; 16]);
+    let (mut stack, mut state) = (vec![0; 4096], vec![0; Instance::state_words(engine.module())]);
     let memory = InstanceMemory {
         heap: &mut [],
         seed: 0,
@@ -553,8 +553,8 @@ fn too_little_memory_for_instances() {
             let engine = new_engine(module, &engine, memory.functions, &mut code, memory.scratch).expect("an engine");
             let imports = host::imports();
             let needed = Instance::state_words(&module);
-            // Two globals, an import and a constant.
-            assert_eq!(needed, 4);
+            // Two globals, an import and a constant, beside what every instance has.
+            assert_eq!(needed, 4 + Instance::state_words(&verified(&assemble("func f()\nret\nend"))));
             for given in 0..=needed + 1 {
                 let mut state = vec![0; given];
                 let memory =
@@ -568,7 +568,7 @@ fn too_little_memory_for_instances() {
                 }
             }
             for (imports, mismatch) in [(vec![], false), (vec![wrong_signature()], true)] {
-                let mut state = [0; 8];
+                let mut state = vec![0; needed];
                 let memory =
                     InstanceMemory { heap: &mut [], seed: 0, stack: &mut [], state: &mut state, native_stack: 0 };
                 let error = Instance::new(&engine, memory, &imports).err().expect("no import");
@@ -576,7 +576,7 @@ fn too_little_memory_for_instances() {
                 says(&error);
             }
             let (mut stack_sweep, mut native_sweep) = (Sweep::default(), Sweep::default());
-            let (mut stack, mut state) = (vec![0; 200], vec![0; 8]);
+            let (mut stack, mut state) = (vec![0; 200], vec![0; needed]);
             for given in 0..stack.len() {
                 let memory = InstanceMemory {
                     heap: &mut [],

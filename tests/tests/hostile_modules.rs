@@ -5,7 +5,7 @@ mod support;
 
 use opstamp::asm::EmitError;
 use opstamp::jit::{self, CompileError, Options};
-use opstamp::runtime::context::{Context, Entry, REQUEST_INTERRUPT};
+use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::CellConst;
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
@@ -441,52 +441,21 @@ fn stopped_from_another_thread() {
     let imports = [HostFn { name: "back", params: &[], result: NONE, run: &back }];
     each(&assemble(source), HOST, &imports, |instance| {
         for (func, site) in [("loop", (0, 0)), ("tail", (1, 0)), ("inside", (2, 0))] {
-            let context = std::ptr::from_ref(instance.context()).expose_provenance();
+            let handle = instance.interrupter();
             std::thread::scope(|scope| {
                 scope.spawn(move || {
                     std::thread::sleep(Duration::from_millis(10));
-                    // SAFETY: the instance is neither moved nor dropped before the scope ends.
-                    unsafe { (*std::ptr::with_exposed_provenance::<Context>(context)).request_poll(REQUEST_INTERRUPT) };
+                    handle.interrupt();
                 });
                 assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, site.0, site.1));
             });
         }
         for (func, index) in [("loop", 0), ("inside", 2), ("leaf", 3)] {
-            instance.context().request_poll(REQUEST_INTERRUPT);
+            instance.interrupter().interrupt();
             assert_eq!(instance.call(func, &[]), trap(TrapKind::Interrupted, index, 0));
         }
         assert_eq!(instance.call("leaf", &[]), Ok(None));
     });
-}
-
-/// A panic of a host function that the host catches leaves the instance usable. Only the interpreter lets one through.
-#[test]
-fn a_caught_panic_ends_the_entry() {
-    let words = assemble("import boom()\nfunc f()\nhost boom()\nret\nend\nfunc g() -> i64\nlocal x: i64\nret x\nend");
-    let boom = |_: &mut HostCall<'_>| -> Result<(), Trap> { std::panic::resume_unwind(Box::new(())) };
-    let imports = [HostFn { name: "boom", params: &[], result: NONE, run: &boom }];
-    let mut scratch = vec![0; Module::scratch_words(&words).unwrap()];
-    let module = Module::verify(&words, &mut scratch).unwrap_or_else(|error| panic!("{error}"));
-    let mut entries: Vec<Entry> = Vec::new();
-    entries.resize_with(Engine::functions_needed(&module), Entry::default);
-    let engine = Engine::interpreter(module, &mut entries).unwrap();
-    let (mut stack, mut state) = (vec![0; 100], vec![0; 1]);
-    let memory =
-        InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 128 << 10 };
-    let mut instance = Instance::new(&engine, memory, &imports).unwrap_or_else(|error| panic!("{error}"));
-    // From deep in the native stack, where the limit is lower than in calls from nearer its top.
-    let run = std::panic::AssertUnwindSafe(|| instance.call("f", &[]));
-    assert!(std::panic::catch_unwind(run).is_err());
-    // If the entry had not ended, this one, deeper than the room that the first had, would be one inside it.
-    assert_eq!(deeper(&mut instance), int(0));
-}
-
-#[inline(never)]
-fn deeper(instance: &mut Instance<'_>) -> Result<Option<Value>, CallError> {
-    let room = std::hint::black_box([0u8; 256 << 10]);
-    let result = instance.call("g", &[]);
-    std::hint::black_box(&room);
-    result
 }
 
 /// A constant that needs a heap, which no engine has, in a module that was verified for one.
@@ -510,7 +479,7 @@ fn literals_that_need_a_heap() {
             Engine::interpreter(module, &mut entries)
         };
         let Ok(engine) = engine else { continue };
-        let (mut stack, mut state) = ([0; 16], [0; 1]);
+        let (mut stack, mut state) = ([0; 16], vec![0; Instance::state_words(&module)]);
         let memory =
             InstanceMemory { heap: &mut [], seed: 0, stack: &mut stack, state: &mut state, native_stack: 1 << 20 };
         let mut instance = Instance::new(&engine, memory, &[]).unwrap();

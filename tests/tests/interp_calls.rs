@@ -2,10 +2,9 @@
 
 mod support;
 
-use opstamp::runtime::context::{Context, REQUEST_INTERRUPT};
 use opstamp::vm3::container::CellConst;
 use opstamp::vm3::op::Op;
-use opstamp::{CallError, Cell, HostCall, HostFn, Trap, TrapKind, TrapReport, TypeId, Value};
+use opstamp::{CallError, Cell, HostCall, HostFn, Interrupter, Trap, TrapKind, TrapReport, TypeId, Value};
 use std::cell::Cell as StdCell;
 use support::{Builder, Code, code, int, interpret, trap};
 
@@ -458,13 +457,13 @@ fn host_calls_and_the_way_back_in() {
 
 #[test]
 fn polls_stop_loops_and_calls() {
-    let context: StdCell<*const Context> = StdCell::new(std::ptr::null());
+    let handle: StdCell<*mut ()> = StdCell::new(std::ptr::null_mut());
     let countdown = StdCell::new(0);
     let stop = |_: &mut HostCall<'_>| {
         countdown.set(countdown.get() - 1);
         if countdown.get() == 0 {
-            // SAFETY: the pointer was taken from the running instance, and asking for a poll touches only atomics.
-            unsafe { (*context.get()).request_poll(REQUEST_INTERRUPT) };
+            // SAFETY: the address is that of the running instance's handle.
+            unsafe { Interrupter::from_raw(handle.get()) }.interrupt();
         }
         Ok(())
     };
@@ -492,7 +491,7 @@ fn polls_stop_loops_and_calls() {
     // Straight code ends although a poll is asked for, and the next call meets it at its entry.
     let straight = module.func("straight", &[], NONE, &[], code(&[(Op::Host, &[stop]), (Op::Ret, &[])]));
     interpret(&module.finish(), 1000, &imports, |instance| {
-        context.set(instance.context());
+        handle.set(instance.interrupter().into_raw());
         for (func, op) in [(jump, 1), (br, 1), (switch, 1), (own, 1), (tail, 0), (recursion, 0)] {
             for turns in [1, 2, 10] {
                 countdown.set(if func == own { 1 } else { turns });

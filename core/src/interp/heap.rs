@@ -42,7 +42,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, site: Site) -> 
         Ok(()) => 0,
         Err(kind) => {
             // SAFETY: the context is live.
-            unsafe { Context::set_trap(context, Trap::new(kind), site) };
+            unsafe { Context::set_trap(context, Trap::new(kind), site, frame) };
             1
         }
     }

@@ -93,20 +93,20 @@ impl Word {
     }
 }
 
-/// Records a trap at a site, and gives the status that [`run`] ends with.
+/// Records a trap at a site, in the frame of its function, and gives the status that [`run`] ends with.
 ///
 /// # Safety
 ///
 /// `context` is live.
 #[cold]
 #[inline(never)]
-unsafe fn trap(context: *mut Context, trap: Trap, site: Site) -> u64 {
+unsafe fn trap(context: *mut Context, trap: Trap, site: Site, frame: *const u64) -> u64 {
     // SAFETY: by the contract; no reference to the context is alive while the guest runs.
-    unsafe { Context::set_trap(context, trap, site) };
-    1
+    unsafe { Context::set_trap(context, trap, site, frame) };
+    TRAPPED
 }
 
-/// Polls at a site: 0 to go on, 1 with the trap in the context.
+/// Polls at a site in the frame at `frame`: 0 to go on, 1 with the trap in the context.
 ///
 /// # Safety
 ///
@@ -143,7 +143,7 @@ unsafe fn host_call(
         let container = module.container();
         let sig = container.import(index).and_then(|import| container.sig(import.sig)).unwrap_unchecked();
         if next as u64 + u64::from(frame::host_frame_bytes(sig.count)) > (*context).stack_end {
-            return trap(context, Trap::new(TrapKind::StackOverflow), site);
+            return trap(context, Trap::new(TrapKind::StackOverflow), site, frame);
         }
         next.write(site.0.into());
         for index in 0..usize::from(sig.count) {
@@ -158,17 +158,24 @@ unsafe fn host_call(
 }
 
 /// Enters machine code at `address` in a frame whose function it is: 0, or 1 with the trap in the context. `site` is the op
-/// that asks for it.
+/// that asks for it, in the frame at `caller`.
 ///
 /// # Safety
 ///
 /// The context belongs to the running instance of the engine, and the frame is laid out as the code at the address expects.
 #[inline(never)]
-unsafe fn enter(context: *mut Context, engine: &Engine<'_>, frame: *mut u64, address: u64, site: Site) -> u64 {
+unsafe fn enter(
+    context: *mut Context,
+    engine: &Engine<'_>,
+    frame: *mut u64,
+    address: u64,
+    site: Site,
+    caller: *const u64,
+) -> u64 {
     // SAFETY: by the contract.
     unsafe {
         let Some(machine) = engine.machine().filter(|_| native_stack_pointer() > (*context).native_limit) else {
-            return trap(context, Trap::new(TrapKind::StackOverflow), site);
+            return trap(context, Trap::new(TrapKind::StackOverflow), site, caller);
         };
         (machine.enter)(context, frame, address)
     }
@@ -256,15 +263,15 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     macro_rules! trap {
         ($trap:expr) => {
             // SAFETY: the context is live.
-            return unsafe { trap(context, $trap, site!(pc)) }
+            return unsafe { trap(context, $trap, site!(pc), frame) }
         };
     }
     // Goes on at `pc`, where the guest can be stopped.
     macro_rules! poll {
         () => {
-            // SAFETY: the context is live.
+            // SAFETY: the context is the running instance's, to which there is no reference; the frame is the innermost one.
             unsafe {
-                if (*context).guard.load(Ordering::Relaxed) == POLL && poll(context, frame, site!(pc)) == TRAPPED {
+                if (*context).poll.guard.load(Ordering::Relaxed) == POLL && poll(context, frame, site!(pc)) == TRAPPED {
                     return TRAPPED;
                 }
             }
@@ -370,7 +377,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                             }
                         } else {
                             // SAFETY: the frame is one of the function whose loop is entered, stopped at its head.
-                            let status = unsafe { enter(context, engine, frame, entry, site!(pc)) };
+                            let status = unsafe { enter(context, engine, frame, entry, site!(pc), frame) };
                             if status == TRAPPED {
                                 return TRAPPED;
                             }
@@ -499,7 +506,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         copy_args(pc.add(1), frame, slots.add(index), slots.add(count));
                     }
                     if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site }) {
-                        if enter(context, engine, end, address, site) == TRAPPED {
+                        if enter(context, engine, end, address, site, frame) == TRAPPED {
                             return TRAPPED;
                         }
                         take_result!(result_of(context, entry));
@@ -555,7 +562,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         slots.add(index).write(get!(fields.next()));
                     }
                     if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site }) {
-                        if enter(context, engine, end, address, site) == TRAPPED {
+                        if enter(context, engine, end, address, site, frame) == TRAPPED {
                             return TRAPPED;
                         }
                         take_result!(result_of(context, entry));
@@ -788,7 +795,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     let callee = word.a();
                     if tiered && let Some(address) = engine.warm(callee, Stopped { context, frame, site: site!(pc) }) {
                         if frame != base {
-                            if enter(context, engine, frame, address, site!(pc)) == TRAPPED {
+                            if enter(context, engine, frame, address, site!(pc), frame) == TRAPPED {
                                 return TRAPPED;
                             }
                             ret!(result_of(context, entry));

@@ -62,6 +62,8 @@ pub(crate) trait Guests {
     fn finished(&mut self) -> bool;
     /// Whether a function has had a frame on a guest's stack in the round that is finished.
     fn runs(&self, func: u16) -> bool;
+    /// A function's machine code has been freed.
+    fn freed(&self, func: u16);
 }
 
 /// Why a function has not been compiled.
@@ -477,6 +479,7 @@ impl Incremental {
             entry.evictions.fetch_add(1, Ordering::Relaxed);
             cool(entry, self.options.threshold);
             self.stats.freed = self.stats.freed.wrapping_add(1);
+            guests.freed(func);
         }
     }
 }

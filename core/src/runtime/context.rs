@@ -3,25 +3,15 @@
 //! Machine code holds no addresses of its own: all that it needs from outside lies here, so it can be shared by instances
 //! and moved between hosts. It knows the fields by their offsets, which [`core::mem::offset_of`] gives.
 
-use super::trap::Site;
-use core::marker::PhantomPinned;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::control::PollWords;
+use super::trap::{Site, Trap};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Bytes of native stack below the guard address that stay free for the deepest stub and the Rust function that it calls:
 /// collection, growth and number text use no recursion, so the bound is theirs plus a host's interrupt frames.
 pub const NATIVE_RESERVE: usize = 64 * 1024;
 
-/// A request of [`Context::request_poll`]: abandon the guest with the trap `interrupted`.
-pub const REQUEST_INTERRUPT: u64 = 1;
-
-/// A request of [`Context::request_poll`]: leave machine code for the interpreter, which goes on where machine code was. It
-/// is no order to stay there: what is warm enough is entered again.
-pub const REQUEST_LEAVE: u64 = 2;
-
-/// A request of the engine itself: acknowledge that machine code has been evicted ([`crate::code::reclaim`]).
-pub(crate) const REQUEST_ACKNOWLEDGE: u64 = 4;
-
-/// The value of `Context::guard` that asks for a poll.
+/// The value of the guard that asks for a poll.
 pub const POLL: u64 = u64::MAX;
 
 /// The part of an instance that machine code reads and writes. Fields that it uses often come first, where offsets are
@@ -29,9 +19,8 @@ pub const POLL: u64 = u64::MAX;
 #[derive(Debug)]
 #[repr(C)]
 pub struct Context {
-    /// The lowest native stack address that guest code may use, or [`POLL`]: one word serves the stack check at function
-    /// entry and the poll at entries and loop heads, because a poll is a stack limit that every stack pointer is below.
-    pub(crate) guard: AtomicU64,
+    /// What others write: the guard, which is the first word of all, and the requests.
+    pub(crate) poll: PollWords,
     /// One past the last byte of the VM stack.
     pub stack_end: u64,
     /// The address of the engine's function table, an array of [`Entry`].
@@ -50,6 +39,8 @@ pub struct Context {
     pub trap: u64,
     /// Where it happened.
     pub trap_site: u64,
+    /// The address of the frame of that site's function; 0 if there was no trap, or its frames may have been written over.
+    pub trap_frame: u64,
     /// The bits of the result of the last finished call from the host, if it is an integer or a cell.
     pub result: u64,
     /// The bits of that result if it is a float.
@@ -57,10 +48,8 @@ pub struct Context {
     /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
     /// registers.
     pub operands: [u64; 4],
-    /// The value of `Context::guard` when no poll is asked for.
+    /// The value of the guard when no poll is asked for.
     pub native_limit: u64,
-    /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
-    pub(crate) poll_requests: AtomicU64,
     /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
     pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
@@ -70,10 +59,12 @@ pub struct Context {
     /// The address of the innermost frame of machine code that waits for the interpreter to run its function to the end, a
     /// `roots::Left`; 0 if there is none.
     pub(crate) left: u64,
-    /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
-    /// referred to so; nothing better is stable yet (RFC 3467).
-    shared: PhantomPinned,
 }
+
+/// The words of a context: it lies at the start of an instance's state, in front of the globals.
+pub const CONTEXT_WORDS: usize = size_of::<Context>() / 8;
+
+const _: () = assert!(size_of::<Context>().is_multiple_of(8) && align_of::<Context>() == align_of::<u64>());
 
 /// A function's place in the engine's function table: what every call needs to know of its callee.
 ///
@@ -191,7 +182,7 @@ impl Context {
     /// A context that refers to nothing.
     pub const fn new() -> Self {
         Self {
-            guard: AtomicU64::new(0),
+            poll: PollWords::new(),
             stack_end: 0,
             entries: 0,
             globals: 0,
@@ -201,46 +192,34 @@ impl Context {
             services: 0,
             trap: 0,
             trap_site: 0,
+            trap_frame: 0,
             result: 0,
             float_result: 0,
             operands: [0; 4],
             native_limit: 0,
-            poll_requests: AtomicU64::new(0),
             activation: 0,
             instance: 0,
             seat: 0,
             left: 0,
-            shared: PhantomPinned,
         }
-    }
-
-    /// Asks for a poll: the guest reaches the host's handler within one loop iteration or call. May be called from any
-    /// thread and from interrupt handlers.
-    ///
-    /// The request is recorded before the guard is raised, and the poll lowers the guard before it takes the requests. So
-    /// a request is taken by that poll or by the next, never lost; at worst a poll finds none. One that is made while no
-    /// guest runs is taken by the first poll of the next call.
-    pub fn request_poll(&self, requests: u64) {
-        self.poll_requests.fetch_or(requests, Ordering::SeqCst);
-        self.guard.store(POLL, Ordering::SeqCst);
     }
 
     /// Lowers the guard and takes the requests made so far.
     pub fn take_poll(&self) -> u64 {
-        self.guard.store(self.native_limit, Ordering::SeqCst);
-        self.poll_requests.swap(0, Ordering::SeqCst)
+        self.poll.take(self.native_limit)
     }
 
-    /// Records a trap. Through a pointer, because whoever asks for a poll may hold a shared reference at the same time.
+    /// Records a trap at a site, in the frame of the site's function.
     ///
     /// # Safety
     ///
     /// `context` is live, and only this thread writes what is not atomic in it.
-    pub(crate) unsafe fn set_trap(context: *mut Self, trap: super::trap::Trap, site: Site) {
-        // SAFETY: by the contract.
+    pub(crate) unsafe fn set_trap(context: *mut Self, trap: Trap, site: Site, frame: *const u64) {
+        // SAFETY: by the contract. Through the pointer, because others hold references to the poll words.
         unsafe {
             (*context).trap = trap.encode();
             (*context).trap_site = site.0.into();
+            (*context).trap_frame = frame as u64;
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The engine: a verified module made ready to run, by the interpreter or as machine code.
 
 use super::cache;
-use super::context::{Context, EnterFn, Entry, REQUEST_ACKNOWLEDGE};
+use super::context::{Context, EnterFn, Entry};
+use super::control;
+use super::events::{self, Event, Listener};
 use super::roots::Stopped;
 use super::trap::Site;
 use crate::code::reclaim::{Marks, Rounds, Visitor};
-use crate::code::{CodeMemory, Seat, map};
+use crate::code::{CodeMemory, CodeRange, Seat, map};
 use crate::jit::{self, CodeStats, CompileError, Guests, Incremental, Options, Refusal, Window};
 use crate::vm3::Module;
-use crate::vm3::container::Section;
+use crate::vm3::container::{Section, op_index};
 use crate::vm3::types::TypeId;
 use core::fmt;
 use core::marker::PhantomData;
@@ -71,6 +73,7 @@ pub struct Engine<'e> {
     /// Where the entries of functions lead that have no machine code: to a stub, or to 0 if nothing is compiled.
     lazy: u64,
     tier: Option<Tier<'e>>,
+    listener: Option<&'e Listener<'e>>,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
 }
@@ -127,7 +130,7 @@ impl<'e> Engine<'e> {
     /// An engine that interprets. It needs no executable memory.
     pub fn interpreter(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        Ok(Self { module, functions, machine: None, lazy: 0, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine: None, lazy: 0, tier: None, listener: None, code: PhantomData })
     }
 
     /// An engine that runs machine code: compiles every function of the module into `code`, which stays borrowed for the
@@ -147,7 +150,7 @@ impl<'e> Engine<'e> {
         // memory that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
         let machine = Some(Machine { enter, base: 0 });
-        Ok(Self { module, functions, machine, lazy: 0, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine, lazy: 0, tier: None, listener: None, code: PhantomData })
     }
 
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
@@ -208,7 +211,44 @@ impl<'e> Engine<'e> {
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, base: base as u64 });
         let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold, rounds });
-        Ok(Self { module, functions, machine, lazy, tier, code: PhantomData })
+        Ok(Self { module, functions, machine, lazy, tier, listener: None, code: PhantomData })
+    }
+
+    /// The engine with a listener, which is told at once what has been compiled already.
+    pub fn with_listener(mut self, listener: &'e Listener<'e>) -> Self {
+        self.listener = Some(listener);
+        for (func, entry) in (0..=u16::MAX).zip(self.functions) {
+            if self.code_of(entry).is_some() {
+                self.tell(|| self.compiled(func, entry));
+            }
+        }
+        self
+    }
+
+    /// Tells the listener, if there is one, of the event that `event` gives.
+    #[inline(always)]
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(listener) = self.listener {
+            events::tell(&listener, &event());
+        }
+    }
+
+    fn compiled(&self, func: u16, entry: &Entry) -> Event {
+        let start = entry.start.load(Ordering::Relaxed) as usize;
+        let code = CodeRange { start, end: start.saturating_add(entry.len.load(Ordering::Relaxed) as usize) };
+        Event::Compiled { func, code, ops: self.op_index(func, usize::MAX) }
+    }
+
+    /// That machine code was left at this site.
+    pub(crate) fn deoptimized(&self, site: Site) -> Event {
+        Event::Deoptimized { func: site.func(), op: self.op_index(site.func(), site.word().into()) }
+    }
+
+    /// The number of ops before a word of a function.
+    fn op_index(&self, func: u16, word: usize) -> u32 {
+        let container = self.module.container();
+        let code = container.func(func.into()).and_then(|func| container.code(&func));
+        op_index(code.unwrap_or(&[]), word)
     }
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
@@ -222,7 +262,7 @@ impl<'e> Engine<'e> {
     pub fn evict(&self, func: u16) -> bool {
         let Some(tier) = &self.tier else { return false };
         let Some(mut compiler) = tier.compiler.try_lock() else { return false };
-        compiler.evict(func, self.functions, &mut Asking { rounds: tier.rounds.as_ref(), asker: None })
+        compiler.evict(func, self.functions, &mut Asking { engine: self, rounds: tier.rounds.as_ref(), asker: None })
     }
 
     /// What has been made of the code memory, if functions are compiled while guests run. `None` too while another thread
@@ -239,9 +279,17 @@ impl<'e> Engine<'e> {
         if let Some(code) = self.code_of(entry) {
             return Some(code);
         }
-        let mut guests = Asking { rounds: tier.rounds.as_ref(), asker };
-        match compiler.function(&self.module, func, self.functions, &mut guests) {
-            Ok(code) => Some(code),
+        let mut guests = Asking { engine: self, rounds: tier.rounds.as_ref(), asker };
+        let relinked = entry.len.load(Ordering::Relaxed) != 0;
+        let outcome = compiler.function(&self.module, func, self.functions, &mut guests);
+        drop(compiler);
+        match outcome {
+            Ok(code) => {
+                if !relinked {
+                    self.tell(|| self.compiled(func, entry));
+                }
+                Some(code)
+            }
             Err(Refusal::Later) => {
                 jit::cool(entry, tier.threshold);
                 None
@@ -361,6 +409,7 @@ unsafe fn acknowledge(rounds: &Rounds<'_>, stopped: Stopped) {
 
 /// The guests of an engine, one of which may be asking for room.
 struct Asking<'a, 'e> {
+    engine: &'a Engine<'e>,
     rounds: Option<&'a Rounds<'e>>,
     asker: Option<Stopped>,
 }
@@ -384,6 +433,10 @@ impl Guests for Asking<'_, '_> {
     fn runs(&self, func: u16) -> bool {
         self.rounds.is_none_or(|rounds| rounds.is_marked(func))
     }
+
+    fn freed(&self, func: u16) {
+        self.engine.tell(|| Event::Evicted { func });
+    }
 }
 
 /// Visits the seats of guests, which are known by their contexts.
@@ -398,7 +451,7 @@ impl Visitor for Evictor {
         if context != self.asker {
             // SAFETY: a context stays where it is, and live, while its guest has a seat, which cannot be left while it is
             // visited. Requests are made through shared references by any thread.
-            unsafe { (*context).request_poll(REQUEST_ACKNOWLEDGE) };
+            unsafe { (*context).poll.request(control::ACKNOWLEDGE) };
         }
     }
 

@@ -8,6 +8,7 @@ use super::objects::Objects;
 use super::roots::Activation;
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use super::walk::Walk;
 use crate::code::Seat;
 use crate::vm3::types::TypeId;
 use core::fmt;
@@ -15,7 +16,11 @@ use core::fmt;
 /// A function that the host supplies to guests.
 ///
 /// `run` may trap ([`Trap::host`]), and may call back into the guest. It is called by shared reference, because a guest
-/// that it calls may call it again. It must not panic: a panic cannot unwind through machine code and aborts.
+/// that it calls may call it again.
+///
+/// A panic that leaves `run` aborts the program, whichever engine runs the guest: it cannot unwind through machine code,
+/// and what a program does must not hang on which functions have some. Who expects panics catches them inside `run`
+/// (`std::panic::catch_unwind`), keeps the payload, gives a trap, and resumes the panic when the call has returned.
 #[derive(Clone, Copy)]
 pub struct HostFn<'h> {
     /// The name that modules import.
@@ -95,6 +100,20 @@ impl HostCall<'_> {
         Objects::of(unsafe { &mut *self.instance })
     }
 
+    /// The frames of the guest, the innermost first, whose op is the call of this host function.
+    pub fn walk(&self) -> Walk<'_> {
+        // SAFETY: the instance is running and live, nothing refers to it exclusively while `self` is borrowed, and with the
+        // innermost entry in a host function its frames are in place until that returns.
+        unsafe { Walk::running(self.instance, core::ptr::null(), Site(0)) }
+    }
+
+    /// Where the last call by [`HostCall::call`] trapped, as [`Instance::trap_trace`] tells it, and then the frames of
+    /// [`HostCall::walk`]. Nothing if it did not.
+    pub fn trap_trace(&self) -> Walk<'_> {
+        // SAFETY: as for `call`.
+        unsafe { &*self.instance }.trap_trace()
+    }
+
     /// Calls a function of the guest by its name. A trap of that call is the caller's to handle; to pass it on, return
     /// [`CallError::as_trap`]. A host function that moved to another native stack has to be back on the one that it was
     /// called on: the limit of the outermost entry holds for this one too.
@@ -117,19 +136,24 @@ impl HostCall<'_> {
 pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut u64, site: Site) -> u64 {
     // SAFETY: by the contract, the context is live and its `instance` is the running instance.
     let instance = unsafe { (*context).instance } as *mut Instance<'_>;
+    // SAFETY: the host was called by an op in the frame of the site's function, which ends where the host's starts.
+    let caller = unsafe {
+        let entry = &*((*context).entries as *const Entry).add(usize::from(site.func()));
+        frame_start.byte_sub(entry.frame_bytes as usize)
+    };
     // SAFETY: as above; the reference ends before the host function runs.
     let found = unsafe { (*instance).import(index) };
     let Some(import) = found else {
         // SAFETY: the context is live.
-        unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site) };
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site, caller) };
         return 1;
     };
-    // SAFETY: the host was called by an op of the innermost activation, in the frame of the site's function, which ends
-    // where the host's starts.
+    // SAFETY: the context is live, and so is the innermost entry, whose innermost frame is the caller's.
     let activation = unsafe {
-        let caller = &*((*context).entries as *const Entry).add(usize::from(site.func()));
+        // Frames of a call that trapped before may have been written over.
+        (*context).trap_frame = 0;
         let activation = (*context).activation as *mut Activation;
-        (*activation).top = frame_start.byte_sub(caller.frame_bytes as usize);
+        (*activation).top = caller;
         (*activation).site = site;
         (*activation).result = Cell::NULL;
         activation
@@ -157,7 +181,8 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
     if let Some(seat) = seat {
         seat.enter_host();
     }
-    let outcome = (import.run)(&mut call);
+    let mut outcome = Ok(());
+    run(&import, &mut call, &mut outcome);
     if let Some(seat) = seat {
         seat.leave_host();
     }
@@ -172,8 +197,13 @@ pub(crate) unsafe fn invoke(context: *mut Context, index: u32, frame_start: *mut
         }
         Some(trap) => {
             // SAFETY: the context is live.
-            unsafe { Context::set_trap(context, trap, site) };
+            unsafe { Context::set_trap(context, trap, site, caller) };
             1
         }
     }
+}
+
+/// Calls the host's function. A panic cannot leave a function of this kind: it aborts the program.
+extern "C" fn run(import: &HostFn<'_>, call: &mut HostCall<'_>, outcome: &mut Result<(), Trap>) {
+    *outcome = (import.run)(call);
 }

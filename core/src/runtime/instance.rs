@@ -2,7 +2,8 @@
 
 use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
-use super::context::{Context, NATIVE_RESERVE, Services};
+use super::context::{CONTEXT_WORDS, Context, NATIVE_RESERVE, Services};
+use super::control::{Interrupter, PollHandler};
 use super::engine::Engine;
 use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
@@ -12,6 +13,7 @@ use super::roots::{Activation, GuestRoots, Stopped};
 use super::services::{SWITCH, TRAPPED};
 use super::trap::{Site, Trap, TrapKind};
 use super::value::Value;
+use super::walk::Walk;
 use crate::code::Seat;
 use crate::interp::{Exits, Start};
 use crate::vm3::Module;
@@ -20,13 +22,14 @@ use crate::vm3::op::Bank;
 use crate::vm3::types::TypeId;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
+use core::ptr;
 
 /// The memory that the host lends to an instance.
 pub struct InstanceMemory<'e> {
     /// The VM stack: frames of 8 bytes a slot and 8 a header.
     pub stack: &'e mut [u64],
-    /// Globals and resolved imports; [`Instance::state_words`] says how many words.
+    /// What machine code knows of the instance, globals, resolved imports, constants and inline caches;
+    /// [`Instance::state_words`] says how many words.
     pub state: &'e mut [u64],
     /// The heap: objects and the table of their handles. Of any length; the guest's traps `out_of_memory` say when it is
     /// too short.
@@ -42,14 +45,15 @@ pub struct InstanceMemory<'e> {
 
 /// One guest: its stack, its globals and its imports.
 pub struct Instance<'e> {
-    context: Context,
+    /// At the start of the state, because others than the running thread refer to it, and the instance may move.
+    context: *mut Context,
     engine: &'e Engine<'e>,
     heap: Heap,
     /// The VM stack: its first word and the number of its words. A pointer made once, because a call from a host function
     /// works on the stack while the frames below are in use, and so must not borrow all of it anew.
     stack: *mut u64,
     stack_words: usize,
-    /// The globals; behind them a word for each import, and one for each cell constant.
+    /// Behind the context, the globals; behind them a word for each import, and one for each cell constant.
     state: *mut u64,
     state_words: usize,
     /// Both are borrowed for the instance's life.
@@ -58,6 +62,9 @@ pub struct Instance<'e> {
     globals: usize,
     imports: &'e [HostFn<'e>],
     native_stack: usize,
+    poll_handler: Option<&'e PollHandler<'e>>,
+    /// The first frame of the entry that trapped last.
+    trap_base: *const u64,
 }
 
 /// Why an instance could not be made.
@@ -90,7 +97,7 @@ impl fmt::Display for InstantiateError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State { needed, given } => {
-                write!(f, "the state memory has {given} words, the module's globals and imports need {needed}")
+                write!(f, "the state memory has {given} words, an instance of the module needs {needed}")
             }
             Self::Import { name, mismatch: false } => write!(f, "import {name} is not supplied by the host"),
             Self::Import { name, mismatch: true } => {
@@ -175,11 +182,12 @@ impl fmt::Display for CallError {
 impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
-    /// The number of words of state that an instance of the module needs: one a global, one an import, one a cell
-    /// constant, and some for the inline cache of each property access. Reads the code of all functions.
+    /// The number of words of state that an instance of the module needs: some for what machine code knows of it, one a
+    /// global, one an import, one a cell constant, and some for the inline cache of each property access. Reads the code of
+    /// all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
-        let container = module.container();
-        cache::first_word(container).saturating_add(cache::state_words(module))
+        let words = cache::first_word(module.container()).saturating_add(cache::state_words(module));
+        CONTEXT_WORDS.saturating_add(words)
     }
 
     /// An instance of the engine's module: globals at their initial values, imports resolved by name among `imports`.
@@ -193,6 +201,14 @@ impl<'e> Instance<'e> {
         let needed = Self::state_words(&module);
         let given = memory.state.len();
         let state = memory.state.get_mut(..needed).ok_or(InstantiateError::State { needed, given })?;
+        let all = state.as_mut_ptr();
+        // SAFETY: the first of the words, which are borrowed exclusively for 'e, are as many as a context has, and aligned as
+        // it is. `state` is the others, so nothing of the instance refers to the context but by this pointer.
+        let (context, state) = unsafe {
+            let context = all.cast::<Context>();
+            context.write(Context::new());
+            (context, core::slice::from_raw_parts_mut(all.add(CONTEXT_WORDS), needed.saturating_sub(CONTEXT_WORDS)))
+        };
         let globals = usize::try_from(container.count(Section::Globals)).unwrap_or(usize::MAX);
         for (index, word) in (0..container.count(Section::Imports)).zip(state.iter_mut().skip(globals)) {
             *word = resolve(&module, index, imports)?;
@@ -207,7 +223,7 @@ impl<'e> Instance<'e> {
         // SAFETY: the words are borrowed exclusively for 'e, for as long as the instance can be used.
         let heap = unsafe { Heap::new(memory.heap.as_mut_ptr(), memory.heap.len(), memory.seed) };
         let mut instance = Self {
-            context: Context::new(),
+            context,
             engine,
             heap,
             stack: memory.stack.as_mut_ptr(),
@@ -219,6 +235,8 @@ impl<'e> Instance<'e> {
             globals,
             imports,
             native_stack: memory.native_stack,
+            poll_handler: None,
+            trap_base: ptr::null(),
         };
         instance.reset()?;
         Ok(instance)
@@ -353,7 +371,8 @@ impl<'e> Instance<'e> {
 
     /// The innermost entry.
     pub(crate) fn activation(&self) -> *const Activation {
-        self.context.activation as *const Activation
+        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes this one.
+        unsafe { (*self.context).activation as *const Activation }
     }
 
     /// The engine.
@@ -361,12 +380,37 @@ impl<'e> Instance<'e> {
         self.engine
     }
 
-    /// The context, for whoever asks for polls by [`Context::request_poll`].
-    ///
-    /// A call borrows the instance exclusively, so who asks during one does it through a pointer made from this reference
-    /// before. The pointer may be used as long as the instance is neither moved nor dropped, for nothing but that.
-    pub fn context(&self) -> &Context {
-        &self.context
+    /// The handle by which other threads, interrupt handlers and host functions interrupt the guest.
+    pub fn interrupter(&self) -> Interrupter<'e> {
+        // SAFETY: the context lies in words that are borrowed exclusively for 'e, so nobody else can give them another use
+        // before that ends, whatever becomes of the instance. Who uses the instance accesses the poll words by atomic
+        // operations only (machine code by loads, which are as good), writes the other fields through the raw pointer, and
+        // never makes an exclusive reference to the context.
+        Interrupter::new(unsafe { &(*self.context).poll })
+    }
+
+    /// Gives the instance a handler that decides about the guest when [`Interrupter::poll`] asks for it; `None` takes it
+    /// away.
+    pub fn set_poll_handler(&mut self, handler: Option<&'e PollHandler<'e>>) {
+        self.poll_handler = handler;
+    }
+
+    /// The host's poll handler.
+    pub(crate) fn poll_handler(&self) -> Option<&'e PollHandler<'e>> {
+        self.poll_handler
+    }
+
+    /// The frames of the guest as they were when the last call trapped, the innermost first, whose op is that of the
+    /// [`TrapReport`]. Nothing if it did not trap; a call that is refused changes nothing. A trap of a call that a host
+    /// function made, and passed on, is a trap of the op that called the host function.
+    pub fn trap_trace(&self) -> Walk<'_> {
+        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes these. The
+        // frames have not been written since the trap: the address is cleared before, when a call starts, a host function
+        // is called, or a call ends without a trap. Those of the entries around it have called host functions.
+        unsafe {
+            let (frame, site) = ((*self.context).trap_frame as *const u64, Site((*self.context).trap_site as u32));
+            Walk::trapped(self, frame, site, self.trap_base)
+        }
     }
 
     /// The value of a global, by its index in the module.
@@ -446,20 +490,28 @@ impl<'e> Instance<'e> {
         let stack_end = self.stack.wrapping_add(self.stack_words) as u64;
         let size = u64::from(frame::frame_bytes(record.slot_count));
         let here = native_stack_pointer();
-        let outermost = self.context.entry_sp == 0;
-        if outermost {
-            let budget = self.native_stack.saturating_sub(NATIVE_RESERVE) as u64;
-            self.context.native_limit = here.saturating_sub(budget);
-            self.context.guard.store(self.context.native_limit, Ordering::SeqCst);
-            if self.context.poll_requests.load(Ordering::SeqCst) != 0 {
-                self.context.guard.store(super::context::POLL, Ordering::SeqCst);
+        let context = self.context;
+        // SAFETY: the context lies in words that were borrowed exclusively for 'e; only this thread writes what is not atomic
+        // in it.
+        let (native_limit, outermost) = unsafe {
+            (*context).trap_frame = 0;
+            let outermost = (*context).entry_sp == 0;
+            if outermost {
+                let budget = self.native_stack.saturating_sub(NATIVE_RESERVE) as u64;
+                (*context).native_limit = here.saturating_sub(budget);
+                (*context).poll.begin((*context).native_limit);
             }
-        }
+            ((*context).native_limit, outermost)
+        };
         let fits = start >= stack_start && start.saturating_add(size) <= stack_end;
         // Guest code adds to a frame's address before it compares, which must not pass the end of the address space.
         let wraps = stack_end.checked_add(frame::GREATEST_REACH).is_none();
-        if !fits || wraps || here <= self.context.native_limit {
-            return Err(self.report(Trap::new(TrapKind::StackOverflow), site));
+        if !fits || wraps || here <= native_limit {
+            // There is no frame, and the walk does not read it.
+            self.trap_base = self.stack;
+            // SAFETY: as above.
+            unsafe { Context::set_trap(context, Trap::new(TrapKind::StackOverflow), site, self.stack) };
+            return Err(self.report());
         }
         // SAFETY: the frame lies in the VM stack, whose words were borrowed exclusively for 'e: its start is a whole number
         // of words behind the stack's, and a header and a slot for each parameter fit before its end. Frames in use end
@@ -472,30 +524,28 @@ impl<'e> Instance<'e> {
             }
             frame
         };
-        self.context.stack_end = stack_end;
-        self.context.globals = self.state as u64;
-        self.context.tables = container.section(Section::TableData).as_ptr() as u64;
-        self.context.entries = engine.functions().as_ptr() as u64;
-        self.context.services = (&raw const SERVICES) as u64;
-        self.context.records = self.heap.record0();
         let instance = &raw mut *self;
-        self.context.instance = instance as u64;
-        // SAFETY: the context is this exclusively borrowed instance's.
-        let context = unsafe { &raw mut (*instance).context };
-        // SAFETY: it stays where it is until the guest has returned, which is after the seat has been left.
+        // SAFETY: as above; the context stays where it is until the guest has returned, which is after the seat has been left.
         let seated = unsafe { Seated::new(context, engine, outermost) };
+        let mut activation = Activation::new(self.activation(), frame);
+        // SAFETY: as above; the guard ends before the activation does.
+        let entered = unsafe {
+            (*context).stack_end = stack_end;
+            (*context).globals = (*instance).state as u64;
+            (*context).tables = container.section(Section::TableData).as_ptr() as u64;
+            (*context).entries = engine.functions().as_ptr() as u64;
+            (*context).services = (&raw const SERVICES) as u64;
+            (*context).records = (*instance).heap.record0();
+            (*context).instance = instance as u64;
+            Entered::new(context, &raw mut activation)
+        };
         // Machine code polls at the entry of functions that call others and at loop heads: not in a leaf without loops,
         // where the interpreter polls. So what was asked for before this call is found here in every engine.
-        let frames = Stopped { context, frame: core::ptr::null(), site };
-        // SAFETY: the context is this exclusively borrowed instance's; the guest has no frame but those below a host function
-        // that calls it.
-        let stopped = unsafe { super::services::poll(frames) } == TRAPPED;
-        let mut activation = Activation::new(self.activation(), frame);
-        // SAFETY: the instance is borrowed exclusively, and the guard ends before the activation does.
-        let entered = unsafe { Entered::new(&raw mut (*instance).context, &raw mut activation) };
-        // SAFETY: as above.
-        let mut code =
-            if unsafe { engine.is_seated(context) } { engine.warm(func, Stopped { frame, ..frames }) } else { None };
+        let start = Stopped { context, frame, site };
+        // SAFETY: the context is this exclusively borrowed instance's, which is not touched meanwhile.
+        let stopped = unsafe { super::services::poll(start) } == TRAPPED;
+        // SAFETY: the context is live.
+        let mut code = if unsafe { engine.is_seated(context) } { engine.warm(func, start) } else { None };
         let status = loop {
             if stopped {
                 break TRAPPED;
@@ -517,24 +567,32 @@ impl<'e> Instance<'e> {
             if status != SWITCH {
                 break status;
             }
-            code = Some(self.context.operands[0]);
+            // SAFETY: the context is live.
+            code = Some(unsafe { (*context).operands[0] });
         };
         drop(entered);
         drop(seated);
         if status != 0 {
-            let site = Site(self.context.trap_site as u32);
-            let trap = Trap::decode(self.context.trap).unwrap_or(Trap::new(TrapKind::Unreachable));
-            return Err(self.report(trap, site));
+            self.trap_base = frame;
+            return Err(self.report());
         }
+        // SAFETY: as above.
+        let (int, float) = unsafe {
+            (*context).trap_frame = 0;
+            ((*context).result, (*context).float_result)
+        };
         if sig.result == TypeId::NONE {
             return Ok(None);
         }
         let bank = sig.result.bank();
-        let bits = if bank == Bank::F64 { self.context.float_result } else { self.context.result };
-        Ok(Some(Value::from_slot(bank, bits)))
+        Ok(Some(Value::from_slot(bank, if bank == Bank::F64 { float } else { int })))
     }
 
-    fn report(&self, trap: Trap, site: Site) -> CallError {
+    /// The trap in the context.
+    fn report(&self) -> CallError {
+        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes these.
+        let (bits, site) = unsafe { ((*self.context).trap, Site((*self.context).trap_site as u32)) };
+        let trap = Trap::decode(bits).unwrap_or(Trap::new(TrapKind::Unreachable));
         let container = self.engine.module().container();
         let code = container.func(site.func().into()).and_then(|func| container.code(&func)).unwrap_or(&[]);
         CallError::Trap(TrapReport { trap, func: site.func(), op: op_index(code, site.word().into()) })

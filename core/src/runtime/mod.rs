@@ -3,7 +3,9 @@
 pub mod cache;
 pub mod cell;
 pub mod context;
+pub mod control;
 pub mod engine;
+pub mod events;
 pub mod frame;
 pub(crate) mod heap;
 pub mod host;
@@ -13,3 +15,4 @@ pub(crate) mod roots;
 pub(crate) mod services;
 pub mod trap;
 pub mod value;
+pub mod walk;

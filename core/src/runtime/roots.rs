@@ -1,10 +1,13 @@
 //! Where a guest's cells are outside its heap: its globals, its constants and the frames of all its calls.
 
 use super::cell::Cell;
-use super::context::{Context, Entry};
-use super::heap::{Roots, is_cell};
+use super::context::Context;
+use super::engine::Engine;
+use super::events::Event;
+use super::heap::{HeapStats, Roots, is_cell};
 use super::instance::Instance;
 use super::trap::Site;
+use super::walk::{self, FrameAt};
 use crate::vm3::container::{Container, Section};
 use crate::vm3::types::TypeId;
 use core::ptr;
@@ -36,7 +39,7 @@ impl Activation {
 /// The roots of an instance, with the guest stopped at an op.
 pub(crate) struct GuestRoots<'e> {
     container: Container<'e>,
-    entries: *const Entry,
+    engine: &'e Engine<'e>,
     /// The words of the state: globals, imports, constants.
     state: *const u64,
     activation: *const Activation,
@@ -57,8 +60,8 @@ impl<'e> GuestRoots<'e> {
         // SAFETY: by the contract; the engine outlives its instances.
         let (engine, state, activation) =
             unsafe { ((*instance).engine(), (*instance).state(), (*instance).activation()) };
-        let (container, entries) = (*engine.module().container(), engine.functions().as_ptr());
-        Self { container, entries, state, activation, frame, site }
+        let container = *engine.module().container();
+        Self { container, engine, state, activation, frame, site }
     }
 
     /// The types of a function's slots.
@@ -88,24 +91,16 @@ impl<'e> GuestRoots<'e> {
         }
     }
 
-    /// Visits the cells of the frames from `frame`, stopped at `site`, to `base`.
-    fn frames(&self, frame: *const u64, site: Site, base: *const u64, visit: &mut dyn FnMut(Cell)) {
-        let (mut frame, mut func) = (frame, site.func());
-        loop {
-            for (index, &ty) in self.slots(func).iter().enumerate() {
+    /// Visits the cells of all frames.
+    fn frames(&self, visit: &mut dyn FnMut(Cell)) {
+        // SAFETY: by the contract of `new`.
+        let frames = unsafe { walk::running(self.engine.functions(), self.frame, self.site, self.activation) };
+        for FrameAt { frame, site, .. } in frames {
+            for (index, &ty) in self.slots(site.func()).iter().enumerate() {
                 if is_cell(ty) {
                     // SAFETY: a frame of the function has a slot for each of its types, behind its header.
                     visit(Cell::from_slot(unsafe { frame.add(1 + index).read() }));
                 }
-            }
-            if frame == base {
-                break;
-            }
-            // SAFETY: the header of a frame that is not the first holds the site of the call in its caller, whose frame
-            // ends where this one starts; the caller is a function of the module, so it has an entry.
-            unsafe {
-                func = Site(frame.read() as u32).func();
-                frame = frame.byte_sub((*self.entries.add(usize::from(func))).frame_bytes as usize);
             }
         }
     }
@@ -114,23 +109,21 @@ impl<'e> GuestRoots<'e> {
 impl Roots for GuestRoots<'_> {
     fn each(&mut self, visit: &mut dyn FnMut(Cell)) {
         self.state_cells(visit);
-        let (mut frame, mut site, mut activation) = (self.frame, self.site, self.activation);
-        while !activation.is_null() {
-            // SAFETY: activations are live while their entries run, and the innermost one leads to all.
-            let current = unsafe { &*activation };
+        self.frames(visit);
+        let mut activation = self.activation;
+        // SAFETY: activations are live while their entries run, and the innermost one leads to all.
+        while let Some(current) = unsafe { activation.as_ref() } {
             visit(current.result);
-            if frame.is_null() {
-                (frame, site) = (current.top, current.site);
-            }
-            if !frame.is_null() {
-                self.frames(frame, site, current.base, visit);
-            }
-            (frame, activation) = (ptr::null(), current.outer);
+            activation = current.outer;
         }
     }
 
     fn container(&self) -> Container<'_> {
         self.container
+    }
+
+    fn collected(&self, stats: HeapStats) {
+        self.engine.tell(|| Event::Collected { stats });
     }
 }
 
@@ -162,29 +155,14 @@ impl Stopped {
     ///
     /// # Safety
     ///
-    /// The context is live, and nothing it leads to changes meanwhile.
+    /// The context is live, of an instance that is entered, and nothing it leads to changes meanwhile.
     pub unsafe fn functions(&self, visit: &mut dyn FnMut(u16)) {
-        // SAFETY: by the contract; activations are live while their entries run, and lead to frames on the VM stack. The
-        // header of a frame that is not an activation's first holds the site of the call in its caller, whose frame ends
-        // where this one starts; the caller has an entry.
+        // SAFETY: by the contract; the engine outlives the instance, and activations are live while their entries run.
         unsafe {
-            let entries = (*self.context).entries as *const Entry;
-            let mut activation = (*self.context).activation as *const Activation;
-            let (mut frame, mut site) = (self.frame, self.site);
-            while !activation.is_null() {
-                let current = &*activation;
-                if frame.is_null() {
-                    (frame, site) = (current.top, current.site);
-                }
-                while !frame.is_null() {
-                    visit(site.func());
-                    if frame == current.base {
-                        break;
-                    }
-                    site = Site(frame.read() as u32);
-                    frame = frame.byte_sub((*entries.add(usize::from(site.func()))).frame_bytes as usize);
-                }
-                (frame, activation) = (ptr::null(), current.outer);
+            let engine = (*((*self.context).instance as *const Instance<'_>)).engine();
+            let activation = (*self.context).activation as *const Activation;
+            for frame in walk::running(engine.functions(), self.frame, self.site, activation) {
+                visit(frame.site.func());
             }
             let mut left = (*self.context).left as *const Left;
             while !left.is_null() {

@@ -2,11 +2,12 @@
 
 use super::cell::Cell;
 use super::context::{Context, Entry, POLL, Services, Soft};
+use super::control::{self, PollAction};
 use super::frame;
 use super::heap::{Kind, closure};
 use super::host;
 use super::instance::{Instance, native_stack_pointer};
-use super::roots::{Left, Stopped};
+use super::roots::{Activation, Left, Stopped};
 use super::trap::{Site, Trap, TrapKind};
 use crate::interp::{Exits, Start};
 use crate::vm3::op::Op;
@@ -41,8 +42,9 @@ service! {
         // header is the first word of a frame on the VM stack.
         unsafe {
             if operand < (*context).native_limit {
-                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(*frame as u32));
-                return 1;
+                let caller = caller_frame(context, frame);
+                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(*frame as u32), caller);
+                return TRAPPED;
             }
             poll(Stopped { context, frame, site: Site(site) })
         }
@@ -59,32 +61,55 @@ pub(crate) const SWITCH: u64 = 2;
 /// What a function that is left for the interpreter wants: to go on behind the op at the site.
 pub(crate) const LEAVE_BEHIND: u64 = 0;
 
-/// Takes the requests that were made of a stopped guest: 0 to go on, 1 with the trap in the context.
+/// Takes the requests that were made of a stopped guest: [`GO_ON`], [`SWITCH`] if the guest is to leave machine code, or
+/// [`TRAPPED`] with the trap in the context.
 ///
 /// # Safety
 ///
-/// The context is live, and only this thread writes what is not atomic in it; the guest is stopped there.
+/// As for [`control::ask`], and only this thread writes what is not atomic in the context.
 pub(crate) unsafe fn poll(stopped: Stopped) -> u64 {
-    let context = stopped.context;
-    // SAFETY: by the contract. The reference is shared, as are those of whoever asks for polls, and ends before the trap
-    // is written.
+    let Stopped { context, frame, site } = stopped;
+    // SAFETY: by the contract. The reference is shared, as are those of whoever makes requests, and ends before anything
+    // else is written.
     let requests = unsafe {
         let context = &*context;
-        if context.guard.load(Ordering::Relaxed) != POLL {
-            return 0;
+        if context.poll.guard.load(Ordering::Relaxed) != POLL {
+            return GO_ON;
         }
         context.take_poll()
     };
-    if requests & super::context::REQUEST_ACKNOWLEDGE != 0 {
+    let wants = |request| requests & request != 0;
+    if wants(control::ACKNOWLEDGE) {
         // SAFETY: by the contract; the engine outlives its instances.
         unsafe { (*((*context).instance as *const Instance<'_>)).engine().acknowledge(stopped) };
     }
-    if requests & super::context::REQUEST_INTERRUPT != 0 {
+    // SAFETY: by the contract.
+    let asked = wants(control::ASK).then(|| unsafe { control::ask(context, frame, site) });
+    if wants(control::INTERRUPT) || asked == Some(PollAction::Abandon) {
         // SAFETY: by the contract.
-        unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), stopped.site) };
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Interrupted), site, frame) };
         return TRAPPED;
     }
-    if requests & super::context::REQUEST_LEAVE != 0 { SWITCH } else { GO_ON }
+    if wants(control::LEAVE) { SWITCH } else { GO_ON }
+}
+
+/// The frame of the function that called that of the frame at `frame`, in the function of the site in its header; itself if
+/// the host called it.
+///
+/// # Safety
+///
+/// `context` is that of the running instance, `frame` a frame of its innermost entry with its header in place.
+unsafe fn caller_frame(context: *const Context, frame: *const u64) -> *const u64 {
+    // SAFETY: by the contract; the header of a frame that is not the entry's first holds the site of the call in its
+    // caller, whose frame ends where this one starts.
+    unsafe {
+        let entry = &*((*context).activation as *const Activation);
+        if frame == entry.base.cast_const() {
+            return frame;
+        }
+        let caller = Site(frame.read() as u32).func();
+        frame.byte_sub((*((*context).entries as *const Entry).add(usize::from(caller))).frame_bytes as usize)
+    }
 }
 
 service! {
@@ -129,6 +154,8 @@ service! {
         // SAFETY: the function stored all registers in the frame, so the interpreter finds the state that it would have
         // itself; the module is verified, and a `deopt` is never the last op of a function.
         unsafe {
+            let engine = (*((*context).instance as *const Instance<'_>)).engine();
+            engine.tell(|| engine.deoptimized(site));
             let start = Start::At(usize::from(site.word()) + behind);
             let left = Left { outer: (*context).left as *const Left, func: site.func() };
             (*context).left = (&raw const left) as u64;
@@ -149,10 +176,14 @@ service! {
             let engine = (*((*context).instance as *const Instance<'_>)).engine();
             let callee = match operand {
                 0 => callee_of(context, frame, Site(site)),
-                _ => Site(site).func(),
+                _ => {
+                    engine.tell(|| engine.deoptimized(Site(site)));
+                    Site(site).func()
+                }
             };
             if native_stack_pointer() <= (*context).native_limit {
-                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(site));
+                let at = if operand == 0 { caller_frame(context, frame) } else { frame };
+                Context::set_trap(context, Trap::new(TrapKind::StackOverflow), Site(site), at);
                 return TRAPPED;
             }
             if operand == 0

@@ -11,7 +11,7 @@ use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use opstamp::jit::{self, Options};
-use opstamp::runtime::context::Entry;
+use opstamp::runtime::context::{CONTEXT_WORDS, Entry};
 use opstamp::vm3::text;
 use opstamp::{Engine, HostCall, HostFn, Instance, InstanceMemory, Module, TypeId, Value};
 use opstamp_platform::bare::{AliasCode, OneCore};
@@ -58,7 +58,7 @@ impl<T> Memory<T> {
 static WORDS: Memory<[u64; 1024]> = Memory(UnsafeCell::new([0; 1024]));
 static SCRATCH: Memory<[u64; 8192]> = Memory(UnsafeCell::new([0; 8192]));
 static STACK: Memory<[u64; 1024]> = Memory(UnsafeCell::new([0; 1024]));
-static STATE: Memory<[u64; 8]> = Memory(UnsafeCell::new([0; 8]));
+static STATE: Memory<[u64; CONTEXT_WORDS + 8]> = Memory(UnsafeCell::new([0; CONTEXT_WORDS + 8]));
 static FUNCTIONS: Memory<[Entry; 4]> = Memory(UnsafeCell::new([const { Entry::new() }; 4]));
 
 /// What goes wrong ends in here.

@@ -1,6 +1,8 @@
 //! What the hosted tests share: the engines of this host, and their memory.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod instance;
+
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::text::expectations;

@@ -423,7 +423,7 @@ mod field {
     use super::Context;
     use core::mem::offset_of;
 
-    pub const GUARD: usize = offset_of!(Context, guard);
+    pub const GUARD: usize = offset_of!(Context, poll.guard);
     pub const STACK_END: usize = offset_of!(Context, stack_end);
     pub const ENTRIES: usize = offset_of!(Context, entries);
     pub const GLOBALS: usize = offset_of!(Context, globals);
@@ -432,6 +432,7 @@ mod field {
     pub const SERVICES: usize = offset_of!(Context, services);
     pub const TRAP: usize = offset_of!(Context, trap);
     pub const TRAP_SITE: usize = offset_of!(Context, trap_site);
+    pub const TRAP_FRAME: usize = offset_of!(Context, trap_frame);
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
     pub const OPERANDS: usize = offset_of!(Context, operands);

@@ -29,12 +29,13 @@ impl A64<'_> {
         stubs.enter = self.buf.pos();
         self.enter(&mut leave);
 
-        // Ends the run: x0 holds the trap's bits, x2 the site. Does not return.
+        // Ends the run: x0 holds the trap's bits, x2 the site, x20 its frame. Does not return.
         self.align();
         let mut trap = Label::bound_at(self.buf.pos());
         stubs.trap = self.buf.pos();
         self.store_context(field::TRAP, RESULT);
         self.store_context(field::TRAP_SITE, SITE);
+        self.store_context(field::TRAP_FRAME, FRAME);
         a64::bind(&mut self.buf, &mut unwind);
         self.load_context(TARGET, field::ENTRY_SP);
         a64::mov_sp(&mut self.buf, S64, XSp::Sp, or_sp(TARGET));

@@ -24,11 +24,12 @@ impl X64<'_> {
         stubs.enter = self.asm.buf.pos();
         self.enter(&mut leave);
 
-        // Ends the run: rax holds the trap's bits, rdx the site. Does not return.
+        // Ends the run: rax holds the trap's bits, rdx the site, rbx its frame. Does not return.
         self.asm.align(16);
         stubs.trap = self.asm.buf.pos();
         self.asm.mov_mr(B8, context(field::TRAP), RESULT);
         self.asm.mov_mr(B8, context(field::TRAP_SITE), SITE);
+        self.asm.mov_mr(B8, context(field::TRAP_FRAME), FRAME);
         self.asm.bind(&mut unwind);
         self.asm.mov_rm(B8, Gpr::Rsp, context(field::ENTRY_SP));
         self.asm.mov_ri(RESULT, 1);

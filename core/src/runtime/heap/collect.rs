@@ -44,6 +44,7 @@ impl Heap {
             self.stats.pause_total = self.stats.pause_total.wrapping_add(pause);
             self.stats.pause_max = self.stats.pause_max.max(pause);
         }
+        roots.collected(self.stats());
     }
 
     fn mark_host_roots(&mut self) {

@@ -100,6 +100,9 @@ pub(crate) trait Roots {
 
     /// The module, for its shapes and signatures.
     fn container(&self) -> Container<'_>;
+
+    /// A collection has ended.
+    fn collected(&self, _stats: HeapStats) {}
 }
 
 /// What a heap has done, and how full it is.

@@ -12,6 +12,7 @@ mod code;
 mod dis;
 mod input;
 mod output;
+mod report;
 mod run;
 mod session;
 mod test;

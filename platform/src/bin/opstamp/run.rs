@@ -1,19 +1,25 @@
 //! `opstamp run`
 
 use crate::input::Source;
-use crate::output::Output;
-use crate::session::{self, Kind, Sizes};
+use crate::output::{Output, to_stderr};
+use crate::report::{self, Counters};
+use crate::session::{self, Kind, Plan, Sizes};
 use crate::{Command, Failure};
 use lexopt::{Arg, Parser};
+use opstamp::code::MAX_WINDOW;
 use opstamp::jit::CompileError;
 use opstamp::vm3::text::parse_literal;
 use opstamp::{CodeError, Engine, EngineError, Instance, TypeId, Value};
 use opstamp_platform::value;
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 pub const COMMAND: Command = Command {
     name: "run",
-    synopsis: "FILE [--func NAME] [--engine jit|interp] [ARG]...",
+    synopsis: "FILE [--func NAME] [--engine jit|interp] [OPTION]... [ARG]...",
     summary: "Run a function of a module and print its result.",
     details: "\
 FILE is vm3 text or a container. The function is `main` unless --func names another. Each ARG is a literal of
@@ -25,9 +31,20 @@ The module may import print(i64), print_f64(f64) and print_str(str), which write
 Options:
   --func NAME            the function to run
   --engine jit|interp    run machine code, or interpret; without it, machine code where the host allows it
+  --threshold N          interpret, and compile a function when its calls and the turns of its loops are N; without it,
+                         all functions are compiled before the first call
+  --code-limit BYTES     the most memory for machine code, in whole pages; functions that find it full are interpreted.
+                         Without --threshold, functions are compiled at their first call then
+  --heap BYTES           the size of the heap; without it 64M
+  --stack BYTES          the size of the VM stack; without it 1M
+  --timeout MS           interrupt the function after so many milliseconds, which is a trap: `interrupted`
+  --stats                when all is over, print on standard error what the engine and the heap have done
   -h, --help             print this
 
-A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, and the exit code is 1.",
+BYTES may end in K, M or G, for 1024, 1024 K and 1024 M.
+
+A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, with a line for each function that was running:
+`called from g at op 7`. The exit code is 1.",
     run,
 };
 
@@ -38,11 +55,17 @@ struct Request {
     file: OsString,
     func: String,
     engine: Option<Kind>,
+    threshold: Option<u32>,
+    code_limit: Option<usize>,
+    sizes: Sizes,
+    timeout: Option<Duration>,
+    stats: bool,
     words: Vec<OsString>,
 }
 
 fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
     let (mut file, mut func, mut engine, mut words) = (None, None, None, Vec::new());
+    let (mut threshold, mut code_limit, mut sizes, mut timeout, mut stats) = (None, None, SIZES, None, false);
     loop {
         // A number is an argument of the guest, not an option, also if it starts with `-`.
         let number = args.try_raw_args().and_then(|mut raw| raw.next_if(is_number));
@@ -63,16 +86,54 @@ fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
                 let wrong = || command.usage(format_args!("unknown engine `{name}`, expected jit or interp"));
                 engine = Some(kind.ok_or_else(wrong)?);
             }
+            Arg::Long("threshold") => threshold = Some(whole(command, &mut args, "--threshold", 0)?),
+            Arg::Long("code-limit") => code_limit = Some(bytes(command, &mut args, "--code-limit", 1..=MAX_WINDOW)?),
+            Arg::Long("heap") => sizes.heap = bytes(command, &mut args, "--heap", 0..=usize::MAX)?,
+            Arg::Long("stack") => sizes.stack = bytes(command, &mut args, "--stack", 0..=usize::MAX)?,
+            Arg::Long("timeout") => {
+                timeout = Some(Duration::from_millis(whole(command, &mut args, "--timeout", 1)?.into()));
+            }
+            Arg::Long("stats") => stats = true,
             other => return Err(command.other(other)),
         }
     }
+    let machine_code = [("--threshold", threshold.is_some()), ("--code-limit", code_limit.is_some())];
+    if let (Some(Kind::Interp), Some((option, _))) = (engine, machine_code.iter().find(|(_, given)| *given)) {
+        return Err(command.usage(format_args!("{option} is about machine code, and --engine interp makes none")));
+    }
     let file = file.ok_or_else(|| command.usage("missing argument FILE"))?;
-    Ok(Request { file, func: func.unwrap_or_else(|| "main".to_owned()), engine, words })
+    let func = func.unwrap_or_else(|| "main".to_owned());
+    Ok(Request { file, func, engine, threshold, code_limit, sizes, timeout, stats, words })
 }
 
 fn text(command: &Command, args: &mut Parser, option: &str) -> Result<String, Failure> {
     let value = args.value().map_err(|error| command.usage(error))?;
     value.into_string().map_err(|_| command.usage(format_args!("the value of {option} is not UTF-8")))
+}
+
+/// The value of an option that is a number of at least `least`.
+fn whole(command: &Command, args: &mut Parser, option: &str, least: u32) -> Result<u32, Failure> {
+    let value = text(command, args, option)?;
+    let number = value.parse().ok().filter(|&number| number >= least);
+    number.ok_or_else(|| {
+        command
+            .usage(format_args!("the value of {option} is `{value}`, expected a number from {least} to {}", u32::MAX))
+    })
+}
+
+/// The value of an option that is a size in this range.
+fn bytes(command: &Command, args: &mut Parser, option: &str, range: RangeInclusive<usize>) -> Result<usize, Failure> {
+    let value = text(command, args, option)?;
+    let shift = [('K', 10), ('M', 20), ('G', 30)].into_iter().find(|&(unit, _)| value.ends_with(unit));
+    let digits = value.strip_suffix(['K', 'M', 'G']).unwrap_or(&value);
+    let size = digits.parse().ok().and_then(|size: usize| size.checked_mul(1 << shift.map_or(0, |(_, shift)| shift)));
+    size.filter(|size| range.contains(size)).ok_or_else(|| {
+        let (least, most) = range.into_inner();
+        command.usage(format_args!(
+            "the value of {option} is `{value}`, expected a number of bytes from {least} to {most}, \
+             which may end in K, M or G"
+        ))
+    })
 }
 
 fn is_number(word: &OsStr) -> bool {
@@ -91,42 +152,106 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
         let plural = if takes == 1 { "" } else { "s" };
         return Err(Failure::Error(format!("{name} takes {takes} argument{plural}, {given} given")));
     }
-    let call = |engine: &Engine<'_>| call(&source, engine, func, &request, types);
+    let counters = Counters::default();
+    let count = |event| counters.count(event);
+    let call = |engine: &Engine<'_>| call(&source, engine, func, &request, types, &counters);
     let kind = request.engine.unwrap_or(Kind::Jit);
-    match session::with_engine(module, kind, call) {
+    let plan = Plan {
+        // A full code memory leaves functions to the interpreter, which only an engine does that compiles in between.
+        threshold: request.threshold.or(request.code_limit.map(|_| 0)),
+        window: request.code_limit.unwrap_or(Plan::new(kind).window),
+        listener: if request.stats { Some(&count) } else { None },
+        kind,
+    };
+    match session::with_planned(module, plan, call) {
         // Without a wish, a host that gives no executable memory interprets.
         Err(EngineError::Compile(CompileError::Code(CodeError::Unsupported | CodeError::System { .. })))
             if request.engine.is_none() =>
         {
-            session::with_engine(module, Kind::Interp, call)
+            session::with_planned(module, Plan { kind: Kind::Interp, ..plan }, call)
         }
         done => done,
     }
     .map_err(|error| source.wrong(error))?
 }
 
-fn call(source: &Source, engine: &Engine<'_>, func: u16, request: &Request, types: &[TypeId]) -> Result<(), Failure> {
+fn call(
+    source: &Source,
+    engine: &Engine<'_>,
+    func: u16,
+    request: &Request,
+    types: &[TypeId],
+    counters: &Counters,
+) -> Result<(), Failure> {
     let output = Output::new();
-    let run = |instance: &mut Instance<'_>| -> Result<Option<Vec<u8>>, Failure> {
-        let values = session::values(instance, types.len(), |objects, index| {
-            let (Some(word), Some(&ty)) = (request.words.get(index), types.get(index)) else {
-                return Ok(Value::I64(0));
-            };
-            value::from_word(objects, word.as_encoded_bytes(), ty)
-                .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
-        })?;
-        let result = instance.call_index(func, &values);
-        let result = result.map_err(|error| session::failed_call(engine.module(), error))?;
-        Ok(result.map(|value| session::printed(&instance.objects(), value)))
+    let run = |instance: &mut Instance<'_>| -> (Result<Option<Vec<u8>>, Failure>, String) {
+        let result = in_instance(instance, func, request, types);
+        let stats = if request.stats { report::statistics(engine, counters, instance) } else { String::new() };
+        (result, stats)
     };
-    let outcome = session::with_instance(engine, SIZES, &output, run);
+    let outcome = session::with_instance(engine, request.sizes, &output, run);
     // What was printed before a trap comes before it.
     let flushed = output.flush();
-    let result = outcome.map_err(|error| source.wrong(error))?;
+    let (result, stats) = outcome.map_err(|error| source.wrong(error))?;
     flushed?;
-    // The result is the last thing that is written.
-    if let Some(text) = result? {
-        let _ = output.line(&text);
+    match result {
+        // The result is the last thing that is written.
+        Ok(text) => {
+            if let Some(text) = text {
+                let _ = output.line(&text);
+            }
+            output.flush()?;
+            to_stderr(&stats);
+            Ok(())
+        }
+        Err(Failure::Trap(what)) if request.stats => Err(Failure::Trap(format!("{what}\n{}", stats.trim_end()))),
+        Err(failure) => Err(failure),
     }
-    output.flush()
+}
+
+/// Calls the function: what its result prints as.
+fn in_instance(
+    instance: &mut Instance<'_>,
+    func: u16,
+    request: &Request,
+    types: &[TypeId],
+) -> Result<Option<Vec<u8>>, Failure> {
+    let values = session::values(instance, types.len(), |objects, index| {
+        let (Some(word), Some(&ty)) = (request.words.get(index), types.get(index)) else {
+            return Ok(Value::I64(0));
+        };
+        value::from_word(objects, word.as_encoded_bytes(), ty)
+            .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
+    })?;
+    match within(instance, request.timeout, |instance| instance.call_index(func, &values))? {
+        Ok(result) => Ok(result.map(|value| session::printed(&instance.objects(), value))),
+        Err(error) => Err(match session::failed_call(instance.engine().module(), error) {
+            Failure::Trap(what) => Failure::Trap(what + &report::callers(instance.trap_trace())),
+            other => other,
+        }),
+    }
+}
+
+/// Runs `body`, and interrupts the guest when the time is over.
+fn within<R>(
+    instance: &mut Instance<'_>,
+    timeout: Option<Duration>,
+    body: impl FnOnce(&mut Instance<'_>) -> R,
+) -> Result<R, Failure> {
+    let Some(timeout) = timeout else { return Ok(body(instance)) };
+    let handle = instance.interrupter();
+    thread::scope(|scope| {
+        // The channel closes when the call has ended.
+        let (running, ended) = mpsc::channel::<()>();
+        let clock = move || {
+            if ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+                handle.interrupt();
+            }
+        };
+        let started = thread::Builder::new().spawn_scoped(scope, clock);
+        started.map_err(|error| Failure::Error(format!("no thread can be started for --timeout: {error}")))?;
+        let result = body(instance);
+        drop(running);
+        Ok(result)
+    })
 }

@@ -5,10 +5,11 @@ use crate::output::Output;
 use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::Entry;
 use opstamp::{
-    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Module, Objects,
-    Trap, TrapReport, TypeId, Value,
+    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Listener, Module,
+    Objects, Trap, TrapReport, TypeId, Value,
 };
 use opstamp_platform::{HostCode, features, native_stack};
+use std::alloc::{Layout, alloc_zeroed};
 use std::hash::{BuildHasher, RandomState};
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
@@ -39,18 +40,54 @@ impl Kind {
     }
 }
 
+/// What an engine is made of.
+#[derive(Clone, Copy)]
+pub struct Plan<'p> {
+    /// How functions are run.
+    pub kind: Kind,
+    /// The heat at which a function is compiled while guests run; `None` to compile all before.
+    pub threshold: Option<u32>,
+    /// The size of the code window in bytes.
+    pub window: usize,
+    /// What is told of events.
+    pub listener: Option<&'p Listener<'p>>,
+}
+
+impl Plan<'_> {
+    /// An engine of that kind like any other.
+    pub const fn new(kind: Kind) -> Self {
+        Self { kind, threshold: None, window: WINDOW, listener: None }
+    }
+}
+
 /// Hands an engine of the module to `body`.
 pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<'_>) -> R) -> Result<R, EngineError> {
+    with_planned(module, Plan::new(kind), body)
+}
+
+/// Hands an engine of the module, made by the plan, to `body`.
+pub fn with_planned<R>(
+    module: Module<'_>,
+    plan: Plan<'_>,
+    body: impl FnOnce(&Engine<'_>) -> R,
+) -> Result<R, EngineError> {
     let mut functions = Vec::new();
     functions.resize_with(Engine::functions_needed(&module), Entry::default);
-    match kind {
-        Kind::Interp => Engine::interpreter(module, &mut functions).map(|engine| body(&engine)),
+    let body = |engine: Engine<'_>| match plan.listener {
+        Some(listener) => body(&engine.with_listener(listener)),
+        None => body(&engine),
+    };
+    match plan.kind {
+        Kind::Interp => Engine::interpreter(module, &mut functions).map(body),
         Kind::Jit => {
-            let mut code = HostCode::new(WINDOW).map_err(CompileError::Code)?;
+            let mut code = HostCode::new(plan.window).map_err(CompileError::Code)?;
             let mut scratch = vec![0; jit::scratch_words(&module)];
-            let options = Options { features: features(), ..Options::default() };
-            let engine = Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options)?;
-            Ok(body(&engine))
+            let mut options = Options { features: features(), ..Options::default() };
+            let Some(threshold) = plan.threshold else {
+                return Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options).map(body);
+            };
+            options.threshold = threshold;
+            Engine::tiered(module, &mut functions, &mut code, &mut scratch, &options).map(body)
         }
     }
 }
@@ -83,15 +120,31 @@ pub fn with_instance<R>(
         function("print_f64", &[TypeId::F64]),
         function("print_str", &[TypeId::STR]),
     ];
-    let mut stack = vec![0; sizes.stack / 8];
+    let mut stack = zeros("the stack", sizes.stack / 8)?;
     let mut state = vec![0; Instance::state_words(engine.module())];
-    let mut heap = vec![0; sizes.heap / 8];
+    let mut heap = zeros("the heap", sizes.heap / 8)?;
     // Each hasher state of the standard library has keys of its own.
     let seed = RandomState::new().hash_one(0);
     let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
     let memory = InstanceMemory { heap: &mut heap, seed, stack: &mut stack, state: &mut state, native_stack };
     let instance = Instance::new(engine, memory, &imports);
     instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
+}
+
+/// So many zero words, of which only those that are used cost memory.
+fn zeros(what: &str, words: usize) -> Result<Vec<u64>, String> {
+    if words == 0 {
+        return Ok(Vec::new());
+    }
+    let refused = || format!("{what} of {words} words of 8 bytes cannot be had from the system");
+    let layout = Layout::array::<u64>(words).map_err(|_| refused())?;
+    // SAFETY: the layout's size is not 0.
+    let start = unsafe { alloc_zeroed(layout) }.cast::<u64>();
+    if start.is_null() {
+        return Err(refused());
+    }
+    // SAFETY: the allocation is of the layout that a vector of this capacity has, and zeros are words.
+    Ok(unsafe { Vec::from_raw_parts(start, words, words) })
 }
 
 /// A failed call in words: the trap with the names of its trap and function, or what was wrong with the call.

@@ -3,6 +3,7 @@
 use crate::checks::Tally;
 use crate::engines::{self, Guest};
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicUsize, Ordering};
+use opstamp::runtime::context::CONTEXT_WORDS;
 use opstamp::{Engine, HostFn, Instance, InstanceMemory, Trap, TypeId, Value};
 use opstamp_qemu::arch::{Arch, MAX_CORES, Machine, OTHER_STACK};
 use opstamp_qemu::memory::Region;
@@ -63,7 +64,7 @@ fn meet() {
 /// Calls `func` in an instance of its own.
 fn call(engine: &Engine<'_>, func: &str, args: &[Value], native_stack: usize) -> i64 {
     let mut stack = [0; STACK_WORDS];
-    let mut state = [0; 1];
+    let mut state = [0; CONTEXT_WORDS + 1];
     let meet = |_: &mut opstamp::HostCall<'_>| -> Result<(), Trap> {
         meet();
         Ok(())

@@ -3,8 +3,8 @@
 use crate::checks::Tally;
 use crate::engines::{Guest, NATIVE_STACK};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use opstamp::runtime::context::{Context, REQUEST_INTERRUPT};
-use opstamp::{CallError, Instance, InstanceMemory, Trap, TrapKind, Value};
+use opstamp::runtime::context::CONTEXT_WORDS;
+use opstamp::{CallError, Instance, InstanceMemory, Interrupter, Trap, TrapKind, Value};
 use opstamp_qemu::arch::{Arch, Machine};
 use opstamp_qemu::memory::Region;
 use opstamp_qemu::println;
@@ -68,17 +68,18 @@ const STOP_AT: u64 = 5;
 const GRACE: u64 = 5;
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
-static TARGET: AtomicPtr<Context> = AtomicPtr::new(core::ptr::null_mut());
+/// The handle of the running guest, as an address.
+static TARGET: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What the kernel does at each tick: at the fifth, it asks the running guest for a poll.
+/// What the kernel does at each tick: at the fifth, it interrupts the running guest.
 fn tick() {
     trash_vectors();
     let ticks = TICKS.fetch_add(1, Ordering::SeqCst) + 1;
     let target = TARGET.load(Ordering::SeqCst);
     if ticks == STOP_AT && !target.is_null() {
-        // SAFETY: the context is that of an instance that stays where it is while its guest runs, and `stopped` takes it
-        // back before the instance goes.
-        unsafe { (*target).request_poll(REQUEST_INTERRUPT) };
+        // SAFETY: the state memory is lent to the instance for longer than its guest runs, and `stopped` takes the address
+        // back before that ends.
+        unsafe { Interrupter::from_raw(target) }.interrupt();
     }
 }
 
@@ -131,10 +132,15 @@ pub fn trash_vectors() {
 /// Runs the tests.
 pub fn run(region: &mut Region, tally: &mut Tally) {
     let guests = [Guest::interpreted(region, GUESTS), Guest::new(region, GUESTS)];
-    let stack = region.values((64 << 10) / 8);
+    let (stack, state) = (region.values((64 << 10) / 8), region.values(CONTEXT_WORDS));
     for guest in &guests {
-        let memory =
-            InstanceMemory { heap: &mut [], seed: 0, stack: &mut *stack, state: &mut [], native_stack: NATIVE_STACK };
+        let memory = InstanceMemory {
+            heap: &mut [],
+            seed: 0,
+            stack: &mut *stack,
+            state: &mut *state,
+            native_stack: NATIVE_STACK,
+        };
         let mut instance = Instance::new(guest.engine, memory, &[]).expect("an instance without imports");
         for (func, args) in [("loop_only", &[][..]), ("loop_counting", &[]), ("calls_forever", &[Value::I64(1)])] {
             let (found, ticks) = stopped(&mut instance, func, args);
@@ -148,7 +154,7 @@ pub fn run(region: &mut Region, tally: &mut Tally) {
         let next = instance.call("step", &[Value::I64(41)]);
         tally.expect("preempt", format_args!("{}: another call: {next:?}", guest.name), next == Ok(Some(42.into())));
     }
-    survives(tally, &guests, stack);
+    survives(tally, &guests, stack, state);
     #[cfg(target_arch = "aarch64")]
     crate::registers::run(tally);
 }
@@ -156,7 +162,7 @@ pub fn run(region: &mut Region, tally: &mut Tally) {
 /// Runs a guest that does not end, with the timer on: what came of it, and the number of ticks until then.
 fn stopped(instance: &mut Instance<'_>, func: &str, args: &[Value]) -> (Result<Option<Value>, CallError>, u64) {
     TICKS.store(0, Ordering::SeqCst);
-    TARGET.store(core::ptr::from_ref(instance.context()).cast_mut(), Ordering::SeqCst);
+    TARGET.store(instance.interrupter().into_raw(), Ordering::SeqCst);
     Machine::start_ticks(HZ, tick);
     let found = instance.call(func, args);
     let ticks = TICKS.load(Ordering::SeqCst);
@@ -166,9 +172,9 @@ fn stopped(instance: &mut Instance<'_>, func: &str, args: &[Value]) -> (Result<O
 }
 
 /// A guest whose floats are in vector registers computes the same with ticks, whose handler overwrites those, as without.
-fn survives(tally: &mut Tally, guests: &[Guest], stack: &mut [u64]) {
+fn survives(tally: &mut Tally, guests: &[Guest], stack: &mut [u64], state: &mut [u64]) {
     let Some(guest) = guests.last() else { return };
-    let memory = InstanceMemory { heap: &mut [], seed: 0, stack, state: &mut [], native_stack: NATIVE_STACK };
+    let memory = InstanceMemory { heap: &mut [], seed: 0, stack, state, native_stack: NATIVE_STACK };
     let mut instance = Instance::new(guest.engine, memory, &[]).expect("an instance without imports");
     let mut rounds = 100_000;
     // Long enough for some ticks on any machine.
