@@ -68,8 +68,8 @@ pub(crate) const LEAVE_BEHIND: u64 = 0;
 ///
 /// As for [`control::ask`], and only this thread writes what is not atomic in the context.
 pub(crate) unsafe fn poll(context: *mut Context, frame: *const u64, site: Site) -> u64 {
-    // SAFETY: by the contract. The reference is shared, as are those of whoever makes requests, and ends before anything
-    // else is written.
+    // SAFETY: by the contract. The reference is shared, as are those of whoever makes requests, and ends before
+    // anything else is written.
     let requests = unsafe {
         let context = &*context;
         if context.poll.guard.load(Ordering::Relaxed) != POLL {
@@ -88,8 +88,8 @@ pub(crate) unsafe fn poll(context: *mut Context, frame: *const u64, site: Site) 
     if wants(control::LEAVE) { SWITCH } else { GO_ON }
 }
 
-/// The frame of the function that called that of the frame at `frame`, in the function of the site in its header; itself if
-/// the host called it.
+/// The frame of the function that called that of the frame at `frame`, in the function of the site in its header;
+/// itself if the host called it.
 ///
 /// # Safety
 ///
