@@ -444,8 +444,8 @@ fn check_prints_what_the_module_holds() {
     };
     let least = state(&file("least.vm3", "func f()\n  ret\nend\n"));
     assert_eq!(state(&path) - least, 24);
-    // A frame is a header of 8 bytes and 8 bytes for each of two parameters and a local; `host` with its argument is one
-    // word.
+    // A frame is a header of 8 bytes and 8 bytes for each of two parameters and a local; `host` with its argument is
+    // one word.
     for line in [
         "shape P { x: f64, next: obj P }",
         "table t: 3 elements",

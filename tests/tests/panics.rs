@@ -91,8 +91,8 @@ fn panics_that_leave_abort() {
     }
 }
 
-/// A host that catches its panics: it keeps the payload, passes a trap through all levels of guest and host, and goes on
-/// with the panic when the outermost call has returned.
+/// A host that catches its panics: it keeps the payload, passes a trap through all levels of guest and host, and goes
+/// on with the panic when the outermost call has returned.
 #[test]
 fn a_panic_that_is_caught_becomes_a_trap() {
     with_stack(|| {

@@ -261,8 +261,7 @@ fn traces_go_through_host_functions() {
                 assert_eq!(traces.take(), expected, "{}", engine.name);
 
                 pass_on.set(false);
-                // What `back` gave in place of the trap, plus 100, twice would be 307; but the outermost `inner` returns
-                // 107 without a trap, so nothing ends.
+                // `inner` traps, `back` gives 7 in place of its result, and `middle` adds 100.
                 let only = Value::I64(0);
                 assert_eq!(instance.call("outer", &[only]), Ok(Some(107.into())), "{}", engine.name);
                 let expected = [format!("inner 2 |, {outermost}"), "middle 4, outer 1 |".to_owned()];
@@ -335,8 +334,8 @@ fn poll_handlers_see_the_frames() {
                 assert_eq!(instance.call("main", &[3.into()]), Ok(Some((-6).into())), "{}", engine.name);
                 let seen_now = seen.take();
                 let (last, rounds) = seen_now.split_last().expect("polls");
-                // The request of the last round and the one behind it may be taken by two polls or by one: machine code
-                // does not poll in functions that call nothing, the interpreter does.
+                // The requests of the last round and behind it are one. The interpreter polls at every entry, machine
+                // code only at those of functions that call others.
                 assert_eq!(rounds, ["turns 1, main 1 |"; 2], "{}", engine.name);
                 let polls = ["pass 0, turns 6, main 1 |", "last 0, turns 6, main 1 |"];
                 assert!(polls.contains(&last.as_str()), "{}: {last}", engine.name);

@@ -269,7 +269,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     // Goes on at `pc`, where the guest can be stopped.
     macro_rules! poll {
         () => {
-            // SAFETY: the context is the running instance's, to which there is no reference; the frame is the innermost one.
+            // SAFETY: the context is the running instance's, to which there is no reference; the frame is the innermost
+            // one.
             unsafe {
                 if (*context).poll.guard.load(Ordering::Relaxed) == POLL && poll(context, frame, site!(pc)) == TRAPPED {
                     return TRAPPED;

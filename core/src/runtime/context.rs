@@ -39,7 +39,8 @@ pub struct Context {
     pub trap: u64,
     /// Where it happened.
     pub trap_site: u64,
-    /// The address of the frame of that site's function; 0 if there was no trap, or its frames may have been written over.
+    /// The address of the frame of that site's function; 0 if there was no trap, or its frames may have been written
+    /// over.
     pub trap_frame: u64,
     /// The bits of the result of the last finished call from the host, if it is an integer or a cell.
     pub result: u64,

@@ -1,10 +1,11 @@
 //! Control of a guest from outside of it: what other threads, other cores and interrupt handlers ask for, and how it is
 //! answered.
 //!
-//! Machine code and the interpreter look at one word, the guard, at function entries and loop heads. Who wants something
-//! of the guest first adds its request to a second word and then raises the guard; the guest's next look finds it raised,
-//! and the poll lowers it before it takes the requests. So a request is taken by that poll or by the next and never lost;
-//! at worst a poll finds none. One that is made while no guest runs is taken by the first poll of the next call.
+//! Machine code and the interpreter look at one word, the guard, at function entries and loop heads. Who wants
+//! something of the guest first adds its request to a second word and then raises the guard; the guest's next look
+//! finds it raised, and the poll lowers it before it takes the requests. So a request is taken by that poll or by the
+//! next and never lost; at worst a poll finds none. One that is made while no guest runs is taken by the first poll of
+//! the next call.
 
 use super::context::{Context, POLL};
 use super::instance::Instance;
@@ -26,8 +27,9 @@ pub(crate) const ACKNOWLEDGE: u64 = 8;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct PollWords {
-    /// The lowest native stack address that guest code may use, or [`POLL`]: one word serves the stack check at function
-    /// entry and the poll at entries and loop heads, because a poll is a stack limit that every stack pointer is below.
+    /// The lowest native stack address that guest code may use, or [`POLL`]: one word serves the stack check at
+    /// function entry and the poll at entries and loop heads, because a poll is a stack limit that every stack pointer
+    /// is below.
     pub guard: AtomicU64,
     /// What is asked for; the poll takes and clears it.
     requests: AtomicU64,
@@ -62,13 +64,14 @@ impl PollWords {
 /// A handle by which a guest is interrupted: from any thread or core, from interrupt and signal handlers, and from the
 /// guest's own host functions ([`Instance::interrupter`]). No method waits, allocates or takes a lock.
 ///
-/// It refers to two words of the memory that the host lends to the instance, not to the instance, which may be moved and
-/// dropped meanwhile. It can be kept for as long as that memory is lent; of an instance that is gone, it does nothing.
+/// It refers to two words of the memory that the host lends to the instance, not to the instance, which may be moved
+/// and dropped meanwhile. It can be kept for as long as that memory is lent; of an instance that is gone, it does
+/// nothing.
 ///
 /// The guest looks at every function entry and at every round of a loop, in the interpreter and in machine code, so it
-/// answers within a loop's body or a call. A host function is not interrupted; the guest answers when it is back. A request
-/// that is made while no guest runs is answered at the start of the next call. It is answered once: requests of one kind
-/// count as one until they are.
+/// answers within a loop's body or a call. A host function is not interrupted; the guest answers when it is back. A
+/// request that is made while no guest runs is answered at the start of the next call. It is answered once: requests of
+/// one kind count as one until they are.
 ///
 /// As long as there is a handle, the compiler lets nobody give the memory another use:
 ///
@@ -99,15 +102,16 @@ impl<'e> Interrupter<'e> {
         self.words.request(INTERRUPT);
     }
 
-    /// Lets the host's handler decide, which runs on the guest's stack ([`Instance::set_poll_handler`]). Without a handler
-    /// it is [`Interrupter::interrupt`].
+    /// Lets the host's handler decide, which runs on the guest's stack ([`Instance::set_poll_handler`]). Without a
+    /// handler it is [`Interrupter::interrupt`].
     pub fn poll(self) {
         self.words.request(ASK);
     }
 
-    /// Makes machine code hand the running function to the interpreter, at the head of a loop, which goes on where it was.
-    /// It is no order to stay there: what is warm enough is entered again. Only machine code of an engine that compiles while
-    /// guests run can be left ([`super::engine::Engine::tiered`]); to all else this is a poll that does nothing.
+    /// Makes machine code hand the running function to the interpreter, at the head of a loop, which goes on where it
+    /// was. It is no order to stay there: what is warm enough is entered again. Only machine code of an engine that
+    /// compiles while guests run can be left ([`super::engine::Engine::tiered`]); to all else this is a poll that does
+    /// nothing.
     pub fn leave(self) {
         self.words.request(LEAVE);
     }
@@ -152,8 +156,8 @@ pub type PollHandler<'e> = dyn Fn(&mut PollCall<'_>) -> PollAction + 'e;
 
 /// A guest that was stopped by [`Interrupter::poll`].
 ///
-/// Its values are out of reach: machine code has some of them in registers, and at a function's entry the locals are not
-/// set up yet.
+/// Its values are out of reach: machine code has some of them in registers, and at a function's entry the locals are
+/// not set up yet.
 pub struct PollCall<'c> {
     instance: *const Instance<'c>,
     frame: *const u64,
@@ -163,8 +167,8 @@ pub struct PollCall<'c> {
 impl PollCall<'_> {
     /// The frames of the guest, the innermost first, which is stopped before the op that its frame names.
     pub fn walk(&self) -> Walk<'_> {
-        // SAFETY: only `ask` makes a `PollCall`, of the running instance with its innermost frame; the guest does not go on
-        // before the handler has returned, which the result cannot outlive.
+        // SAFETY: only `ask` makes a `PollCall`, of the running instance with its innermost frame; the guest does not
+        // go on before the handler has returned, which the result cannot outlive.
         unsafe { Walk::running(self.instance, self.frame, self.site) }
     }
 }
@@ -173,8 +177,8 @@ impl PollCall<'_> {
 ///
 /// # Safety
 ///
-/// `context` is that of a running instance, to which there is no exclusive reference; `frame` is its innermost frame with
-/// its header in place, of the function of `site`.
+/// `context` is that of a running instance, to which there is no exclusive reference; `frame` is its innermost frame
+/// with its header in place, of the function of `site`.
 pub(crate) unsafe fn ask(context: *const Context, frame: *const u64, site: Site) -> PollAction {
     // SAFETY: by the contract.
     let (instance, handler) = unsafe {

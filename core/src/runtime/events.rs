@@ -16,7 +16,8 @@ pub enum Event {
         /// The number of its ops.
         ops: u32,
     },
-    /// A function's machine code has been given up, to make room. It is interpreted, and compiled again when it is warm.
+    /// A function's machine code has been given up, to make room. It is interpreted, and compiled again when it is
+    /// warm.
     Evicted {
         /// The function, by its index in the module.
         func: u16,
@@ -35,9 +36,9 @@ pub enum Event {
     },
 }
 
-/// A host's listener: it is called where the event happens, in the thread that runs the guest and on its native stack, so
-/// perhaps from several threads at once. It may not touch the instance. A panic that leaves it aborts the program, as that
-/// of a host function does.
+/// A host's listener: it is called where the event happens, in the thread that runs the guest and on its native stack,
+/// so perhaps from several threads at once. It may not touch the instance. A panic that leaves it aborts the program,
+/// as that of a host function does.
 pub type Listener<'e> = dyn Fn(Event) + Sync + 'e;
 
 /// Tells a listener of an event. A panic cannot leave a function of this kind: it aborts the program.

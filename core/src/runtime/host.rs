@@ -18,9 +18,10 @@ use core::fmt;
 /// `run` may trap ([`Trap::host`]), and may call back into the guest. It is called by shared reference, because a guest
 /// that it calls may call it again.
 ///
-/// A panic that leaves `run` aborts the program, whichever engine runs the guest: it cannot unwind through machine code,
-/// and what a program does must not hang on which functions have some. Who expects panics catches them inside `run`
-/// (`std::panic::catch_unwind`), keeps the payload, gives a trap, and resumes the panic when the call has returned.
+/// A panic that leaves `run` aborts the program, whichever engine runs the guest: it cannot unwind through machine
+/// code, and what a program does must not hang on which functions have some. Who expects panics catches them inside
+/// `run` (`std::panic::catch_unwind`), keeps the payload, gives a trap, and resumes the panic when the call has
+/// returned.
 #[derive(Clone, Copy)]
 pub struct HostFn<'h> {
     /// The name that modules import.
@@ -102,8 +103,8 @@ impl HostCall<'_> {
 
     /// The frames of the guest, the innermost first, whose op is the call of this host function.
     pub fn walk(&self) -> Walk<'_> {
-        // SAFETY: the instance is running and live, nothing refers to it exclusively while `self` is borrowed, and with the
-        // innermost entry in a host function its frames are in place until that returns.
+        // SAFETY: the instance is running and live, nothing refers to it exclusively while `self` is borrowed, and with
+        // the innermost entry in a host function its frames are in place until that returns.
         unsafe { Walk::running(self.instance, core::ptr::null(), Site(0)) }
     }
 

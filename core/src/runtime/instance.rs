@@ -183,8 +183,8 @@ impl core::error::Error for CallError {}
 
 impl<'e> Instance<'e> {
     /// The number of words of state that an instance of the module needs: some for what machine code knows of it, one a
-    /// global, one an import, one a cell constant, and some for the inline cache of each property access. Reads the code of
-    /// all functions.
+    /// global, one an import, one a cell constant, and some for the inline cache of each property access. Reads the
+    /// code of all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
         let words = cache::first_word(module.container()).saturating_add(cache::state_words(module));
         CONTEXT_WORDS.saturating_add(words)
@@ -202,8 +202,9 @@ impl<'e> Instance<'e> {
         let given = memory.state.len();
         let state = memory.state.get_mut(..needed).ok_or(InstantiateError::State { needed, given })?;
         let all = state.as_mut_ptr();
-        // SAFETY: the first of the words, which are borrowed exclusively for 'e, are as many as a context has, and aligned as
-        // it is. `state` is the others, so nothing of the instance refers to the context but by this pointer.
+        // SAFETY: the first of the words, which are borrowed exclusively for 'e, are as many as a context has, and
+        // aligned as it is. `state` is the others, so nothing of the instance refers to the context but by this
+        // pointer.
         let (context, state) = unsafe {
             let context = all.cast::<Context>();
             context.write(Context::new());
@@ -371,7 +372,8 @@ impl<'e> Instance<'e> {
 
     /// The innermost entry.
     pub(crate) fn activation(&self) -> *const Activation {
-        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes this one.
+        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes this
+        // one.
         unsafe { (*self.context).activation as *const Activation }
     }
 
@@ -382,15 +384,16 @@ impl<'e> Instance<'e> {
 
     /// The handle by which other threads, interrupt handlers and host functions interrupt the guest.
     pub fn interrupter(&self) -> Interrupter<'e> {
-        // SAFETY: the context lies in words that are borrowed exclusively for 'e, so nobody else can give them another use
-        // before that ends, whatever becomes of the instance. Who uses the instance accesses the poll words by atomic
-        // operations only (machine code by loads, which are as good), writes the other fields through the raw pointer, and
-        // never makes an exclusive reference to the context.
+        // SAFETY: the context lies in words that are borrowed exclusively for 'e, so nobody else can give them another
+        // use before that ends, whatever becomes of the instance. Who uses the instance accesses the poll words by
+        // atomic operations only, writes the other fields through the raw pointer, and never makes an exclusive
+        // reference to the context. Machine code loads the guard, which is as good: aligned words of 8 bytes are loaded
+        // whole (SDM vol. 3A, "Guaranteed Atomic Operations"; Arm ARM DDI 0487, B2.2.1).
         Interrupter::new(unsafe { &(*self.context).poll })
     }
 
-    /// Gives the instance a handler that decides about the guest when [`Interrupter::poll`] asks for it; `None` takes it
-    /// away.
+    /// Gives the instance a handler that decides about the guest when [`Interrupter::poll`] asks for it; `None` takes
+    /// it away.
     pub fn set_poll_handler(&mut self, handler: Option<&'e PollHandler<'e>>) {
         self.poll_handler = handler;
     }
@@ -404,9 +407,9 @@ impl<'e> Instance<'e> {
     /// [`TrapReport`]. Nothing if it did not trap; a call that is refused changes nothing. A trap of a call that a host
     /// function made, and passed on, is a trap of the op that called the host function.
     pub fn trap_trace(&self) -> Walk<'_> {
-        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes these. The
-        // frames have not been written since the trap: the address is cleared before, when a call starts, a host function
-        // is called, or a call ends without a trap. Those of the entries around it have called host functions.
+        // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes these.
+        // The frames have not been written since the trap: the address is cleared before, when a call starts, a host
+        // function is called, or a call ends without a trap. Those of the entries around it have called host functions.
         unsafe {
             let (frame, site) = ((*self.context).trap_frame as *const u64, Site((*self.context).trap_site as u32));
             Walk::trapped(self, frame, site, self.trap_base)

@@ -93,8 +93,8 @@ pub(crate) unsafe fn poll(stopped: Stopped) -> u64 {
     if wants(control::LEAVE) { SWITCH } else { GO_ON }
 }
 
-/// The frame of the function that called that of the frame at `frame`, in the function of the site in its header; itself if
-/// the host called it.
+/// The frame of the function that called that of the frame at `frame`, in the function of the site in its header;
+/// itself if the host called it.
 ///
 /// # Safety
 ///

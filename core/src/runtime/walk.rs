@@ -1,8 +1,9 @@
 //! Walks over the frames of a guest: the collector's, and the stack traces that a host asks for.
 //!
 //! Frames say nothing of whether machine code or the interpreter runs them. The header of each, which its caller writes
-//! before the call, is the site of that call in the frame below ([`super::frame`]); the entries from the host, which lie on
-//! the native stack, lead from the first frame of one to the frame that called the host function it was made from.
+//! before the call, is the site of that call in the frame below ([`super::frame`]); the entries from the host, which
+//! lie on the native stack, lead from the first frame of one to the frame that called the host function it was made
+//! from.
 
 use super::context::Entry;
 use super::instance::Instance;
@@ -35,14 +36,14 @@ pub(crate) struct Frames<'e> {
 }
 
 impl<'e> Frames<'e> {
-    /// From the frame at `frame`, stopped at `site`, through the frames down to `base` and those of the entries from `outer`
-    /// on. With a null `frame` there are the latter only.
+    /// From the frame at `frame`, stopped at `site`, through the frames down to `base` and those of the entries from
+    /// `outer` on. With a null `frame` there are the latter only.
     ///
     /// # Safety
     ///
-    /// As long as the result is used: `functions` are those of the frames' module, the frames down to `base` lie behind one
-    /// another, each but that at `base` with the site of its call in its header; the same is true of the frames of all
-    /// entries, which have called host functions and live. If `frame` is `base` it is not read.
+    /// As long as the result is used: `functions` are those of the frames' module, the frames down to `base` lie behind
+    /// one another, each but that at `base` with the site of its call in its header; the same is true of the frames of
+    /// all entries, which have called host functions and live. If `frame` is `base` it is not read.
     pub unsafe fn new(
         functions: &'e [Entry],
         frame: *const u64,
@@ -77,17 +78,17 @@ impl Iterator for Frames<'_> {
     }
 }
 
-/// The guest's frames, the innermost first: a stack trace. It goes through the frames of functions in machine code and in
-/// the interpreter alike, and on through the host functions that called back into the guest. A function that was left by
-/// `tail` has none.
+/// The guest's frames, the innermost first: a stack trace. It goes through the frames of functions in machine code and
+/// in the interpreter alike, and on through the host functions that called back into the guest. A function that was
+/// left by `tail` has none.
 pub struct Walk<'a> {
     container: Container<'a>,
     frames: Frames<'a>,
 }
 
 impl<'a> Walk<'a> {
-    /// The frames of a running guest, whose innermost is at `frame`, stopped at `site`. With a null `frame` the guest has
-    /// called a host function.
+    /// The frames of a running guest, whose innermost is at `frame`, stopped at `site`. With a null `frame` the guest
+    /// has called a host function.
     ///
     /// # Safety
     ///
@@ -101,7 +102,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The frames from `frame`, stopped at `site`, down to `base`, then those of a running guest. With a null `frame` none.
+    /// The frames from `frame`, stopped at `site`, down to `base`, then those of a running guest. With a null `frame`
+    /// none.
     ///
     /// # Safety
     ///
@@ -119,8 +121,8 @@ impl<'a> Walk<'a> {
 ///
 /// # Safety
 ///
-/// As for [`Frames::new`]; `activation` is the innermost entry or null, and `frame` its innermost frame, or null if it has
-/// called a host function.
+/// As for [`Frames::new`]; `activation` is the innermost entry or null, and `frame` its innermost frame, or null if it
+/// has called a host function.
 pub(crate) unsafe fn running(
     functions: &[Entry],
     frame: *const u64,
@@ -171,8 +173,8 @@ impl<'a> GuestFrame<'a> {
         op_index(code.unwrap_or(&[]), self.site.word().into())
     }
 
-    /// Whether the host called the function: the next frame, if there is one, is that of a guest function which has called
-    /// a host function.
+    /// Whether the host called the function: the next frame, if there is one, is that of a guest function which has
+    /// called a host function.
     pub const fn is_entry(&self) -> bool {
         self.is_entry
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The callers of a trace that are told at either end.
 const ENDS: usize = 10;
 
-/// The callers of the function that trapped, a line each, as what follows the line that tells of the trap. Of a long trace
-/// the middle is only counted.
+/// The callers of the function that trapped, a line each, as what follows the line that tells of the trap. Of a long
+/// trace the middle is only counted.
 pub fn callers(trace: Walk<'_>) -> String {
     // A frame's op is looked for in the function, so only for those that are told.
     let (mut text, mut last, mut count) = (String::new(), VecDeque::with_capacity(ENDS), 0_usize);

@@ -77,8 +77,8 @@ fn tick() {
     let ticks = TICKS.fetch_add(1, Ordering::SeqCst) + 1;
     let target = TARGET.load(Ordering::SeqCst);
     if ticks == STOP_AT && !target.is_null() {
-        // SAFETY: the state memory is lent to the instance for longer than its guest runs, and `stopped` takes the address
-        // back before that ends.
+        // SAFETY: the state memory is lent to the instance for longer than its guest runs, and `stopped` takes the
+        // address back before that ends.
         unsafe { Interrupter::from_raw(target) }.interrupt();
     }
 }
