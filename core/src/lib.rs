@@ -20,7 +20,7 @@ pub use runtime::cell::{Cell, CellKind};
 pub use runtime::engine::{Engine, EngineError};
 pub use runtime::heap::HeapStats;
 pub use runtime::host::{HostCall, HostFn};
-pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};
+pub use runtime::instance::{CallError, FuelError, Instance, InstanceMemory, InstantiateError, TrapReport};
 pub use runtime::objects::{HeapError, Objects, Root};
 pub use runtime::trap::{Trap, TrapKind};
 pub use runtime::value::Value;

@@ -11,6 +11,7 @@ use crate::runtime::cell::Cell;
 use crate::runtime::context::{Context, Entry, POLL};
 use crate::runtime::engine::Engine;
 use crate::runtime::frame;
+use crate::runtime::fuel;
 use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
 use crate::runtime::instance::{Instance, literal, native_stack_pointer};
@@ -215,6 +216,46 @@ pub(crate) enum Exits {
     All,
 }
 
+/// The words of the function with this entry.
+///
+/// # Safety
+///
+/// The entry is one of a live engine's function table.
+unsafe fn words_of<'e>(entry: &Entry) -> &'e [u64] {
+    // SAFETY: by the contract; the words are the module's, which the engine borrows.
+    unsafe { core::slice::from_raw_parts(entry.words as *const u64, entry.word_count as usize) }
+}
+
+/// Pays for the runs at word `at` of a function that the fuel suffices for, where it does not suffice for all up to the
+/// next branch or call. Gives the word of the first that it does not suffice for.
+///
+/// # Safety
+///
+/// As for [`words_of`]; the context is live.
+#[cold]
+#[inline(never)]
+unsafe fn pay_some(context: *mut Context, entry: &Entry, at: usize) -> usize {
+    // SAFETY: by the contract.
+    unsafe {
+        let (stop, units) = fuel::shortfall(words_of(entry), at, (*context).fuel);
+        (*context).fuel = (*context).fuel.wrapping_sub(units.into());
+        stop
+    }
+}
+
+/// Gives back what has been paid for runs behind that of the op at word `at`, which traps; `stop` is the word of the run
+/// that could not be paid, if there is one.
+///
+/// # Safety
+///
+/// As for [`pay_some`].
+#[cold]
+#[inline(never)]
+unsafe fn give_back(context: *mut Context, entry: &Entry, at: usize, stop: Option<usize>) {
+    // SAFETY: by the contract.
+    unsafe { (*context).fuel = (*context).fuel.wrapping_add(fuel::unused(words_of(entry), at, stop).into()) };
+}
+
 /// Runs function `func` in the frame at `frame`, until that frame returns: status 0 with the result in [`Context::result`], 1
 /// with the trap in the context, or 2 if machine code goes on in that frame. Then the first of [`Context::operands`] is the
 /// address of the code; and for a loop the second is the address of its head.
@@ -223,8 +264,28 @@ pub(crate) enum Exits {
 ///
 /// `context` belongs to an instance of a verified module that is being entered. `frame` is a whole frame of `func` on its
 /// VM stack with its header and arguments in place; the locals are in place too unless it starts at the entry.
-#[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
 pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start, exits: Exits) -> u64 {
+    // SAFETY: by the contract. The engine outlives the instance, and the reference is to the engine, not to the instance.
+    unsafe {
+        let counts_fuel = (*((*context).instance as *const Instance<'_>)).engine().counts_fuel();
+        let run = if counts_fuel { run_as::<true> } else { run_as::<false> };
+        run(context, frame, func, start, exits)
+    }
+}
+
+/// [`run`], which counts `FUEL` or has no trace of it.
+///
+/// # Safety
+///
+/// As for [`run`].
+#[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
+unsafe fn run_as<const FUEL: bool>(
+    context: *mut Context,
+    frame: *mut u64,
+    func: u16,
+    start: Start,
+    exits: Exits,
+) -> u64 {
     // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
     let engine: &Engine<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine() };
     let (module, tiered) = (engine.module(), engine.is_tiered());
@@ -242,6 +303,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     let mut code = entry.words as *const u64;
     // SAFETY: `word` is a word of the function.
     let mut pc = unsafe { code.add(word) };
+    // The op before which the fuel ends, or null.
+    let mut stop: *const u64 = core::ptr::null();
 
     macro_rules! site {
         ($word:expr) => {{
@@ -250,10 +313,41 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
             Site::new(func, word as u16)
         }};
     }
+    // What has been paid for ops that a trap at `pc` keeps from being run is given back.
+    macro_rules! give_back {
+        () => {
+            if FUEL {
+                // SAFETY: the context is live, and `func` is the running function, whose words both lie in.
+                unsafe {
+                    let stop = if stop.is_null() { None } else { Some(stop.offset_from_unsigned(code)) };
+                    give_back(context, &*entries.add(usize::from(func)), pc.offset_from_unsigned(code), stop);
+                }
+            }
+        };
+    }
     macro_rules! trap {
-        ($trap:expr) => {
+        ($trap:expr) => {{
+            give_back!();
             // SAFETY: the context is live.
-            return unsafe { trap(context, $trap, site!(pc)) }
+            return unsafe { trap(context, $trap, site!(pc)) };
+        }};
+    }
+    // Pays for what starts at `pc`.
+    macro_rules! pay {
+        () => {
+            if FUEL {
+                // SAFETY: the context is live, `func` is the running function, and `pc` is at one of its ops.
+                unsafe {
+                    let units = fuel::stretch(pc);
+                    match (*context).fuel.checked_sub(units) {
+                        Some(left) => (*context).fuel = left,
+                        None => {
+                            let at = pc.offset_from_unsigned(code);
+                            stop = code.add(pay_some(context, &*entries.add(usize::from(func)), at));
+                        }
+                    }
+                }
+            }
         };
     }
     // Goes on at `pc`, where the guest can be stopped.
@@ -294,7 +388,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
             unsafe {
                 pc = pc.add($n);
                 #[cfg(not(miri))]
+                if !FUEL {
                 core::arch::asm!(concat!("/* ", line!(), " */"), options(nomem, nostack, preserves_flags));
+                }
             }
         };
     }
@@ -324,6 +420,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 }
             }
             skip!();
+            pay!();
         }};
     }
     // Leaves the frame with these bits as the result.
@@ -373,10 +470,12 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                             }
                             // SAFETY: the context is live.
                             ret!(unsafe { result_of(context, &*entries.add(usize::from(func))) });
+                            continue;
                         }
                     }
                 }
             }
+            pay!();
         }};
     }
     macro_rules! branch {
@@ -385,6 +484,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 jump!($target);
             } else {
                 advance!(1);
+                pay!();
             }
         };
     }
@@ -394,7 +494,12 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
         unsafe { init_locals(entry, frame) };
         poll!();
     }
+    pay!();
     loop {
+        if FUEL && pc == stop {
+            // SAFETY: the context is live.
+            return unsafe { trap(context, Trap::new(TrapKind::OutOfFuel), site!(pc)) };
+        }
         // SAFETY: `pc` is at an op of the function.
         let word = unsafe { Word::new(pc) };
         // `d, x, y` and `d, x, literal` on integers.
@@ -507,6 +612,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         code = entry.words as *const u64;
                         pc = code;
                         poll!();
+                        pay!();
                     }
                 }
             }};
@@ -517,6 +623,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 let site = site!(pc);
                 // SAFETY: the context, the frame and the op are the running ones.
                 if unsafe { heap::run(context, frame, site) } != 0 {
+                    give_back!();
                     return 1;
                 }
                 skip!();
@@ -563,6 +670,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         code = entry.words as *const u64;
                         pc = code;
                         poll!();
+                        pay!();
                     }
                 }
             }};
@@ -802,6 +910,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     pc = code;
                 }
                 poll!();
+                pay!();
             }
             Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell => {
                 let site = site!(pc);
@@ -812,6 +921,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         return 1;
                     }
                     skip!();
+                    pay!();
                 }
             }
 

@@ -54,6 +54,8 @@ pub struct Context {
     /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
     /// registers.
     pub operands: [u64; 4],
+    /// The fuel that is left, if the engine counts it: only the thread that runs the guest writes it.
+    pub fuel: u64,
     /// The value of `Context::guard` when no poll is asked for.
     pub native_limit: u64,
     /// Set by whoever asks for a poll, before it sets the guard; read and cleared by the poll.
@@ -193,6 +195,7 @@ impl Context {
             result: 0,
             float_result: 0,
             operands: [0; 4],
+            fuel: 0,
             native_limit: 0,
             poll_requests: AtomicU64::new(0),
             activation: 0,

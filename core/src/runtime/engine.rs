@@ -38,6 +38,7 @@ pub struct Engine<'e> {
     functions: &'e [Entry],
     machine: Option<Machine>,
     tier: Option<Tier>,
+    fuel: bool,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
 }
@@ -84,7 +85,12 @@ impl<'e> Engine<'e> {
     /// An engine that interprets. It needs no executable memory.
     pub fn interpreter(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        Ok(Self { module, functions, machine: None, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine: None, tier: None, fuel: false, code: PhantomData })
+    }
+
+    /// An engine that interprets and counts fuel, as [`Options::fuel`] says.
+    pub fn interpreter_with_fuel(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
+        Ok(Self { fuel: true, ..Self::interpreter(module, functions)? })
     }
 
     /// An engine that runs machine code: compiles every function of the module into `code`, which stays borrowed for the
@@ -104,7 +110,7 @@ impl<'e> Engine<'e> {
         // memory that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
         let machine = Some(Machine { enter, lazy: 0, base: 0 });
-        Ok(Self { module, functions, machine, tier: None, code: PhantomData })
+        Ok(Self { module, functions, machine, tier: None, fuel: options.fuel, code: PhantomData })
     }
 
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
@@ -132,7 +138,7 @@ impl<'e> Engine<'e> {
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, lazy, base: base as u64 });
         let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold });
-        Ok(Self { module, functions, machine, tier, code: PhantomData })
+        Ok(Self { module, functions, machine, tier, fuel: options.fuel, code: PhantomData })
     }
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
@@ -213,6 +219,11 @@ impl<'e> Engine<'e> {
 
     pub(crate) fn machine(&self) -> Option<Machine> {
         self.machine
+    }
+
+    /// Whether it counts fuel: [`Options::fuel`].
+    pub fn counts_fuel(&self) -> bool {
+        self.fuel
     }
 
     /// Whether functions are compiled while guests run.

@@ -5,6 +5,7 @@ pub mod cell;
 pub mod context;
 pub mod engine;
 pub mod frame;
+pub(crate) mod fuel;
 pub(crate) mod heap;
 pub mod host;
 pub mod instance;
