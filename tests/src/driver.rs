@@ -7,7 +7,7 @@ use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
-use opstamp::{CallError, CodeMemory, Engine, Instance, InstanceMemory, Module, TrapReport, Value};
+use opstamp::{CallError, CodeMemory, Engine, EngineError, Instance, InstanceMemory, Module, TrapReport, Value};
 
 /// Sizes of [`Memory`] that suffice for the suite.
 pub mod need {
@@ -58,11 +58,45 @@ pub(crate) const SEED: u64 = 0x6A09_E667_F3BC_C908;
 /// How to run a group.
 pub enum Runner<'r> {
     /// By the interpreter.
-    Interpreter,
+    Interpreter {
+        /// Whether fuel is counted.
+        fuel: bool,
+    },
     /// As machine code in this memory.
-    MachineCode(&'r mut dyn CodeMemory, &'r Options),
+    MachineCode(&'r mut dyn CodeMemory, Options),
     /// By the interpreter, and as machine code in this memory what is warm.
-    Tiered(&'r mut dyn CodeMemory, &'r Options),
+    Tiered(&'r mut dyn CodeMemory, Options),
+}
+
+impl<'r> Runner<'r> {
+    /// The same, with fuel.
+    #[must_use]
+    pub fn with_fuel(self) -> Self {
+        let with_fuel = |options| Options { fuel: true, ..options };
+        match self {
+            Runner::Interpreter { .. } => Runner::Interpreter { fuel: true },
+            Runner::MachineCode(code, options) => Runner::MachineCode(code, with_fuel(options)),
+            Runner::Tiered(code, options) => Runner::Tiered(code, with_fuel(options)),
+        }
+    }
+
+    /// An engine of a module.
+    pub fn engine<'e>(
+        self,
+        module: Module<'e>,
+        functions: &'e mut [Entry],
+        scratch: &'e mut [u64],
+    ) -> Result<Engine<'e>, EngineError>
+    where
+        'r: 'e,
+    {
+        match self {
+            Runner::Interpreter { fuel: false } => Engine::interpreter(module, functions),
+            Runner::Interpreter { fuel: true } => Engine::interpreter_with_fuel(module, functions),
+            Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, scratch, &options),
+            Runner::Tiered(code, options) => Engine::tiered(module, functions, code, scratch, &options),
+        }
+    }
 }
 
 /// What went wrong.
@@ -162,12 +196,7 @@ pub fn run_telling(
     let used = load!("assemble", text::assemble(group.text, memory.words, memory.scratch, &mut |_| {}));
     let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
     let functions = &mut *memory.functions;
-    let engine = match runner {
-        Runner::Interpreter => Engine::interpreter(module, functions),
-        Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, memory.scratch, options),
-        Runner::Tiered(code, options) => Engine::tiered(module, functions, code, memory.scratch, options),
-    };
-    let engine = load!("make an engine", engine);
+    let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     let imports = host::imports();
     let stack = match group.stack_words {
         None => &mut *memory.stack,
@@ -183,6 +212,7 @@ pub fn run_telling(
     };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     instance.set_heap_stress(memory.stress);
+    load!("give fuel", instance.set_fuel(None));
     let before = instance.heap_stats();
     let mut passed = 0;
     let mut seen = Coverage::new();

@@ -17,6 +17,8 @@ pub struct EngineUnderTest {
     pub options: Option<Options>,
     /// Whether functions are compiled only when they are warm.
     pub tiered: bool,
+    /// Whether fuel is counted.
+    pub fuel: bool,
 }
 
 impl EngineUnderTest {
@@ -28,32 +30,62 @@ impl EngineUnderTest {
         code: &'e mut dyn opstamp::CodeMemory,
         scratch: &'e mut [u64],
     ) -> Result<opstamp::Engine<'e>, EngineError> {
-        match &self.options {
-            None => opstamp::Engine::interpreter(module, functions),
-            Some(options) if self.tiered => opstamp::Engine::tiered(module, functions, code, scratch, options),
-            Some(options) => opstamp::Engine::machine_code(module, functions, code, scratch, options),
-        }
+        runner(self, code).engine(module, functions, scratch)
     }
 }
 
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
+    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false, fuel: false }];
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
         let in_frame = Options { max_pinned: 0, ..all };
         let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain), tiered: false });
+        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false, fuel: false });
+        engines.push(EngineUnderTest {
+            name: "machine code, nothing pinned",
+            options: Some(in_frame),
+            tiered: false,
+            fuel: false,
+        });
+        engines.push(EngineUnderTest {
+            name: "machine code, two pinned",
+            options: Some(few),
+            tiered: false,
+            fuel: false,
+        });
+        engines.push(EngineUnderTest {
+            name: "machine code, baseline CPU",
+            options: Some(plain),
+            tiered: false,
+            fuel: false,
+        });
         let at_once = Options { threshold: 1, ..all };
         let warm = Options { threshold: 3, ..all };
-        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true });
-        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
+        engines.push(EngineUnderTest {
+            name: "compiled when called",
+            options: Some(at_once),
+            tiered: true,
+            fuel: false,
+        });
+        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true, fuel: false });
     }
     engines
+}
+
+/// The engines that also count fuel: the interpreter, the compiler of whole modules, and what is in turns run by both.
+pub fn engines_with_fuel() -> Vec<EngineUnderTest> {
+    let names = [
+        ("interpreter", "interpreter with fuel"),
+        ("machine code", "machine code with fuel"),
+        ("compiled when warm", "compiled when warm, with fuel"),
+    ];
+    let with_fuel = |engine: EngineUnderTest| {
+        let (_, name) = names.into_iter().find(|(name, _)| *name == engine.name)?;
+        Some(EngineUnderTest { name, fuel: true, ..engine })
+    };
+    engines().into_iter().filter_map(with_fuel).collect()
 }
 
 /// Whether the compiler knows this host's machine.
@@ -131,12 +163,13 @@ impl Room {
 }
 
 /// How the driver runs this engine.
-pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut HostCode) -> Runner<'r> {
-    match &engine.options {
-        None => Runner::Interpreter,
+pub fn runner<'r>(engine: &EngineUnderTest, code: &'r mut dyn opstamp::CodeMemory) -> Runner<'r> {
+    let runner = match engine.options {
+        None => Runner::Interpreter { fuel: false },
         Some(options) if engine.tiered => Runner::Tiered(code, options),
         Some(options) => Runner::MachineCode(code, options),
-    }
+    };
+    if engine.fuel { runner.with_fuel() } else { runner }
 }
 
 /// Runs `work` on a thread whose native stack has room for what [`need::NATIVE_STACK`] promises.

@@ -314,6 +314,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "machine code, options of the seed",
             options: Some(options),
             tiered: false,
+            fuel: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
         options.threshold = rng.u32(0..6);
@@ -322,6 +323,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "compiled when warm, left at an op",
             options: Some(options),
             tiered: true,
+            fuel: false,
         });
     }
     engines
