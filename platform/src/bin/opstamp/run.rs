@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 
 pub const COMMAND: Command = Command {
     name: "run",
-    synopsis: "FILE [--func NAME] [--engine jit|interp] [ARG]...",
+    synopsis: "FILE [--func NAME] [--engine jit|interp] [--fuel N] [ARG]...",
     summary: "Run a function of a module and print its result.",
     details: "\
 FILE is vm3 text or a container. The function is `main` unless --func names another. Each ARG is a literal of
@@ -25,6 +25,7 @@ The module may import print(i64), print_f64(f64) and print_str(str), which write
 Options:
   --func NAME            the function to run
   --engine jit|interp    run machine code, or interpret; without it, machine code where the host allows it
+  --fuel N               run at most N ops, then trap `out_of_fuel`; without it, as many as it takes
   -h, --help             print this
 
 A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, and the exit code is 1.",
@@ -38,11 +39,12 @@ struct Request {
     file: OsString,
     func: String,
     engine: Option<Kind>,
+    fuel: Option<u64>,
     words: Vec<OsString>,
 }
 
 fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
-    let (mut file, mut func, mut engine, mut words) = (None, None, None, Vec::new());
+    let (mut file, mut func, mut engine, mut fuel, mut words) = (None, None, None, None, Vec::new());
     loop {
         // A number is an argument of the guest, not an option, also if it starts with `-`.
         let number = args.try_raw_args().and_then(|mut raw| raw.next_if(is_number));
@@ -63,11 +65,17 @@ fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
                 let wrong = || command.usage(format_args!("unknown engine `{name}`, expected jit or interp"));
                 engine = Some(kind.ok_or_else(wrong)?);
             }
+            Arg::Long("fuel") => {
+                let units = text(command, &mut args, "--fuel")?;
+                let wrong =
+                    || command.usage(format_args!("the fuel is `{units}`, expected a number from 0 to {}", u64::MAX));
+                fuel = Some(units.parse().map_err(|_| wrong())?);
+            }
             other => return Err(command.other(other)),
         }
     }
     let file = file.ok_or_else(|| command.usage("missing argument FILE"))?;
-    Ok(Request { file, func: func.unwrap_or_else(|| "main".to_owned()), engine, words })
+    Ok(Request { file, func: func.unwrap_or_else(|| "main".to_owned()), engine, fuel, words })
 }
 
 fn text(command: &Command, args: &mut Parser, option: &str) -> Result<String, Failure> {
@@ -93,12 +101,13 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     }
     let call = |engine: &Engine<'_>| call(&source, engine, func, &request, types);
     let kind = request.engine.unwrap_or(Kind::Jit);
-    match session::with_engine(module, kind, call) {
+    let fuel = request.fuel.is_some();
+    match session::with_engine(module, kind, fuel, call) {
         // Without a wish, a host that gives no executable memory interprets.
         Err(EngineError::Compile(CompileError::Code(CodeError::Unsupported | CodeError::System { .. })))
             if request.engine.is_none() =>
         {
-            session::with_engine(module, Kind::Interp, call)
+            session::with_engine(module, Kind::Interp, fuel, call)
         }
         done => done,
     }
@@ -115,6 +124,7 @@ fn call(source: &Source, engine: &Engine<'_>, func: u16, request: &Request, type
             value::from_word(objects, word.as_encoded_bytes(), ty)
                 .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
         })?;
+        instance.set_fuel(request.fuel).map_err(Failure::error)?;
         let result = instance.call_index(func, &values);
         let result = result.map_err(|error| session::failed_call(engine.module(), error))?;
         Ok(result.map(|value| session::printed(&instance.objects(), value)))

@@ -39,16 +39,22 @@ impl Kind {
     }
 }
 
-/// Hands an engine of the module to `body`.
-pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<'_>) -> R) -> Result<R, EngineError> {
+/// Hands an engine of the module to `body`, which counts `fuel` or does not.
+pub fn with_engine<R>(
+    module: Module<'_>,
+    kind: Kind,
+    fuel: bool,
+    body: impl FnOnce(&Engine<'_>) -> R,
+) -> Result<R, EngineError> {
     let mut functions = Vec::new();
     functions.resize_with(Engine::functions_needed(&module), Entry::default);
     match kind {
+        Kind::Interp if fuel => Engine::interpreter_with_fuel(module, &mut functions).map(|engine| body(&engine)),
         Kind::Interp => Engine::interpreter(module, &mut functions).map(|engine| body(&engine)),
         Kind::Jit => {
             let mut code = HostCode::new(WINDOW).map_err(CompileError::Code)?;
             let mut scratch = vec![0; jit::scratch_words(&module)];
-            let options = Options { features: features(), ..Options::default() };
+            let options = Options { features: features(), fuel, ..Options::default() };
             let engine = Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options)?;
             Ok(body(&engine))
         }
