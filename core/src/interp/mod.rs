@@ -15,7 +15,7 @@ use crate::runtime::fuel;
 use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
 use crate::runtime::instance::{Instance, literal, native_stack_pointer};
-use crate::runtime::services::{self, SWITCH, TRAPPED};
+use crate::runtime::services::{self, GO_ON, SWITCH, TRAPPED};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 use crate::runtime::value::canonical;
 use crate::vm3::Module;
@@ -199,11 +199,14 @@ fn cell_constant(module: &Module<'_>, index: u32) -> Option<u64> {
 
 /// Where the interpreter starts.
 #[derive(Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Start<'w> {
     /// Before the first op: the locals are set up here.
     Entry,
     /// At this word: the locals are in place.
     At(usize),
+    /// At a copy of the op at this word, its first `args` word if it has any, and a `ret` behind: the op runs alone. It goes
+    /// on to the next, and has been paid for.
+    Alone(&'w [u64; 3], usize),
 }
 
 /// How the interpreter may hand the frame that it was started with to machine code. Frames above that one it always runs by
@@ -216,44 +219,66 @@ pub(crate) enum Exits {
     All,
 }
 
-/// The words of the function with this entry.
+/// The words of a function.
 ///
 /// # Safety
 ///
-/// The entry is one of a live engine's function table.
-unsafe fn words_of<'e>(entry: &Entry) -> &'e [u64] {
+/// The context belongs to the running instance of a module that has this function.
+unsafe fn words_of<'e>(context: *const Context, func: u16) -> &'e [u64] {
     // SAFETY: by the contract; the words are the module's, which the engine borrows.
-    unsafe { core::slice::from_raw_parts(entry.words as *const u64, entry.word_count as usize) }
-}
-
-/// Pays for the runs at word `at` of a function that the fuel suffices for, where it does not suffice for all up to the
-/// next branch or call. Gives the word of the first that it does not suffice for.
-///
-/// # Safety
-///
-/// As for [`words_of`]; the context is live.
-#[cold]
-#[inline(never)]
-unsafe fn pay_some(context: *mut Context, entry: &Entry, at: usize) -> usize {
-    // SAFETY: by the contract.
     unsafe {
-        let (stop, units) = fuel::shortfall(words_of(entry), at, (*context).fuel);
-        (*context).fuel = (*context).fuel.wrapping_sub(units.into());
-        stop
+        let entry = &*((*context).entries as *const Entry).add(usize::from(func));
+        core::slice::from_raw_parts(entry.words as *const u64, entry.word_count as usize)
     }
 }
 
-/// Gives back what has been paid for runs behind that of the op at word `at`, which traps; `stop` is the word of the run
-/// that could not be paid, if there is one.
+/// Pays for the ops from `site` on, up to and with the first that branches, calls or ends. Where the fuel does not suffice,
+/// runs those that it suffices for and gives 1 with the trap in the context, else 0.
 ///
 /// # Safety
 ///
-/// As for [`pay_some`].
+/// As for [`run`], with `frame` stopped at the op at `site`.
 #[cold]
 #[inline(never)]
-unsafe fn give_back(context: *mut Context, entry: &Entry, at: usize, stop: Option<usize>) {
+unsafe fn pay(context: *mut Context, frame: *mut u64, site: Site) -> u64 {
     // SAFETY: by the contract.
-    unsafe { (*context).fuel = (*context).fuel.wrapping_add(fuel::unused(words_of(entry), at, stop).into()) };
+    unsafe {
+        let words = words_of(context, site.func());
+        let mut at = usize::from(site.word());
+        if let Some(left) = (*context).fuel.checked_sub(fuel::stretch(words, at)) {
+            (*context).fuel = left;
+            return GO_ON;
+        }
+        let (stop, units) = fuel::shortfall(words, at, (*context).fuel);
+        (*context).fuel = (*context).fuel.wrapping_sub(units.into());
+        while at < stop {
+            let word = |at: usize| words.get(at).copied().unwrap_or(0);
+            let next = at + 1 + words.iter().skip(at + 1).take_while(|&&word| word as u8 == Op::Args as u8).count();
+            let ret = Op::Ret as u64;
+            let op = [word(at), if next > at + 1 { word(at + 1) } else { ret }, ret];
+            if run(context, frame, site.func(), Start::Alone(&op, at), Exits::Loops) == TRAPPED {
+                (*context).fuel = (*context).fuel.wrapping_add(fuel::unused(words, at, Some(stop)).into());
+                return TRAPPED;
+            }
+            at = next;
+        }
+        trap(context, Trap::new(TrapKind::OutOfFuel), Site::new(site.func(), at as u16))
+    }
+}
+
+/// Gives back what has been paid for ops that the trap at `site` keeps from being run.
+///
+/// # Safety
+///
+/// As for [`pay`].
+#[cold]
+#[inline(never)]
+unsafe fn give_back(context: *mut Context, site: Site) {
+    // SAFETY: by the contract.
+    unsafe {
+        let units = fuel::unused(words_of(context, site.func()), site.word().into(), None);
+        (*context).fuel = (*context).fuel.wrapping_add(units.into());
+    }
 }
 
 /// Runs function `func` in the frame at `frame`, until that frame returns: status 0 with the result in [`Context::result`], 1
@@ -264,35 +289,11 @@ unsafe fn give_back(context: *mut Context, entry: &Entry, at: usize, stop: Optio
 ///
 /// `context` belongs to an instance of a verified module that is being entered. `frame` is a whole frame of `func` on its
 /// VM stack with its header and arguments in place; the locals are in place too unless it starts at the entry.
-pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start, exits: Exits) -> u64 {
-    // SAFETY: by the contract. The engine outlives the instance, and the reference is to the engine, not to the instance.
-    unsafe {
-        let counts_fuel = (*((*context).instance as *const Instance<'_>)).engine().counts_fuel();
-        let run = if counts_fuel { run_as::<true> } else { run_as::<false> };
-        run(context, frame, func, start, exits)
-    }
-}
-
-/// [`run`], which counts `FUEL` or has no trace of it.
-///
-/// # Safety
-///
-/// As for [`run`].
 #[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
-unsafe fn run_as<const FUEL: bool>(
-    context: *mut Context,
-    frame: *mut u64,
-    func: u16,
-    start: Start,
-    exits: Exits,
-) -> u64 {
+pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start<'_>, exits: Exits) -> u64 {
     // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
     let engine: &Engine<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine() };
     let (module, tiered) = (engine.module(), engine.is_tiered());
-    let word = match start {
-        Start::Entry => 0,
-        Start::At(word) => word,
-    };
     // SAFETY: the context is live.
     let entries = unsafe { (*context).entries } as *const Entry;
     // SAFETY: `entries` has an entry for every function of the module, and `func` is one.
@@ -301,27 +302,28 @@ unsafe fn run_as<const FUEL: bool>(
     let mut frame = frame;
     let mut func = func;
     let mut code = entry.words as *const u64;
-    // SAFETY: `word` is a word of the function.
-    let mut pc = unsafe { code.add(word) };
-    // The op before which the fuel ends, or null.
-    let mut stop: *const u64 = core::ptr::null();
+    let mut pc = match start {
+        Start::Entry => code,
+        Start::At(word) => code.wrapping_add(word),
+        Start::Alone(op, word) => {
+            code = op.as_ptr().wrapping_sub(word);
+            op.as_ptr()
+        }
+    };
+    // Who has an op run alone has paid for it.
+    let counts_fuel = engine.counts_fuel() && !matches!(start, Start::Alone(..));
 
     macro_rules! site {
         ($word:expr) => {{
-            // SAFETY: both lie in the words of the function, which are one slice of at most 65,536.
-            let word = unsafe { $word.offset_from_unsigned(code) };
-            Site::new(func, word as u16)
+            // By addresses, because an op that runs alone lies elsewhere. A function has at most 65,536 words.
+            Site::new(func, ($word.addr().wrapping_sub(code.addr()) / size_of::<u64>()) as u16)
         }};
     }
-    // What has been paid for ops that a trap at `pc` keeps from being run is given back.
     macro_rules! give_back {
         () => {
-            if FUEL {
-                // SAFETY: the context is live, and `func` is the running function, whose words both lie in.
-                unsafe {
-                    let stop = if stop.is_null() { None } else { Some(stop.offset_from_unsigned(code)) };
-                    give_back(context, &*entries.add(usize::from(func)), pc.offset_from_unsigned(code), stop);
-                }
+            if counts_fuel {
+                // SAFETY: the context is live, and `pc` is at an op of the running function.
+                unsafe { give_back(context, site!(pc)) };
             }
         };
     }
@@ -335,18 +337,9 @@ unsafe fn run_as<const FUEL: bool>(
     // Pays for what starts at `pc`.
     macro_rules! pay {
         () => {
-            if FUEL {
-                // SAFETY: the context is live, `func` is the running function, and `pc` is at one of its ops.
-                unsafe {
-                    let units = fuel::stretch(pc);
-                    match (*context).fuel.checked_sub(units) {
-                        Some(left) => (*context).fuel = left,
-                        None => {
-                            let at = pc.offset_from_unsigned(code);
-                            stop = code.add(pay_some(context, &*entries.add(usize::from(func)), at));
-                        }
-                    }
-                }
+            // SAFETY: the context is live, and the innermost frame is one of the running function, stopped at `pc`.
+            if counts_fuel && unsafe { pay(context, frame, site!(pc)) } == TRAPPED {
+                return TRAPPED;
             }
         };
     }
@@ -388,9 +381,7 @@ unsafe fn run_as<const FUEL: bool>(
             unsafe {
                 pc = pc.add($n);
                 #[cfg(not(miri))]
-                if !FUEL {
                 core::arch::asm!(concat!("/* ", line!(), " */"), options(nomem, nostack, preserves_flags));
-                }
             }
         };
     }
@@ -496,10 +487,6 @@ unsafe fn run_as<const FUEL: bool>(
     }
     pay!();
     loop {
-        if FUEL && pc == stop {
-            // SAFETY: the context is live.
-            return unsafe { trap(context, Trap::new(TrapKind::OutOfFuel), site!(pc)) };
-        }
         // SAFETY: `pc` is at an op of the function.
         let word = unsafe { Word::new(pc) };
         // `d, x, y` and `d, x, literal` on integers.

@@ -46,24 +46,17 @@ fn step(word: u64) -> u8 {
     STEPS[usize::from(word as u8)]
 }
 
-/// The fuel of the stretch that starts at `op`.
-///
-/// # Safety
-///
-/// `op` is at an op of a verified function.
-#[inline]
-pub(crate) unsafe fn stretch(op: *const u64) -> u64 {
-    let (mut units, mut word) = (0, op);
-    loop {
-        // SAFETY: the verifier saw that control does not run off the end of the function, so an op that ends it comes
-        // before the end of its words.
-        let step = step(unsafe { word.read() });
+/// The fuel of the stretch that starts at word `at` of a function.
+pub(crate) fn stretch(words: &[u64], at: usize) -> u64 {
+    let mut units = 0;
+    for &word in words.iter().skip(at) {
+        let step = step(word);
         units += u64::from(step & UNIT);
         if step & LAST != 0 {
-            return units;
+            break;
         }
-        word = word.wrapping_add(1);
     }
+    units
 }
 
 /// The fuel of the run that starts at word `start` of a function, where `begins` tells by its word whether a run starts.
