@@ -244,12 +244,7 @@ fn all() -> Vec<EngineUnderTest> {
 struct Guest(Cell<*const Context>);
 
 /// Hands `body` a way to make instances on an engine, one after the other. The import `request` makes the request.
-fn with_instances(
-    engine: &EngineUnderTest,
-    room: &mut Room,
-    request: u64,
-    body: &mut dyn FnMut(&mut dyn FnMut(&mut Lend<'_>)),
-) {
+fn with_instances(engine: &EngineUnderTest, room: &mut Room, request: u64, body: &mut dyn FnMut(&mut Instances<'_>)) {
     let (memory, code) = room.parts();
     let used = text::assemble(SOURCE, memory.words, memory.scratch, &mut |_| {}).expect("assembles");
     let module = Module::verify(&memory.words[..used], memory.scratch).expect("verifies");
@@ -283,7 +278,10 @@ fn with_instances(
     });
 }
 
-type Lend<'l> = dyn FnMut(&Module<'_>, &mut Instance<'_>) + 'l;
+/// Makes an instance and shows it.
+type Instances<'l> = dyn FnMut(&mut Shown<'_>) + 'l;
+/// What an instance is shown to.
+type Shown<'l> = dyn FnMut(&Module<'_>, &mut Instance<'_>) + 'l;
 
 /// What a call with that much fuel comes to, and what it leaves.
 fn expected(case: &Case, fuel: u64) -> (End, u64) {
