@@ -23,7 +23,7 @@ pub use runtime::engine::{CodeCache, Engine, EngineError};
 pub use runtime::events::{Event, Listener};
 pub use runtime::heap::HeapStats;
 pub use runtime::host::{HostCall, HostFn};
-pub use runtime::instance::{CallError, Instance, InstanceMemory, InstantiateError, TrapReport};
+pub use runtime::instance::{CallError, FuelError, Instance, InstanceMemory, InstantiateError, TrapReport};
 pub use runtime::objects::{HeapError, Objects, Root};
 pub use runtime::trap::{Trap, TrapKind};
 pub use runtime::value::Value;

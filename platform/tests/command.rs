@@ -125,6 +125,26 @@ fn run_takes_arguments_as_literals_and_strings_as_they_are() {
     }
 }
 
+#[test]
+fn run_counts_fuel() {
+    let functions = file("fuel.vm3", FUNCTIONS);
+    // Two ops in one run.
+    let twice = |fuel: &'static str| run(&functions, &["--func", "twice", "--fuel", fuel, "21"]);
+    for fuel in ["2", "3", "18446744073709551615"] {
+        assert_eq!(twice(fuel), ok("42\n"), "{fuel}");
+    }
+    for fuel in ["0", "1"] {
+        let trap = "trap: out_of_fuel in twice at op 0\n".to_owned();
+        assert_eq!(twice(fuel), (String::new(), trap, Some(1)), "{fuel}");
+    }
+    for fuel in ["-1", "x", "18446744073709551616"] {
+        let (stdout, stderr, code) = twice(fuel);
+        let wrong = format!("error: the fuel is `{fuel}`, expected a number from 0 to 18446744073709551615 ");
+        assert!(stdout.is_empty() && stderr.starts_with(&wrong), "{stderr}");
+        assert_eq!(code, Some(2));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn run_passes_bytes_that_are_no_text() {

@@ -337,6 +337,7 @@ REFERENCES = {
         "inline_or_not": lambda n: 1100 + 10 * (n == 5) + (n == 6),
         "garbage": lambda n: 100 * len("kept for long and longer") + len("kept for long and longer1"),
         "main": lambda: 50_000},
+    "fuel": {"nsieve": lambda n: int(n == 3), "curried": lambda *xs: 123, "add3": lambda *xs: 123},
     "heap_traps": {
         **HEAP_TRAPS, "nulls": lambda which: 0, "accepts_null": lambda: 4, "hints": lambda n: 0,
         "filled": lambda n: n * (300 + 2 + (300 & 255)), "just_enough": lambda n: (n - 1) & 255,
@@ -423,6 +424,16 @@ le(null, 1)
     },
     # new, mov, switch, then an op for each.
     "boxes": {f"unbox_object({k})": f"type_mismatch in unbox_object at {k + 3}" for k in range(3)},
+    "fuel": {
+        # Runs of nsieve(2): ops 0 to 4, then 15. Of nsieve(3): 0 to 4, 5 and 6, 7 to 9, 13 and 14, 15.
+        "with fuel=5: nsieve(2)": "out_of_fuel in nsieve at 15", "with fuel=4: nsieve(2)": "out_of_fuel in nsieve at 0",
+        "with fuel=12: nsieve(3)": "out_of_fuel in nsieve at 15",
+        "with fuel=11: nsieve(3)": "out_of_fuel in nsieve at 13",
+        # Runs: 3 ops of curried up to its call, 1 of rest2 up to its call, the 5 of add3, 1 of rest2, 1 of curried.
+        **{f"with fuel={fuel}: curried(1, 2, 3)": f"out_of_fuel in {where}" for fuel, where in [
+            (10, "curried at 3"), (9, "rest2 at 1"), (8, "add3 at 0"), (3, "rest2 at 0"), (2, "curried at 0")]},
+        "add3(1, 2, 3)": "out_of_fuel in add3 at 0",
+    },
     "heap_traps": {
         # Four constants, the switch, then one op for each number.
         **{f"nulls({k})": f"null_reference in nulls at {k + 5}" for k in range(59)},

@@ -61,13 +61,16 @@ pub(crate) const SEED: u64 = 0x6A09_E667_F3BC_C908;
 /// How to run a group.
 pub enum Runner<'r> {
     /// By the interpreter.
-    Interpreter,
+    Interpreter {
+        /// Whether fuel is counted.
+        fuel: bool,
+    },
     /// As machine code in this memory.
-    MachineCode(&'r mut dyn CodeMemory, &'r Options),
+    MachineCode(&'r mut dyn CodeMemory, Options),
     /// By the interpreter, and as machine code in this memory what is warm.
-    Tiered(&'r mut dyn CodeMemory, &'r Options),
+    Tiered(&'r mut dyn CodeMemory, Options),
     /// The same in a cache of so many bytes, where machine code is evicted.
-    Cached(&'r mut dyn CodeMemory, &'r Options, &'r mut CacheRoom, usize),
+    Cached(&'r mut dyn CodeMemory, Options, &'r mut CacheRoom, usize),
 }
 
 /// What a code cache of at most 64 KiB needs beside code memory, for one guest at a time.
@@ -95,8 +98,20 @@ impl Default for CacheRoom {
     }
 }
 
-impl Runner<'_> {
-    /// An engine that runs the module so.
+impl<'r> Runner<'r> {
+    /// The same, with fuel.
+    #[must_use]
+    pub fn with_fuel(self) -> Self {
+        let with_fuel = |options| Options { fuel: true, ..options };
+        match self {
+            Runner::Interpreter { .. } => Runner::Interpreter { fuel: true },
+            Runner::MachineCode(code, options) => Runner::MachineCode(code, with_fuel(options)),
+            Runner::Tiered(code, options) => Runner::Tiered(code, with_fuel(options)),
+            Runner::Cached(code, options, room, limit) => Runner::Cached(code, with_fuel(options), room, limit),
+        }
+    }
+
+    /// An engine of a module.
     pub fn engine<'e>(
         self,
         module: Module<'e>,
@@ -104,14 +119,15 @@ impl Runner<'_> {
         scratch: &'e mut [u64],
     ) -> Result<Engine<'e>, EngineError>
     where
-        Self: 'e,
+        'r: 'e,
     {
         match self {
-            Runner::Interpreter => Engine::interpreter(module, functions),
-            Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, scratch, options),
-            Runner::Tiered(code, options) => Engine::tiered(module, functions, code, scratch, options),
+            Runner::Interpreter { fuel: false } => Engine::interpreter(module, functions),
+            Runner::Interpreter { fuel: true } => Engine::interpreter_with_fuel(module, functions),
+            Runner::MachineCode(code, options) => Engine::machine_code(module, functions, code, scratch, &options),
+            Runner::Tiered(code, options) => Engine::tiered(module, functions, code, scratch, &options),
             Runner::Cached(code, options, room, limit) => {
-                Engine::cached(module, functions, room.cache(code, limit), scratch, options)
+                Engine::cached(module, functions, room.cache(code, limit), scratch, &options)
             }
         }
     }
@@ -230,6 +246,7 @@ pub fn run_telling(
     };
     let mut instance = load!("instantiate", Instance::new(&engine, instance_memory, &imports));
     instance.set_heap_stress(memory.stress);
+    load!("give fuel", instance.set_fuel(None));
     let before = instance.heap_stats();
     let mut passed = 0;
     let mut seen = Coverage::new();

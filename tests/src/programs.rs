@@ -82,6 +82,8 @@ pub fn run(
     let used = load!("assemble", text::assemble(program.source, memory.words, memory.scratch, &mut |_| {}));
     let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
     let functions = &mut *memory.functions;
+    let asks_for_fuel = expectations(program.source).flatten().any(|expectation| expectation.with.fuel.is_some());
+    let runner = if asks_for_fuel { runner.with_fuel() } else { runner };
     let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     for expectation in expectations(program.source) {
         let expectation = load!("read an expectation", expectation);
@@ -113,9 +115,6 @@ fn check(
     printed: &Printed<'_>,
     memory: Lent<'_>,
 ) -> Result<(), Wrong<'static>> {
-    if expectation.with.fuel.is_some() {
-        return Err(Wrong::Lacks("the engine counts no fuel"));
-    }
     let Lent { stack, state, heap, native_stack } = memory;
     let bytes = usize::try_from(expectation.with.stack).unwrap_or(usize::MAX);
     let stack =
@@ -137,6 +136,7 @@ fn check(
     let memory = InstanceMemory { heap, seed: SEED, stack, state, native_stack };
     let lacks = |_| Wrong::Lacks("no instance can be made: an import, or state memory, is missing");
     let mut instance = Instance::new(engine, memory, &imports).map_err(lacks)?;
+    instance.set_fuel(expectation.with.fuel).map_err(|_| Wrong::Lacks("the engine counts no fuel"))?;
     let module = *engine.module();
     let func = module.func_index(expectation.call.func).ok_or(Wrong::Lacks("there is no such function"))?;
     let sig = module.func_sig(func.into()).ok_or(Wrong::Lacks("it has no signature"))?;

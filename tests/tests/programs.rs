@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Room, engines, runner, with_stack};
+use common::{Room, engines, engines_with_fuel, runner, with_stack};
 use opstamp::vm3::text::expectations;
 use opstamp_tests::driver::CacheRoom;
 use opstamp_tests::programs::{self, Program};
@@ -20,7 +20,7 @@ fn every_expectation_holds_on_every_engine() {
     assert!(files.len() >= 20, "{} programs in {}", files.len(), directory.display());
     let failures: Vec<String> = with_stack(|| {
         let mut failures = Vec::new();
-        for engine in engines() {
+        for engine in engines().into_iter().chain(engines_with_fuel()) {
             let mut passed = 0;
             for path in &files {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();

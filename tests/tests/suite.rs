@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Room, alarmed, engines, runner, with_stack};
+use common::{Room, alarmed, engines, engines_with_fuel, runner, with_stack};
 use opstamp_tests::driver::CacheRoom;
 use opstamp_tests::oracle::{canonical, oracle};
 use opstamp_tests::values::{FLOATS, INTS};
@@ -20,7 +20,7 @@ fn every_engine_passes() {
 
 /// Every engine; the interpreter and the compiler as it is meant to be used also with a collection at every allocation.
 fn run_all(alarm: &common::Alarm) {
-    let plain = engines().into_iter().map(|engine| (engine, false));
+    let plain = engines().into_iter().chain(engines_with_fuel()).map(|engine| (engine, false));
     let stressed = engines().into_iter().take(2).map(|engine| (engine, true));
     for (engine, stress) in plain.chain(stressed) {
         let name = &*format!("{}{}", engine.name, if stress { ", collecting at every allocation" } else { "" });

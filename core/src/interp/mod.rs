@@ -11,11 +11,12 @@ use crate::runtime::cell::Cell;
 use crate::runtime::context::{Context, Entry, POLL};
 use crate::runtime::engine::Engine;
 use crate::runtime::frame;
+use crate::runtime::fuel;
 use crate::runtime::heap::{Kind, closure};
 use crate::runtime::host;
 use crate::runtime::instance::{Instance, literal, native_stack_pointer};
 use crate::runtime::roots::Stopped;
-use crate::runtime::services::{self, SWITCH, TRAPPED};
+use crate::runtime::services::{self, GO_ON, SWITCH, TRAPPED};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 use crate::runtime::value::canonical;
 use crate::vm3::Module;
@@ -207,11 +208,14 @@ fn cell_constant(module: &Module<'_>, index: u32) -> Option<u64> {
 
 /// Where the interpreter starts.
 #[derive(Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Start<'w> {
     /// Before the first op: the locals are set up here.
     Entry,
     /// At this word: the locals are in place.
     At(usize),
+    /// At a copy of the op at this word, its first `args` word if it has any, and a `ret` behind: the op runs alone. It goes
+    /// on to the next, and has been paid for.
+    Alone(&'w [u64; 3], usize),
 }
 
 /// How the interpreter may hand the frame that it was started with to machine code. Frames above that one it always runs by
@@ -224,6 +228,68 @@ pub(crate) enum Exits {
     All,
 }
 
+/// The words of a function.
+///
+/// # Safety
+///
+/// The context belongs to the running instance of a module that has this function.
+unsafe fn words_of<'e>(context: *const Context, func: u16) -> &'e [u64] {
+    // SAFETY: by the contract; the words are the module's, which the engine borrows.
+    unsafe {
+        let entry = &*((*context).entries as *const Entry).add(usize::from(func));
+        core::slice::from_raw_parts(entry.words as *const u64, entry.word_count as usize)
+    }
+}
+
+/// Pays for the ops from `site` on, up to and with the first that branches, calls or ends. Where the fuel does not suffice,
+/// runs those that it suffices for and gives 1 with the trap in the context, else 0.
+///
+/// # Safety
+///
+/// As for [`run`], with `frame` stopped at the op at `site`.
+#[cold]
+#[inline(never)]
+unsafe fn pay(context: *mut Context, frame: *mut u64, site: Site) -> u64 {
+    // SAFETY: by the contract.
+    unsafe {
+        let words = words_of(context, site.func());
+        let mut at = usize::from(site.word());
+        if let Some(left) = (*context).fuel.checked_sub(fuel::stretch(words, at)) {
+            (*context).fuel = left;
+            return GO_ON;
+        }
+        let (stop, units) = fuel::shortfall(words, at, (*context).fuel);
+        (*context).fuel = (*context).fuel.wrapping_sub(units.into());
+        while at < stop {
+            let word = |at: usize| words.get(at).copied().unwrap_or(0);
+            let next = at + 1 + words.iter().skip(at + 1).take_while(|&&word| word as u8 == Op::Args as u8).count();
+            let ret = Op::Ret as u64;
+            let op = [word(at), if next > at + 1 { word(at + 1) } else { ret }, ret];
+            if run(context, frame, site.func(), Start::Alone(&op, at), Exits::Loops) == TRAPPED {
+                (*context).fuel = (*context).fuel.wrapping_add(fuel::unused(words, at, Some(stop)).into());
+                return TRAPPED;
+            }
+            at = next;
+        }
+        trap(context, Trap::new(TrapKind::OutOfFuel), Site::new(site.func(), at as u16), frame)
+    }
+}
+
+/// Gives back what has been paid for ops that the trap at `site` keeps from being run.
+///
+/// # Safety
+///
+/// As for [`pay`].
+#[cold]
+#[inline(never)]
+unsafe fn give_back(context: *mut Context, site: Site) {
+    // SAFETY: by the contract.
+    unsafe {
+        let units = fuel::unused(words_of(context, site.func()), site.word().into(), None);
+        (*context).fuel = (*context).fuel.wrapping_add(units.into());
+    }
+}
+
 /// Runs function `func` in the frame at `frame`, until that frame returns: status 0 with the result in [`Context::result`], 1
 /// with the trap in the context, or 2 if machine code goes on in that frame. Then the first of [`Context::operands`] is the
 /// address of the code; and for a loop the second is the address of its head.
@@ -233,15 +299,11 @@ pub(crate) enum Exits {
 /// `context` belongs to an instance of a verified module that is being entered. `frame` is a whole frame of `func` on its
 /// VM stack with its header and arguments in place; the locals are in place too unless it starts at the entry.
 #[allow(unused_unsafe, reason = "macros with a block of their own are used inside other blocks")]
-pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start, exits: Exits) -> u64 {
+pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, start: Start<'_>, exits: Exits) -> u64 {
     // SAFETY: the engine outlives the instance, and the reference is to the engine, not to the instance.
     let engine: &Engine<'_> = unsafe { (*((*context).instance as *const Instance<'_>)).engine() };
     // SAFETY: the context is live.
     let (module, tiered) = (engine.module(), engine.is_tiered() && unsafe { engine.is_seated(context) });
-    let word = match start {
-        Start::Entry => 0,
-        Start::At(word) => word,
-    };
     // SAFETY: the context is live.
     let entries = unsafe { (*context).entries } as *const Entry;
     // SAFETY: `entries` has an entry for every function of the module, and `func` is one.
@@ -250,20 +312,45 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     let mut frame = frame;
     let mut func = func;
     let mut code = entry.words as *const u64;
-    // SAFETY: `word` is a word of the function.
-    let mut pc = unsafe { code.add(word) };
+    let mut pc = match start {
+        Start::Entry => code,
+        Start::At(word) => code.wrapping_add(word),
+        Start::Alone(op, word) => {
+            code = op.as_ptr().wrapping_sub(word);
+            op.as_ptr()
+        }
+    };
+    // Who has an op run alone has paid for it.
+    let counts_fuel = engine.counts_fuel() && !matches!(start, Start::Alone(..));
 
     macro_rules! site {
         ($word:expr) => {{
-            // SAFETY: both lie in the words of the function, which are one slice of at most 65,536.
-            let word = unsafe { $word.offset_from_unsigned(code) };
-            Site::new(func, word as u16)
+            // By addresses, because an op that runs alone lies elsewhere. A function has at most 65,536 words.
+            Site::new(func, ($word.addr().wrapping_sub(code.addr()) / size_of::<u64>()) as u16)
         }};
     }
+    macro_rules! give_back {
+        () => {
+            if counts_fuel {
+                // SAFETY: the context is live, and `pc` is at an op of the running function.
+                unsafe { give_back(context, site!(pc)) };
+            }
+        };
+    }
     macro_rules! trap {
-        ($trap:expr) => {
+        ($trap:expr) => {{
+            give_back!();
             // SAFETY: the context is live.
-            return unsafe { trap(context, $trap, site!(pc), frame) }
+            return unsafe { trap(context, $trap, site!(pc), frame) };
+        }};
+    }
+    // Pays for what starts at `pc`.
+    macro_rules! pay {
+        () => {
+            // SAFETY: the context is live, and the innermost frame is one of the running function, stopped at `pc`.
+            if counts_fuel && unsafe { pay(context, frame, site!(pc)) } == TRAPPED {
+                return TRAPPED;
+            }
         };
     }
     // Goes on at `pc`, where the guest can be stopped.
@@ -335,6 +422,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 }
             }
             skip!();
+            pay!();
         }};
     }
     // Leaves the frame with these bits as the result.
@@ -384,10 +472,12 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                             }
                             // SAFETY: the context is live.
                             ret!(unsafe { result_of(context, &*entries.add(usize::from(func))) });
+                            continue;
                         }
                     }
                 }
             }
+            pay!();
         }};
     }
     macro_rules! branch {
@@ -396,6 +486,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 jump!($target);
             } else {
                 advance!(1);
+                pay!();
             }
         };
     }
@@ -405,6 +496,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
         unsafe { init_locals(entry, frame) };
         poll!();
     }
+    pay!();
     loop {
         // SAFETY: `pc` is at an op of the function.
         let word = unsafe { Word::new(pc) };
@@ -518,6 +610,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         code = entry.words as *const u64;
                         pc = code;
                         poll!();
+                        pay!();
                     }
                 }
             }};
@@ -528,6 +621,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 let site = site!(pc);
                 // SAFETY: the context, the frame and the op are the running ones.
                 if unsafe { heap::run(context, frame, site) } != 0 {
+                    give_back!();
                     return 1;
                 }
                 skip!();
@@ -574,6 +668,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         code = entry.words as *const u64;
                         pc = code;
                         poll!();
+                        pay!();
                     }
                 }
             }};
@@ -813,6 +908,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     pc = code;
                 }
                 poll!();
+                pay!();
             }
             Op::Host | Op::HostI64 | Op::HostF64 | Op::HostCell => {
                 let site = site!(pc);
@@ -823,6 +919,7 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                         return 1;
                     }
                     skip!();
+                    pay!();
                 }
             }
 

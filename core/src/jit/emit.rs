@@ -1,6 +1,6 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::plan::{Place as SlotPlace, Plan, field_of, for_targets};
+use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets};
 use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
@@ -8,6 +8,7 @@ use crate::asm::{Buf, EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
+use crate::runtime::fuel;
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Container, Func, Sig};
@@ -110,19 +111,22 @@ pub(super) fn function<'m, M: Backend<'m>>(
     scratch: &mut [u64],
     max_pinned: usize,
 ) -> Result<Extent, CompileError> {
-    let (func, plan) = plan::<M>(module, index, scratch, max_pinned)?;
+    let (func, mut plan) = plan::<M>(module, index, scratch, max_pinned)?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
     let sig = container.sig(func.sig).ok_or(missing)?;
     let code = container.code(&func).ok_or(missing)?;
+    if place.fuel {
+        plan.mark_runs(code);
+    }
     let failed = |error| CompileError::Emit { func: Some(index), error };
     let capacity = memory.len();
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at) = (place.switching, place.leave_at);
+    let (switching, leave_at, rest) = (place.switching, place.leave_at, (0, 0));
     let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, leaves: false };
+        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, rest, leaves: false };
     compiler.run().map_err(failed)
 }
 
@@ -141,6 +145,8 @@ pub(super) struct Compiler<'c, 's, M> {
     switching: bool,
     /// [`Place::leave_at`]
     leave_at: Option<u16>,
+    /// A word of the run that is emitted, and the fuel of its ops from there on; 0 if fuel is not counted.
+    rest: (usize, u32),
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
 }
@@ -231,10 +237,24 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn by_template(&mut self, word: usize, bits: u64, leave: bool) {
         self.masm.relieve_cold();
         if leave {
-            self.masm.deopt(self.site(word), false);
-            self.leaves = true;
+            self.leave(word, word, false);
         }
         self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
+    }
+
+    /// Leaves the function for the interpreter at an op, or behind it, where it goes on at word `next` and pays for itself.
+    pub(super) fn leave(&mut self, word: usize, next: usize, behind: bool) {
+        let (from, units) = self.rest;
+        if units != 0 {
+            // Many ops of one run may be left at, so each looks only at those since the last.
+            let units = units.saturating_sub(fuel::units(self.code.get(from..next).unwrap_or(&[])));
+            self.rest = (next, units);
+            if units != 0 {
+                self.masm.refund(units);
+            }
+        }
+        self.masm.deopt(self.site(word), behind);
+        self.leaves = true;
     }
 
     /// What follows the rare halves, if the function needs it: where it is left for the interpreter, where it is entered at
@@ -357,7 +377,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
     }
 
-    /// The label of the op at a word is here; a loop head polls.
+    /// The label of the op at a word is here; a loop head polls, and the start of a straight run is charged.
     #[inline(always)]
     fn start_op(&mut self, word: usize) {
         let Some(op) = self.plan.ops.get_mut(word) else { return };
@@ -368,17 +388,22 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
     }
 
-    /// [`Compiler::start_op`] of an op that a branch named, or a loop head.
+    /// [`Compiler::start_op`] of an op that a branch named, a loop head, or the start of a run.
     fn start_marked(&mut self, word: usize) {
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let (mut label, loop_end) = (Label::from_bits(*op as u32), *op >> 32);
-        if loop_end != 0 {
+        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32);
+        if marks != 0 {
             self.masm.relieve_cold();
         }
         self.masm.bind(&mut label);
-        *op = loop_end << 32 | u64::from(label.bits());
-        if loop_end != 0 {
+        *op = u64::from(marks) << 32 | u64::from(label.bits());
+        if marks & !RUN != 0 {
             self.masm.loop_head(self.site(word));
+        }
+        if marks & RUN != 0 {
+            let units = self.plan.run(self.code, word);
+            self.masm.charge(units, self.site(word));
+            self.rest = (word, units);
         }
     }
 

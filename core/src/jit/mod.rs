@@ -47,6 +47,10 @@ pub struct Options {
     /// An op at which machine code is always left, so that the interpreter runs it: for tests, and for hosts that want to look
     /// at a guest there.
     pub leave_at: Option<Site>,
+    /// Whether fuel is counted, in machine code and where the engine interprets: one unit an op, as vm3.md has it. An
+    /// instance has none until its host gives it some ([`crate::Instance::set_fuel`]). Machine code without fuel has no
+    /// trace of it.
+    pub fuel: bool,
 }
 
 /// The default of [`Options::threshold`]: compiling an op takes about as long as interpreting it so many times.
@@ -54,7 +58,13 @@ pub const DEFAULT_THRESHOLD: u32 = 32;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { features: Features::default(), max_pinned: usize::MAX, threshold: DEFAULT_THRESHOLD, leave_at: None }
+        Self {
+            features: Features::default(),
+            max_pinned: usize::MAX,
+            threshold: DEFAULT_THRESHOLD,
+            leave_at: None,
+            fuel: false,
+        }
     }
 }
 
@@ -275,7 +285,7 @@ fn emit_module(
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let first_cache = entry.first_cache;
-        let place = Place { first_cache, ..Place::new(offset, options.features, stubs, index) };
+        let place = Place { first_cache, fuel: options.fuel, ..Place::new(offset, options.features, stubs, index) };
         let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))

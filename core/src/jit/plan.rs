@@ -20,11 +20,13 @@
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
+use crate::runtime::fuel;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Bank, Flags, Op, field};
 use crate::vm3::types::{Composite, TypeId};
 
-/// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half.
+/// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half, with
+/// [`RUN`] if fuel is counted.
 pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
 pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
@@ -71,6 +73,9 @@ impl SlotPlan {
         }
     }
 }
+
+/// In the high half of an op's word: a straight run starts at it ([`crate::runtime::fuel`]).
+pub const RUN: u32 = 1 << 31;
 
 /// No word is at or behind this limit.
 const NO_LIMIT: u32 = u32::MAX;
@@ -452,6 +457,20 @@ impl<'s> Plan<'s> {
             }
         }
         saved
+    }
+
+    /// Marks the ops at which straight runs start.
+    pub fn mark_runs(&mut self, code: &[u64]) {
+        fuel::each_run(code, |word| {
+            if let Some(op) = self.ops.get_mut(word) {
+                *op |= u64::from(RUN) << 32;
+            }
+        });
+    }
+
+    /// The fuel of the run that starts at `word`, once runs are marked.
+    pub fn run(&self, code: &[u64], word: usize) -> u32 {
+        fuel::run(code, word, |at| self.ops.get(at).is_some_and(|op| op >> 63 != 0))
     }
 
     /// One past the last op of the loop whose head is this word; 0 if it is none.

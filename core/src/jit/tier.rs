@@ -298,8 +298,13 @@ impl Incremental {
         let options = &self.options;
         let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
         let first_cache = entry.first_cache;
-        let place =
-            Place { first_cache, switching: true, leave_at, ..Place::new(offset, options.features, self.stubs, index) };
+        let place = Place {
+            first_cache,
+            switching: true,
+            leave_at,
+            fuel: options.fuel,
+            ..Place::new(offset, options.features, self.stubs, index)
+        };
         // SAFETY: by the contract; it is lent for longer than this is used.
         let scratch = unsafe { &mut *self.scratch };
         let listing = function(isa, module, index, memory, place, scratch, options.max_pinned)?;

@@ -359,13 +359,25 @@ pub struct Place {
     pub switching: bool,
     /// The word of an op at which machine code is always left, so that the interpreter runs it.
     pub leave_at: Option<u16>,
+    /// Whether straight runs are charged to [`crate::runtime::context::Context::fuel`].
+    pub fuel: bool,
 }
 
 impl Place {
     /// For function `func`, `offset` bytes behind the start of the window that the stubs are in, with no inline cache before
     /// it.
     pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
-        Self { offset, features, stubs, func, first_cache: 0, far_branches: false, switching: false, leave_at: None }
+        Self {
+            offset,
+            features,
+            stubs,
+            func,
+            first_cache: 0,
+            far_branches: false,
+            switching: false,
+            leave_at: None,
+            fuel: false,
+        }
     }
 }
 
@@ -396,6 +408,13 @@ pub enum ColdKind {
         site: Site,
         /// Whether this is the head of a loop, not the entry.
         head: bool,
+    },
+    /// Gives back what [`Flow::charge`] has taken in vain, and traps `out_of_fuel`.
+    Unpaid {
+        /// The units taken.
+        units: u32,
+        /// Where.
+        site: Site,
     },
     /// The ends of the range of [`Floats::float_to_int`], and NaN, where its instruction does not give them; then back.
     Saturate {
@@ -561,6 +580,11 @@ pub trait Flow {
     fn switch_case(&mut self, label: &mut Label);
     /// Ends the run with a trap.
     fn trap(&mut self, trap: Trap, site: Site);
+    /// Takes `units` of fuel, at most 65,536, from [`crate::runtime::context::Context::fuel`]; if less is left, takes
+    /// nothing and traps `out_of_fuel` at `site`.
+    fn charge(&mut self, units: u32, site: Site);
+    /// Gives back `units` of fuel that [`Flow::charge`] has taken.
+    fn refund(&mut self, units: u32);
 }
 
 /// Verbs of functions, calls, the frame and the memory behind the context.

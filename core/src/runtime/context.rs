@@ -49,6 +49,8 @@ pub struct Context {
     /// Operands and result of a service; no f64 crosses to Rust in a register, because bare x86-64 Rust has no vector
     /// registers.
     pub operands: [u64; 4],
+    /// The fuel that is left, if the engine counts it: only the thread that runs the guest writes it.
+    pub fuel: u64,
     /// The value of the guard when no poll is asked for.
     pub native_limit: u64,
     /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
@@ -197,6 +199,7 @@ impl Context {
             result: 0,
             float_result: 0,
             operands: [0; 4],
+            fuel: 0,
             native_limit: 0,
             activation: 0,
             instance: 0,

@@ -74,6 +74,7 @@ pub struct Engine<'e> {
     lazy: u64,
     tier: Option<Tier<'e>>,
     listener: Option<&'e Listener<'e>>,
+    fuel: bool,
     /// Borrows the code memory without naming its type, under which no reference to the engine could be shortened.
     code: PhantomData<&'e mut ()>,
 }
@@ -130,7 +131,13 @@ impl<'e> Engine<'e> {
     /// An engine that interprets. It needs no executable memory.
     pub fn interpreter(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        Ok(Self { module, functions, machine: None, lazy: 0, tier: None, listener: None, code: PhantomData })
+        let code = PhantomData;
+        Ok(Self { module, functions, machine: None, lazy: 0, tier: None, listener: None, fuel: false, code })
+    }
+
+    /// An engine that interprets and counts fuel, as [`Options::fuel`] says.
+    pub fn interpreter_with_fuel(module: Module<'e>, functions: &'e mut [Entry]) -> Result<Self, EngineError> {
+        Ok(Self { fuel: true, ..Self::interpreter(module, functions)? })
     }
 
     /// An engine that runs machine code: compiles every function of the module into `code`, which stays borrowed for the
@@ -150,7 +157,8 @@ impl<'e> Engine<'e> {
         // memory that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(start) };
         let machine = Some(Machine { enter, base: 0 });
-        Ok(Self { module, functions, machine, lazy: 0, tier: None, listener: None, code: PhantomData })
+        let fuel = options.fuel;
+        Ok(Self { module, functions, machine, lazy: 0, tier: None, listener: None, fuel, code: PhantomData })
     }
 
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
@@ -211,7 +219,8 @@ impl<'e> Engine<'e> {
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, base: base as u64 });
         let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold, rounds });
-        Ok(Self { module, functions, machine, lazy, tier, listener: None, code: PhantomData })
+        let fuel = options.fuel;
+        Ok(Self { module, functions, machine, lazy, tier, listener: None, fuel, code: PhantomData })
     }
 
     /// The engine with a listener, which is told at once what has been compiled already.
@@ -387,6 +396,11 @@ impl<'e> Engine<'e> {
 
     pub(crate) fn machine(&self) -> Option<Machine> {
         self.machine
+    }
+
+    /// Whether it counts fuel: [`Options::fuel`].
+    pub fn counts_fuel(&self) -> bool {
+        self.fuel
     }
 
     /// Whether functions are compiled while guests run.

@@ -181,6 +181,18 @@ impl fmt::Display for CallError {
 
 impl core::error::Error for CallError {}
 
+/// A limit of fuel was asked for, of an instance whose engine counts none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuelError;
+
+impl fmt::Display for FuelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the engine counts no fuel, expected one made with `Options::fuel` or `interpreter_with_fuel`")
+    }
+}
+
+impl core::error::Error for FuelError {}
+
 impl<'e> Instance<'e> {
     /// The number of words of state that an instance of the module needs: some for what machine code knows of it, one a
     /// global, one an import, one a cell constant, and some for the inline cache of each property access. Reads the
@@ -354,6 +366,28 @@ impl<'e> Instance<'e> {
     /// Gives the instance a clock to time its collections by, in ticks of any length: [`HeapStats`] has the sums.
     pub fn set_clock(&mut self, clock: Option<fn() -> u64>) {
         self.heap.set_clock(clock);
+    }
+
+    /// Gives the guest that much fuel, in place of what it has left; with `None` the most there is, which no guest uses up.
+    /// All calls from now on share it, those that host functions make included. Without this an instance of an engine that
+    /// counts fuel has none, and every call traps `out_of_fuel`.
+    ///
+    /// An engine that counts no fuel refuses a limit, which it could not keep.
+    pub fn set_fuel(&mut self, units: Option<u64>) -> Result<(), FuelError> {
+        if self.engine.counts_fuel() {
+            // SAFETY: the context lies in words that were borrowed exclusively for 'e, and no guest runs that is not in a
+            // host call.
+            unsafe { (*self.context).fuel = units.unwrap_or(u64::MAX) };
+        } else if units.is_some() {
+            return Err(FuelError);
+        }
+        Ok(())
+    }
+
+    /// The fuel that is left; `None` if the engine counts none.
+    pub fn fuel(&self) -> Option<u64> {
+        // SAFETY: the context lies in words that were borrowed for 'e; only the thread that runs the guest writes this one.
+        self.engine.counts_fuel().then(|| unsafe { (*self.context).fuel })
     }
 
     /// What the inline caches of the property accesses have seen, in the order of the functions and of the ops in them.

@@ -7,6 +7,7 @@ pub mod control;
 pub mod engine;
 pub mod events;
 pub mod frame;
+pub(crate) mod fuel;
 pub(crate) mod heap;
 pub mod host;
 pub mod instance;

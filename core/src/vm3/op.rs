@@ -506,6 +506,34 @@ pub fn field(words: &[u64], index: usize) -> Option<u16> {
     words.get(index / 3).map(|&word| (word >> (16 + 16 * (index % 3))) as u16)
 }
 
+/// Calls `each` with the targets of the op that `words` starts with.
+pub fn each_target(words: &[u64], each: &mut dyn FnMut(u16)) {
+    let Some(row) = words.first().and_then(|&word| Op::from_code(word as u8)).and_then(Op::info) else { return };
+    let mut at = 0;
+    for operand in row.operands {
+        match operand {
+            Operand::Label => field(words, at).map_or((), &mut *each),
+            Operand::Targets => {
+                let count = usize::from(field(words, at).unwrap_or(0));
+                for target in (at + 1..).take(count + 1).map_while(|at| field(words, at)) {
+                    each(target);
+                }
+            }
+            _ => {}
+        }
+        at += width(operand);
+    }
+}
+
+/// The fields of an operand whose number of fields is fixed; those that are not come last.
+pub const fn width(operand: &Operand) -> usize {
+    match operand {
+        Operand::Imm32 | Operand::PoolI64 | Operand::PoolF64 | Operand::CellConst => 2,
+        Operand::Args | Operand::Targets => 0,
+        _ => 1,
+    }
+}
+
 /// A code word made of a code and three fields.
 #[inline]
 pub const fn word(op: Op, a: u16, b: u16, c: u16) -> u64 {

@@ -21,6 +21,8 @@ pub struct EngineUnderTest {
     pub tiered: bool,
     /// The bytes of a code cache that functions are evicted from; 0 for one that never has to.
     pub limit: usize,
+    /// Whether fuel is counted.
+    pub fuel: bool,
 }
 
 impl EngineUnderTest {
@@ -39,34 +41,37 @@ impl EngineUnderTest {
 
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false, limit: 0 }];
+    let interpreter = EngineUnderTest { name: "interpreter", options: None, tiered: false, limit: 0, fuel: false };
+    let mut engines = vec![interpreter];
     if machine_code_available() {
         let all = Options { features: opstamp_platform::features(), ..Options::default() };
-        let in_frame = Options { max_pinned: 0, ..all };
-        let few = Options { max_pinned: 2, ..all };
-        let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false, limit: 0 });
-        engines.push(EngineUnderTest {
-            name: "machine code, nothing pinned",
-            options: Some(in_frame),
-            tiered: false,
-            limit: 0,
-        });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false, limit: 0 });
-        engines.push(EngineUnderTest {
-            name: "machine code, baseline CPU",
-            options: Some(plain),
-            tiered: false,
-            limit: 0,
-        });
-        let at_once = Options { threshold: 1, ..all };
-        let warm = Options { threshold: 3, ..all };
-        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true, limit: 0 });
-        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true, limit: 0 });
-        let name = "compiled when called, in a cache of 12 KiB";
-        engines.push(EngineUnderTest { name, options: Some(at_once), tiered: true, limit: 12 << 10 });
+        let threshold = |threshold| Options { threshold, ..all };
+        let mut add = |name, options, tiered, limit| {
+            engines.push(EngineUnderTest { name, options: Some(options), tiered, limit, fuel: false });
+        };
+        add("machine code", all, false, 0);
+        add("machine code, nothing pinned", Options { max_pinned: 0, ..all }, false, 0);
+        add("machine code, two pinned", Options { max_pinned: 2, ..all }, false, 0);
+        add("machine code, baseline CPU", Options::default(), false, 0);
+        add("compiled when called", threshold(1), true, 0);
+        add("compiled when warm", threshold(3), true, 0);
+        add("compiled when called, in a cache of 12 KiB", threshold(1), true, 12 << 10);
     }
     engines
+}
+
+/// The engines that also count fuel: the interpreter, the compiler of whole modules, and what is in turns run by both.
+pub fn engines_with_fuel() -> Vec<EngineUnderTest> {
+    let names = [
+        ("interpreter", "interpreter with fuel"),
+        ("machine code", "machine code with fuel"),
+        ("compiled when warm", "compiled when warm, with fuel"),
+    ];
+    let with_fuel = |engine: EngineUnderTest| {
+        let (_, name) = names.into_iter().find(|(name, _)| *name == engine.name)?;
+        Some(EngineUnderTest { name, fuel: true, ..engine })
+    };
+    engines().into_iter().filter_map(with_fuel).collect()
 }
 
 /// Whether the compiler knows this host's machine.
@@ -144,13 +149,14 @@ impl Room {
 }
 
 /// How the driver runs this engine.
-pub fn runner<'r>(engine: &'r EngineUnderTest, code: &'r mut dyn CodeMemory, cache: &'r mut CacheRoom) -> Runner<'r> {
-    match &engine.options {
-        None => Runner::Interpreter,
+pub fn runner<'r>(engine: &EngineUnderTest, code: &'r mut dyn CodeMemory, cache: &'r mut CacheRoom) -> Runner<'r> {
+    let runner = match engine.options {
+        None => Runner::Interpreter { fuel: false },
         Some(options) if engine.limit != 0 => Runner::Cached(code, options, cache, engine.limit),
         Some(options) if engine.tiered => Runner::Tiered(code, options),
         Some(options) => Runner::MachineCode(code, options),
-    }
+    };
+    if engine.fuel { runner.with_fuel() } else { runner }
 }
 
 /// Runs `work` on a thread whose native stack has room for what [`need::NATIVE_STACK`] promises.

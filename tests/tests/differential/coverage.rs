@@ -19,7 +19,7 @@ const COLD: usize = 28;
 ///   each function by their uses, each use weighing 8 to the power of its loop depth; hot are the first [`HOT`], cold those
 ///   behind the first [`COLD`];
 /// - each literal operand, with the op;
-/// - each trap that the op's row lists, when a call ends with it at that op.
+/// - each trap that the op's row lists, when a call ends with it at that op; and `out_of_fuel`, at whatever op.
 #[derive(Default)]
 pub struct Coverage {
     counts: BTreeMap<(u8, What), u64>,
@@ -105,9 +105,13 @@ impl Coverage {
     /// What was seen less often than [`ENOUGH`], in words.
     pub fn missing(&self) -> Vec<String> {
         let count = |op: Op, what| self.counts.get(&(op as u8, what)).copied().unwrap_or(0);
+        let fuel = What::Trapped(TrapKind::OutOfFuel as u8);
+        let out_of_fuel: u64 = OPS.iter().map(|row| count(row.op, fuel)).sum();
+        let fuel = (out_of_fuel < ENOUGH).then(|| format!("out_of_fuel: {out_of_fuel} times"));
         Self::wanted()
             .filter(|&(op, what)| count(op, what) < ENOUGH)
             .map(|(op, what)| format!("{op:?} {what:?}: {} times", count(op, what)))
+            .chain(fuel)
             .collect()
     }
 

@@ -34,6 +34,10 @@ pub struct Machine<'p> {
     stack: Vec<u64>,
     stack_words: usize,
     steps: u64,
+    /// For each op of each function, what the straight run costs that starts there; 0 if none does.
+    runs: Vec<Vec<u64>>,
+    /// The fuel that is left, if it is counted.
+    pub fuel: Option<u64>,
     /// How often each op of each function was executed.
     pub counts: Vec<Vec<u32>>,
     /// The words of stack that calls, tail calls and host calls asked for; whether it was a tail call.
@@ -51,6 +55,36 @@ const MAX_STEPS: u64 = 20_000;
 /// Demands that are recorded.
 const MAX_DEMANDS: usize = 4000;
 
+/// vm3.md: a straight run goes from the entry, a branch target, or behind a branch or call, to the next of these. Here it
+/// ends with an op that nothing follows, too.
+fn runs(code: &[Ins]) -> Vec<u64> {
+    let mut starts = vec![false; code.len() + 1];
+    starts[0] = true;
+    for (at, ins) in code.iter().enumerate() {
+        match ins {
+            Ins::Branch { target, .. } | Ins::BrNull { target, .. } | Ins::Jump { target } => {
+                starts[*target] = true;
+                starts[at + 1] = true;
+            }
+            Ins::Switch { targets, default, .. } => {
+                targets.iter().chain([default]).for_each(|&target| starts[target] = true);
+                starts[at + 1] = true;
+            }
+            Ins::Call { .. } | Ins::Tail { .. } | Ins::Host { .. } | Ins::FnCall { .. } => starts[at + 1] = true,
+            Ins::Ret { .. } | Ins::Unreachable | Ins::User { .. } => starts[at + 1] = true,
+            _ => {}
+        }
+    }
+    // What goes on from each op to the end of its run, from the last op backward.
+    let mut costs = vec![0; code.len()];
+    let mut rest = 0;
+    for at in (0..code.len()).rev() {
+        rest = if starts[at + 1] { 1 } else { rest + 1 };
+        costs[at] = if starts[at] { rest } else { 0 };
+    }
+    costs
+}
+
 impl<'p> Machine<'p> {
     pub fn new(program: &'p Program, lowered: &'p [Lowered], stack_words: usize) -> Self {
         let counts = lowered.iter().map(|lowered| vec![0; lowered.code.len()]).collect();
@@ -65,6 +99,8 @@ impl<'p> Machine<'p> {
             stack: vec![0; stack_words],
             stack_words,
             steps: 0,
+            runs: lowered.iter().map(|lowered| runs(&lowered.code)).collect(),
+            fuel: None,
             counts,
             demands: vec![],
         }
@@ -77,6 +113,7 @@ impl<'p> Machine<'p> {
         self.gives_up = false;
         self.globals = self.program.globals.iter().map(|&init| self.initial(init)).collect();
         self.steps = 0;
+        self.fuel = self.program.fuel;
         let outcome = self.run(0, args, 0)?;
         if self.gives_up { Err(TooLong) } else { Ok(outcome) }
     }
@@ -125,6 +162,12 @@ impl<'p> Machine<'p> {
             let (func, at, base) = (frame.func, frame.at, frame.base);
             let lowered = self.lowered;
             let ins = &lowered[func].code[at];
+            if let Some(fuel) = &mut self.fuel {
+                match fuel.checked_sub(self.runs[func][at]) {
+                    Some(left) => *fuel = left,
+                    None => return Ok(Outcome::Traps(Trap::new(TrapKind::OutOfFuel), func, at)),
+                }
+            }
             self.counts[func][at] += 1;
             frame.at += 1;
             let get = |machine: &Self, slot: u16| machine.stack[base + 1 + usize::from(slot)];

@@ -509,7 +509,7 @@ pub fn program(seed: u64) -> Program {
             std::iter::once(rng.u64(0..7)).chain(rest).collect()
         })
         .collect();
-    Program { funcs, tables, heap, closures, globals, stack_words: STACK_WORDS, calls }
+    Program { funcs, tables, heap, closures, globals, stack_words: STACK_WORDS, fuel: None, calls }
 }
 
 fn body(

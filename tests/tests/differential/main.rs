@@ -36,8 +36,9 @@ fn from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-/// What a call left behind: its outcome, and the globals as bits. Cells of a program with a heap are their digests.
-type Trace = (Outcome, Vec<u64>);
+/// What a call left behind: its outcome, the globals as bits, and the fuel if it is counted. Cells of a program with a heap
+/// are their digests.
+type Trace = (Outcome, Vec<u64>, Option<u64>);
 
 /// Words of heap: several times what the evaluator lets a call allocate.
 const HEAP_WORDS: usize = 1 << 20;
@@ -79,7 +80,7 @@ fn trace(machine: &Machine<'_>, program: &Program, outcome: Outcome) -> Trace {
         (Outcome::Returns(Some(bits)), Some(ty)) => Outcome::Returns(Some(seen(ty, bits))),
         (outcome, _) => outcome,
     };
-    (outcome, globals)
+    (outcome, globals, machine.fuel)
 }
 
 /// Whether an engine did what the evaluator did. With a small stack a digest may be missing.
@@ -91,7 +92,10 @@ fn alike(program: &Program, expected: &Trace, found: &Trace) -> bool {
         (Outcome::Returns(Some(expected)), Outcome::Returns(Some(found))) => bits(*expected, *found),
         (expected, found) => expected == found,
     };
-    outcome && expected.1.len() == found.1.len() && expected.1.iter().zip(&found.1).all(|(&x, &y)| bits(x, y))
+    outcome
+        && expected.2 == found.2
+        && expected.1.len() == found.1.len()
+        && expected.1.iter().zip(&found.1).all(|(&x, &y)| bits(x, y))
 }
 
 /// The bits of a value; of a cell in a program with a heap, the digest that the guest makes.
@@ -115,7 +119,7 @@ fn expected(program: &Program, lowered: &[Lowered], coverage: &mut Coverage) -> 
         traces.push(trace(&machine, program, outcome));
     }
     coverage.executed(program, lowered, &machine.counts);
-    traces.iter().for_each(|(outcome, _)| coverage.ended(program, lowered, outcome));
+    traces.iter().for_each(|(outcome, ..)| coverage.ended(program, lowered, outcome));
     Some(traces)
 }
 
@@ -132,6 +136,7 @@ fn found(
     let (memory, code) = room.room.parts();
     let used = text::assemble(text, memory.words, memory.scratch, &mut |_| {}).map_err(|error| error.to_string())?;
     let module = Module::verify(&memory.words[..used], memory.scratch).map_err(|error| error.to_string())?;
+    let engine = EngineUnderTest { fuel: program.fuel.is_some(), ..*engine };
     let mut cache = CacheRoom::new();
     let engine = engine.make(module, memory.functions, code, &mut cache, memory.scratch);
     let engine = engine.map_err(|error| error.to_string())?;
@@ -174,7 +179,11 @@ fn once(
     instance.set_heap_fuse(fuse);
     let main = &program.funcs[0];
     let args: Vec<_> = main.slots.iter().zip(&program.calls[call]).map(|(&ty, &bits)| value(ty, bits)).collect();
+    instance.set_fuel(program.fuel).map_err(|error| error.to_string())?;
     let outcome = instance.call(&main.name, &args);
+    let fuel = instance.fuel();
+    // Digests may take any.
+    instance.set_fuel(None).map_err(|error| error.to_string())?;
     instance.set_heap_fuse(None);
     let allocations = instance.heap_stats().allocations;
     let outcome = match outcome {
@@ -187,7 +196,7 @@ fn once(
         seen(instance, program, value)
     });
     let globals = globals.collect();
-    Ok(((outcome, globals), allocations))
+    Ok(((outcome, globals, fuel), allocations))
 }
 
 /// Memory for engines.
@@ -225,8 +234,8 @@ fn compare(
         for ((expected, found), args) in expected.iter().zip(&run.calls).zip(&program.calls) {
             if !alike(program, expected, found) {
                 return Some(format!(
-                    "{}: called with {args:x?}, stack of {} words\nexpected {expected:x?}\nfound    {found:x?}",
-                    engine.name, program.stack_words
+                    "{}: called with {args:x?}, stack of {} words, fuel {:?}\nexpected {expected:x?}\nfound    {found:x?}",
+                    engine.name, program.stack_words, program.fuel
                 ));
             }
         }
@@ -316,6 +325,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             options: Some(options),
             tiered: false,
             limit: 0,
+            fuel: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
         options.threshold = rng.u32(0..6);
@@ -325,6 +335,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             options: Some(options),
             tiered: true,
             limit: 0,
+            fuel: false,
         });
     }
     engines
@@ -335,6 +346,9 @@ fn try_seed(seed: u64, room: &mut Space, coverage: &mut Coverage) -> Verdict {
     let lowered: Vec<_> = program.funcs.iter().map(program::Func::lower).collect();
     if seed.is_multiple_of(if program.heap { 4 } else { 2 }) {
         limit_stack(&mut program, &lowered, seed);
+    }
+    if seed % 4 >= 2 {
+        limit_fuel(&mut program, &lowered, seed);
     }
     let Some(expected) = expected(&program, &lowered, coverage) else { return Verdict::TooLong };
     let engines = &engines_for(seed);
@@ -365,6 +379,20 @@ fn limit_stack(program: &mut Program, lowered: &[Lowered], seed: u64) {
     let demands: std::collections::BTreeSet<usize> = kept.map(|(words, _)| *words).collect();
     let pick = demands.iter().nth(rng.usize(0..demands.len())).copied().unwrap_or(1);
     program.stack_words = (pick - 1).min(program.stack_words);
+}
+
+/// Counts the program's fuel: most have enough, a third run out of it somewhere in one of their calls.
+fn limit_fuel(program: &mut Program, lowered: &[Lowered], seed: u64) {
+    const ENOUGH: u64 = 1 << 40;
+    program.fuel = Some(ENOUGH);
+    let mut machine = Machine::new(program, lowered, program.stack_words);
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0xF0E1);
+    let args = &program.calls[rng.usize(0..program.calls.len())];
+    if rng.u32(0..3) != 0 || machine.call(args).is_err() {
+        return;
+    }
+    let used = machine.fuel.map_or(0, |left| ENOUGH - left);
+    program.fuel = Some(if rng.u32(0..8) == 0 { used } else { rng.u64(0..used.max(1)) });
 }
 
 #[test]

@@ -341,6 +341,8 @@ pub struct Program {
     /// The initial values of the first globals of [`GLOBALS`], which it has.
     pub globals: Vec<Init>,
     pub stack_words: usize,
+    /// The fuel of each call, if fuel is counted.
+    pub fuel: Option<u64>,
     /// Arguments of the calls of the first function, as bits.
     pub calls: Vec<Vec<u64>>,
 }

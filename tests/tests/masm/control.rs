@@ -521,6 +521,39 @@ pub fn traps<F: Family>(bench: &mut Bench, count: &mut Count) {
     }
 }
 
+/// Charges and refunds: what is left, and where it does not suffice. A charge that fails leaves all as it was.
+pub fn fuel<F: Family>(bench: &mut Bench, count: &mut Count) {
+    let amounts: [u32; 9] = [1, 2, 127, 128, 4095, 4096, 4097, 65_535, 65_536];
+    for leaf in [false, true] {
+        for units in amounts {
+            bench.clear();
+            let charge = around::<F>(bench, leaf, &mut |masm| masm.charge(units, SITE));
+            let refund = around::<F>(bench, leaf, &mut |masm| masm.refund(units));
+            bench.publish();
+            let units = u64::from(units);
+            for fuel in [0, units - 1, units, units + 1, 1 << 32, 1 << 63, (1 << 63) + units - 1, u64::MAX] {
+                set_canaries::<F>(bench);
+                (bench.context.fuel, bench.context.trap) = (fuel, 0);
+                if fuel < units {
+                    assert_eq!(bench.run(charge), 1, "{units} of {fuel}");
+                    let trap = Trap::new(TrapKind::OutOfFuel).encode();
+                    assert_eq!((bench.context.trap, bench.context.trap_site), (trap, SITE.0.into()));
+                    assert_eq!(bench.context.fuel, fuel, "{units} of {fuel}");
+                } else {
+                    assert_eq!(bench.run(charge), 0, "{units} of {fuel}");
+                    assert_eq!((bench.context.fuel, bench.context.trap), (fuel - units, 0), "{units} of {fuel}");
+                    check_canaries::<F>(bench, "charge", |_| true);
+                    set_canaries::<F>(bench);
+                    assert_eq!(bench.run(refund), 0);
+                    assert_eq!(bench.context.fuel, fuel, "{units} back");
+                    check_canaries::<F>(bench, "refund", |_| true);
+                }
+                count.runs += 2;
+            }
+        }
+    }
+}
+
 /// More rare halves than the list holds, so that they are written out among the hot code.
 pub fn many_cold<F: Family>(bench: &mut Bench) {
     bench.clear();

@@ -62,6 +62,7 @@ fn control_agrees_with_rust() {
         control::frame::<F>(&mut bench, &mut count);
         control::memory::<F>(&mut bench, &mut count);
         control::traps::<F>(&mut bench, &mut count);
+        control::fuel::<F>(&mut bench, &mut count);
         control::many_cold::<F>(&mut bench);
         state::check::<F>(&mut bench);
         println!("control: {} runs agree", count.runs);

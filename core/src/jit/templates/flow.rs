@@ -42,7 +42,6 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// `deopt`: the interpreter goes on behind it in this frame.
     pub(super) fn deopt(&mut self, at: OpAt<'_>) {
-        self.masm.deopt(self.site(at.word), true);
-        self.leaves = true;
+        self.leave(at.word, at.word + 1, true);
     }
 }

@@ -1,12 +1,12 @@
 //! Control flow on arm64.
 
-use super::convention::{RESULT, SITE, TARGET};
+use super::convention::{RESULT, SECOND, SITE, TARGET};
 use super::ints::modulo_64;
-use super::{A64, S64, field};
-use crate::asm::a64::{self, AdrOffset, Extend, Extended, Reach, Shift, X, XSp};
+use super::{A64, S64, field, or_sp};
+use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, Reach, Shift, X, XSp};
 use crate::asm::{Buf, Label};
 use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
-use crate::runtime::trap::{Site, Trap};
+use crate::runtime::trap::{Site, Trap, TrapKind};
 
 /// A case of a dispatch is one `b`: the binary logarithm of its size.
 const CASE_BITS: u32 = 2;
@@ -122,5 +122,24 @@ impl Flow for A64<'_> {
             stubs.trap_kind.get(trap.kind as usize).copied().unwrap_or(stubs.trap)
         };
         self.jump_stub(stub);
+    }
+
+    fn charge(&mut self, units: u32, site: Site) {
+        self.load_context(RESULT, field::FUEL);
+        if let Some(imm) = Imm12::new(units.into()) {
+            a64::subs_imm(&mut self.buf, S64, RESULT, or_sp(RESULT), imm);
+        } else {
+            a64::mov_imm(&mut self.buf, SECOND, units.into());
+            a64::subs(&mut self.buf, S64, RESULT, RESULT, SECOND);
+        }
+        // The word is as it was until the branch has not been taken.
+        self.trap_if(a64::Cond::Lo, TrapKind::OutOfFuel, site);
+        self.store_context(field::FUEL, RESULT);
+    }
+
+    fn refund(&mut self, units: u32) {
+        self.load_context(RESULT, field::FUEL);
+        self.add_offset(RESULT, RESULT, units);
+        self.store_context(field::FUEL, RESULT);
     }
 }

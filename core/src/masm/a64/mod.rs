@@ -307,7 +307,10 @@ impl A64<'_> {
                     a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
                 // Other ISAs' instructions have these rare halves.
-                ColdKind::Saturate { .. } | ColdKind::DivideByMinusOne { .. } | ColdKind::FloatMinMax { .. } => {
+                ColdKind::Unpaid { .. }
+                | ColdKind::Saturate { .. }
+                | ColdKind::DivideByMinusOne { .. }
+                | ColdKind::FloatMinMax { .. } => {
                     self.buf.fail(EmitError::Operand { at: cold.back });
                 }
             }
@@ -436,5 +439,6 @@ mod field {
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
     pub const OPERANDS: usize = offset_of!(Context, operands);
+    pub const FUEL: usize = offset_of!(Context, fuel);
     pub const RECORDS: usize = offset_of!(Context, records);
 }

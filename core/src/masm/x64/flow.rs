@@ -82,4 +82,13 @@ impl Flow for X64<'_> {
         };
         self.asm.jmp_outside(self.stub(stub));
     }
+
+    fn charge(&mut self, units: u32, site: Site) {
+        self.asm.alu_mi(Alu::Sub, B8, context(field::FUEL), units as i32);
+        self.cold_if(Cc::B, ColdKind::Unpaid { units, site });
+    }
+
+    fn refund(&mut self, units: u32) {
+        self.asm.alu_mi(Alu::Add, B8, context(field::FUEL), units as i32);
+    }
 }

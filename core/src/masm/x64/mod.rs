@@ -215,6 +215,11 @@ impl X64<'_> {
                         }
                     }
                 }
+                ColdKind::Unpaid { units, site } => {
+                    super::Flow::refund(self, units);
+                    super::Flow::trap(self, Trap::new(TrapKind::OutOfFuel), site);
+                    continue;
+                }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
@@ -322,6 +327,7 @@ mod field {
     pub const RESULT: usize = offset_of!(Context, result);
     pub const FLOAT_RESULT: usize = offset_of!(Context, float_result);
     pub const OPERANDS: usize = offset_of!(Context, operands);
+    pub const FUEL: usize = offset_of!(Context, fuel);
     pub const RECORDS: usize = offset_of!(Context, records);
 }
 

@@ -4,7 +4,7 @@ use super::assemble::MAX_TYPE_PARTS;
 use super::lexer::is_name;
 use super::literal::{FloatText, StrText};
 use crate::vm3::container::{CellConst, Container, Func, Section, op_index};
-use crate::vm3::op::{Bank, Op, Operand, field};
+use crate::vm3::op::{Bank, Op, Operand, each_target, field, width};
 use crate::vm3::types::{Composite, TypeId};
 use core::fmt::{self, Write};
 
@@ -289,9 +289,9 @@ fn function(
     for set in [&mut *targets, &mut *starts] {
         set.fill(0);
     }
-    for (place, &word) in code.iter().enumerate().filter(|&(_, &word)| word as u8 != Op::Args as u8) {
+    for (place, _) in code.iter().enumerate().filter(|&(_, &word)| word as u8 != Op::Args as u8) {
         insert(starts, place);
-        each_target(word, code.get(place..).unwrap_or(&[]), &mut |target| insert(targets, target.into()));
+        each_target(code.get(place..).unwrap_or(&[]), &mut |target| insert(targets, target.into()));
     }
     let mut before = 0;
     for (count, set) in counts.iter_mut().zip(&*starts) {
@@ -314,34 +314,6 @@ fn function(
         out.write_char('\n')?;
     }
     out.write_str("end\n")
-}
-
-/// Calls `each` with the targets of an op. `words` starts with it.
-fn each_target(word: u64, words: &[u64], each: &mut dyn FnMut(u16)) {
-    let Some(row) = Op::from_code(word as u8).and_then(Op::info) else { return };
-    let mut at = 0;
-    for operand in row.operands {
-        match operand {
-            Operand::Label => field(words, at).map_or((), &mut *each),
-            Operand::Targets => {
-                let count = usize::from(field(words, at).unwrap_or(0));
-                for target in (at + 1..).take(count + 1).map_while(|at| field(words, at)) {
-                    each(target);
-                }
-            }
-            _ => {}
-        }
-        at += width(operand);
-    }
-}
-
-/// The fields of an operand whose number of fields is fixed; those that are not come last.
-fn width(operand: &Operand) -> usize {
-    match operand {
-        Operand::Imm32 | Operand::PoolI64 | Operand::PoolF64 | Operand::CellConst => 2,
-        Operand::Args | Operand::Targets => 0,
-        _ => 1,
-    }
 }
 
 /// Writes an op; `words` starts with it.

@@ -33,10 +33,11 @@ Options:
   --engine jit|interp    run machine code, or interpret; without it, machine code where the host allows it
   --threshold N          interpret, and compile a function when its calls and the turns of its loops are N; without it,
                          all functions are compiled before the first call
-  --code-limit BYTES     the most memory for machine code, in whole pages; functions that find it full are interpreted.
+  --code-limit BYTES     the most memory for machine code; functions are evicted when it is full, the coldest first.
                          Without --threshold, functions are compiled at their first call then
   --heap BYTES           the size of the heap; without it 64M
   --stack BYTES          the size of the VM stack; without it 1M
+  --fuel N               run at most N ops, then trap `out_of_fuel`; without it, as many as it takes
   --timeout MS           interrupt the function after so many milliseconds, which is a trap: `interrupted`
   --stats                when all is over, print on standard error what the engine and the heap have done
   -h, --help             print this
@@ -58,13 +59,14 @@ struct Request {
     threshold: Option<u32>,
     code_limit: Option<usize>,
     sizes: Sizes,
+    fuel: Option<u64>,
     timeout: Option<Duration>,
     stats: bool,
     words: Vec<OsString>,
 }
 
 fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
-    let (mut file, mut func, mut engine, mut words) = (None, None, None, Vec::new());
+    let (mut file, mut func, mut engine, mut fuel, mut words) = (None, None, None, None, Vec::new());
     let (mut threshold, mut code_limit, mut sizes, mut timeout, mut stats) = (None, None, SIZES, None, false);
     loop {
         // A number is an argument of the guest, not an option, also if it starts with `-`.
@@ -94,6 +96,12 @@ fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
                 timeout = Some(Duration::from_millis(whole(command, &mut args, "--timeout", 1)?.into()));
             }
             Arg::Long("stats") => stats = true,
+            Arg::Long("fuel") => {
+                let units = text(command, &mut args, "--fuel")?;
+                let wrong =
+                    || command.usage(format_args!("the fuel is `{units}`, expected a number from 0 to {}", u64::MAX));
+                fuel = Some(units.parse().map_err(|_| wrong())?);
+            }
             other => return Err(command.other(other)),
         }
     }
@@ -103,7 +111,7 @@ fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
     }
     let file = file.ok_or_else(|| command.usage("missing argument FILE"))?;
     let func = func.unwrap_or_else(|| "main".to_owned());
-    Ok(Request { file, func, engine, threshold, code_limit, sizes, timeout, stats, words })
+    Ok(Request { file, func, engine, threshold, code_limit, sizes, fuel, timeout, stats, words })
 }
 
 fn text(command: &Command, args: &mut Parser, option: &str) -> Result<String, Failure> {
@@ -159,8 +167,9 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
     let plan = Plan {
         // A full code memory leaves functions to the interpreter, which only an engine does that compiles in between.
         threshold: request.threshold.or(request.code_limit.map(|_| 0)),
-        window: request.code_limit.unwrap_or(Plan::new(kind).window),
+        limit: request.code_limit,
         listener: if request.stats { Some(&count) } else { None },
+        fuel: request.fuel.is_some(),
         kind,
     };
     match session::with_planned(module, plan, call) {
@@ -223,6 +232,7 @@ fn in_instance(
         value::from_word(objects, word.as_encoded_bytes(), ty)
             .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
     })?;
+    instance.set_fuel(request.fuel).map_err(Failure::error)?;
     match within(instance, request.timeout, |instance| instance.call_index(func, &values))? {
         Ok(result) => Ok(result.map(|value| session::printed(&instance.objects(), value))),
         Err(error) => Err(match session::failed_call(instance.engine().module(), error) {

@@ -2,11 +2,12 @@
 
 use crate::Failure;
 use crate::output::Output;
+use opstamp::code::{CodeMemory, Marks, Seat};
 use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::Entry;
 use opstamp::{
-    CallError, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Listener, Module,
-    Objects, Trap, TrapReport, TypeId, Value,
+    CallError, CodeCache, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Listener,
+    Module, Objects, Trap, TrapReport, TypeId, Value,
 };
 use opstamp_platform::{HostCode, features, native_stack};
 use std::alloc::{Layout, alloc_zeroed};
@@ -47,22 +48,29 @@ pub struct Plan<'p> {
     pub kind: Kind,
     /// The heat at which a function is compiled while guests run; `None` to compile all before.
     pub threshold: Option<u32>,
-    /// The size of the code window in bytes.
-    pub window: usize,
+    /// The most bytes of machine code and of what is known of it, in which functions are evicted.
+    pub limit: Option<usize>,
     /// What is told of events.
     pub listener: Option<&'p Listener<'p>>,
+    /// Whether fuel is counted.
+    pub fuel: bool,
 }
 
 impl Plan<'_> {
     /// An engine of that kind like any other.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, threshold: None, window: WINDOW, listener: None }
+        Self { kind, threshold: None, limit: None, listener: None, fuel: false }
     }
 }
 
-/// Hands an engine of the module to `body`.
-pub fn with_engine<R>(module: Module<'_>, kind: Kind, body: impl FnOnce(&Engine<'_>) -> R) -> Result<R, EngineError> {
-    with_planned(module, Plan::new(kind), body)
+/// Hands an engine of the module to `body`, which counts `fuel` or does not.
+pub fn with_engine<R>(
+    module: Module<'_>,
+    kind: Kind,
+    fuel: bool,
+    body: impl FnOnce(&Engine<'_>) -> R,
+) -> Result<R, EngineError> {
+    with_planned(module, Plan { fuel, ..Plan::new(kind) }, body)
 }
 
 /// Hands an engine of the module, made by the plan, to `body`.
@@ -78,16 +86,26 @@ pub fn with_planned<R>(
         None => body(&engine),
     };
     match plan.kind {
+        Kind::Interp if plan.fuel => Engine::interpreter_with_fuel(module, &mut functions).map(body),
         Kind::Interp => Engine::interpreter(module, &mut functions).map(body),
         Kind::Jit => {
-            let mut code = HostCode::new(plan.window).map_err(CompileError::Code)?;
+            let mut code =
+                HostCode::new(plan.limit.map_or(WINDOW, |limit| limit.min(WINDOW))).map_err(CompileError::Code)?;
             let mut scratch = vec![0; jit::scratch_words(&module)];
-            let mut options = Options { features: features(), ..Options::default() };
+            let mut options = Options { features: features(), fuel: plan.fuel, ..Options::default() };
             let Some(threshold) = plan.threshold else {
                 return Engine::machine_code(module, &mut functions, &mut code, &mut scratch, &options).map(body);
             };
             options.threshold = threshold;
-            Engine::tiered(module, &mut functions, &mut code, &mut scratch, &options).map(body)
+            let Some(limit) = plan.limit else {
+                return Engine::tiered(module, &mut functions, &mut code, &mut scratch, &options).map(body);
+            };
+            let mut map = vec![0; CodeCache::map_words(code.size())];
+            let seats = [Seat::new()];
+            let mut marks = Vec::new();
+            marks.resize_with(CodeCache::mark_words(&module), Marks::default);
+            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &seats, marks: &marks };
+            Engine::cached(module, &mut functions, cache, &mut scratch, &options).map(body)
         }
     }
 }

@@ -95,11 +95,12 @@ fn test_file(path: &OsStr, tally: &mut Tally) -> Result<(), Failure> {
         let module = source.verify(&words)?;
         let expected: Result<Vec<_>, _> = expectations(text).collect();
         let expected = expected.map_err(|error| Failure::Error(format!("{}:{error}", source.name())))?;
+        let fuel = expected.iter().any(|expectation| expectation.with.fuel.is_some());
         for kind in Kind::ALL {
             let all = |engine: &Engine<'_>| {
                 expected.iter().try_for_each(|expectation| test_one(&source, engine, kind, expectation, tally))
             };
-            match session::with_engine(module, kind, all) {
+            match session::with_engine(module, kind, fuel, all) {
                 Ok(result) => result?,
                 Err(error) => return Err(source.wrong(format_args!("[{}] {error}", kind.name()))),
             }
@@ -141,9 +142,6 @@ fn mismatch(engine: &Engine<'_>, expectation: &Expectation<'_>) -> Option<String
     if expectation.call.args.len() != types.len() {
         return Some(format!("it takes {} arguments, {} given", types.len(), expectation.call.args.len()));
     }
-    if expectation.with.fuel.is_some() {
-        return Some("this engine has no fuel".to_owned());
-    }
     let bytes = |size| usize::try_from(size).unwrap_or(usize::MAX);
     let sizes = Sizes { stack: bytes(expectation.with.stack), heap: bytes(expectation.with.heap) };
     let call = |instance: &mut Instance<'_>| -> Result<Option<String>, String> {
@@ -153,6 +151,7 @@ fn mismatch(engine: &Engine<'_>, expectation: &Expectation<'_>) -> Option<String
             let value = objects.literal(literal, ty).map_err(|error| format!("an argument: {error}"))?;
             value.ok_or_else(|| format!("an argument does not fit its type, expected {}", value::wanted(ty)))
         })?;
+        instance.set_fuel(expectation.with.fuel).map_err(|error| error.to_string())?;
         let outcome = instance.call_index(func, &args);
         Ok(judge(module, &instance.objects(), sig.result, &expectation.outcome, outcome))
     };

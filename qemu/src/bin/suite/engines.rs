@@ -57,8 +57,8 @@ impl Engine {
     /// How the suite runs it.
     pub fn runner<'r>(&'r self, code: &'r mut dyn CodeMemory) -> Runner<'r> {
         match &self.options {
-            None => Runner::Interpreter,
-            Some(options) => Runner::MachineCode(code, options),
+            None => Runner::Interpreter { fuel: false },
+            Some(options) => Runner::MachineCode(code, *options),
         }
     }
 }
