@@ -2,48 +2,43 @@
 
 mod common;
 
-use common::{Room, engines, runner, with_stack};
+use common::{Room, alarmed, engines, machine_code, programs, runner, with_stack};
 use opstamp::vm3::text::expectations;
-use opstamp_tests::programs::{self, Program};
-use std::path::Path;
+use opstamp_tests::programs::{run, run_some};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_expectation_holds_on_every_engine() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let mut files: Vec<_> = std::fs::read_dir(&directory)
-        .expect("the programs")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "vm3"))
-        .collect();
-    files.sort();
-    assert!(files.len() >= 20, "{} programs in {}", files.len(), directory.display());
-    let failures: Vec<String> = with_stack(|| {
-        let mut failures = Vec::new();
-        for engine in engines() {
-            let mut passed = 0;
-            for path in &files {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let source = std::fs::read_to_string(path).expect("a program");
-                let printed = path.with_extension("stdout");
-                let printed = printed.exists().then(|| std::fs::read(&printed).expect("the expected output"));
-                let wanted = expectations(&source).count();
-                assert!(wanted > 0, "{name} has no expectation");
-                let mut room = Room::for_source(&source);
-                let (mut memory, code) = room.parts();
-                let program = Program { source: &source, printed: printed.as_deref() };
-                let mut tried = 0;
-                programs::run(&program, &mut memory, runner(&engine, code), &mut |line, func, wrong| {
-                    tried += 1;
-                    match wrong {
-                        None => passed += 1,
-                        Some(wrong) => failures.push(format!("{}: {name}:{line}: {func}: {wrong}", engine.name)),
-                    }
-                });
-                assert_eq!(tried, wanted, "{}: {name}: not every expectation was tried", engine.name);
-            }
-            println!("programs: {passed} expectations of {} programs hold on {}", files.len(), engine.name);
-        }
-        failures
-    });
+    let failures = alarmed(|alarm| with_stack(|| run_all(alarm)));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn run_all(alarm: &common::Alarm) -> Vec<String> {
+    let files = programs();
+    let mut failures = Vec::new();
+    for engine in engines() {
+        let started = Instant::now();
+        let mut passed = 0;
+        for file in &files {
+            let name = &file.name;
+            let wanted = expectations(&file.source).count();
+            assert!(wanted > 0, "{name} has no expectation");
+            let mut room = Room::for_source(&file.source);
+            let (mut memory, code) = room.parts();
+            let mut tried = 0;
+            run(&file.program(), &mut memory, runner(&engine, code), &mut |line, func, wrong| {
+                alarm.at(format_args!("{}: {name}:{line}", engine.name));
+                tried += 1;
+                match wrong {
+                    None => passed += 1,
+                    Some(wrong) => failures.push(format!("{}: {name}:{line}: {func}: {wrong}", engine.name)),
+                }
+            });
+            assert_eq!(tried, wanted, "{}: {name}: not every expectation was tried", engine.name);
+        }
+        let (count, time) = (files.len(), started.elapsed());
+        println!("programs: {passed} expectations of {count} programs hold on {}, {time:?}", engine.name);
+    }
+    failures
 }

@@ -120,9 +120,9 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at) = (place.switching, place.leave_at);
+    let (switching, leave_at, polls) = (place.switching, place.leave_at, place.polls);
     let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, leaves: false };
+        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, polls, leaves: false };
     compiler.run().map_err(failed)
 }
 
@@ -141,6 +141,8 @@ pub(super) struct Compiler<'c, 's, M> {
     switching: bool,
     /// [`Place::leave_at`]
     leave_at: Option<u16>,
+    /// [`Place::polls`]
+    polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
 }
@@ -377,7 +379,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.masm.bind(&mut label);
         *op = loop_end << 32 | u64::from(label.bits());
-        if loop_end != 0 {
+        if loop_end != 0 && self.polls {
             self.masm.loop_head(self.site(word));
         }
     }

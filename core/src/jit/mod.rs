@@ -43,6 +43,12 @@ pub struct Options {
     /// An op at which machine code is always left, so that the interpreter runs it: for tests, and for hosts that want to look
     /// at a guest there.
     pub leave_at: Option<Site>,
+    /// The only head of a loop at which the interpreter hands running loops to machine code; `None` for all heads. For tests.
+    pub enter_at: Option<Site>,
+    /// Whether the heads of loops poll. Without polls nothing stops a guest that loops: to measure what they cost, never to
+    /// run a guest.
+    #[doc(hidden)]
+    pub polls: bool,
 }
 
 /// The default of [`Options::threshold`]: compiling an op takes about as long as interpreting it so many times.
@@ -50,7 +56,14 @@ pub const DEFAULT_THRESHOLD: u32 = 32;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { features: Features::default(), max_pinned: usize::MAX, threshold: DEFAULT_THRESHOLD, leave_at: None }
+        Self {
+            features: Features::default(),
+            max_pinned: usize::MAX,
+            threshold: DEFAULT_THRESHOLD,
+            leave_at: None,
+            enter_at: None,
+            polls: true,
+        }
     }
 }
 
@@ -310,9 +323,14 @@ impl Incremental {
         let (code, scratch) = unsafe { (&mut *self.code, &mut *self.scratch) };
         let (offset, stubs, options) = (self.next, self.stubs, self.options);
         let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
-        let first_cache = entry.first_cache;
-        let place =
-            Place { first_cache, switching: true, leave_at, ..Place::new(offset, options.features, stubs, index) };
+        let (first_cache, polls) = (entry.first_cache, options.polls);
+        let place = Place {
+            first_cache,
+            switching: true,
+            leave_at,
+            polls,
+            ..Place::new(offset, options.features, stubs, index)
+        };
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let mut opened = offset;
         let emitted = with_room(code, &mut opened, offset, room, |memory| {
@@ -360,8 +378,8 @@ fn emit_module(
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
-        let first_cache = entry.first_cache;
-        let place = Place { first_cache, ..Place::new(offset, options.features, stubs, index) };
+        let (first_cache, polls) = (entry.first_cache, options.polls);
+        let place = Place { first_cache, polls, ..Place::new(offset, options.features, stubs, index) };
         let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))

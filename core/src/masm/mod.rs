@@ -359,13 +359,25 @@ pub struct Place {
     pub switching: bool,
     /// The word of an op at which machine code is always left, so that the interpreter runs it.
     pub leave_at: Option<u16>,
+    /// Whether the heads of loops poll: [`crate::jit::Options::polls`].
+    pub polls: bool,
 }
 
 impl Place {
     /// For function `func`, `offset` bytes behind the start of the window that the stubs are in, with no inline cache before
     /// it.
     pub const fn new(offset: usize, features: Features, stubs: Stubs, func: u16) -> Self {
-        Self { offset, features, stubs, func, first_cache: 0, far_branches: false, switching: false, leave_at: None }
+        Self {
+            offset,
+            features,
+            stubs,
+            func,
+            first_cache: 0,
+            far_branches: false,
+            switching: false,
+            leave_at: None,
+            polls: true,
+        }
     }
 }
 

@@ -62,9 +62,21 @@ pub struct Context {
     pub(crate) activation: u64,
     /// The address of the instance that this context belongs to, set at each entry.
     pub instance: u64,
+    /// How often machine code was left for the interpreter before an op, and entered at the head of a loop.
+    pub(crate) switches: Switches,
     /// Others refer to the context while its instance is borrowed exclusively for a call. What is not `Unpin` may be
     /// referred to so; nothing better is stable yet (RFC 3467).
     shared: PhantomPinned,
+}
+
+/// How often running activations changed between machine code and the interpreter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// Times that machine code was left for the interpreter because of a request ([`REQUEST_LEAVE`]) or of
+    /// [`crate::jit::Options::leave_at`]. The op `deopt` does not count.
+    pub left: u64,
+    /// Times that the interpreter handed a running loop to machine code.
+    pub entered: u64,
 }
 
 /// A function's place in the engine's function table: what every call needs to know of its callee.
@@ -197,6 +209,7 @@ impl Context {
             poll_requests: AtomicU64::new(0),
             activation: 0,
             instance: 0,
+            switches: Switches { left: 0, entered: 0 },
             shared: PhantomPinned,
         }
     }

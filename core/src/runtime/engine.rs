@@ -2,6 +2,7 @@
 
 use super::cache;
 use super::context::{EnterFn, Entry};
+use super::trap::Site;
 use crate::code::CodeMemory;
 use crate::jit::{self, CompileError, Options};
 use crate::vm3::Module;
@@ -26,6 +27,8 @@ pub(crate) struct Machine {
 struct Tier {
     compiler: spin::Mutex<jit::Incremental>,
     threshold: u32,
+    /// [`Options::enter_at`]
+    enter_at: Option<Site>,
 }
 
 /// The heat of a function that could not be compiled, and is not tried again.
@@ -131,7 +134,8 @@ impl<'e> Engine<'e> {
         // that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, lazy, base: base as u64 });
-        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold });
+        let (threshold, enter_at) = (options.threshold, options.enter_at);
+        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold, enter_at });
         Ok(Self { module, functions, machine, tier, code: PhantomData })
     }
 
@@ -185,6 +189,9 @@ impl<'e> Engine<'e> {
     pub(crate) fn loop_entry(&self, func: u16, head: u16) -> Option<[u64; 2]> {
         let entry = self.functions.get(usize::from(func))?;
         let (machine, _) = (self.machine?, self.code_of(entry)?);
+        if self.tier.as_ref()?.enter_at.is_some_and(|only| only != Site::new(func, head)) {
+            return None;
+        }
         let table = entry.loops.load(Ordering::Relaxed);
         if table == 0 {
             return None;

@@ -2,7 +2,7 @@
 
 use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
-use super::context::{Context, NATIVE_RESERVE, Services};
+use super::context::{Context, NATIVE_RESERVE, Services, Switches};
 use super::engine::Engine;
 use super::frame;
 use super::heap::{Heap, HeapStats, OutOfMemory};
@@ -312,6 +312,11 @@ impl<'e> Instance<'e> {
     /// What the heap has done.
     pub fn heap_stats(&self) -> HeapStats {
         self.heap.stats()
+    }
+
+    /// How often its activations changed between machine code and the interpreter, since it was made.
+    pub fn switches(&self) -> Switches {
+        self.context.switches
     }
 
     /// Its heap, to make values in it, to read them and to keep them alive.

@@ -124,6 +124,7 @@ service! {
         // itself; the module is verified, and a `deopt` is never the last op of a function.
         unsafe {
             let start = Start::At(usize::from(site.word()) + behind);
+            (*context).switches.left += u64::from(operand != LEAVE_BEHIND);
             let status = crate::interp::run(context, frame, site.func(), start, Exits::Loops);
             (*context).float_result = (*context).result;
             status
@@ -152,6 +153,7 @@ service! {
                 (*context).operands[0] = code;
                 return SWITCH;
             }
+            (*context).switches.left += u64::from(operand != 0);
             let status = crate::interp::run(context, frame, callee, Start::Entry, Exits::All);
             (*context).float_result = (*context).result;
             status

@@ -7,6 +7,8 @@ use opstamp::runtime::context::Entry;
 use opstamp::vm3::text::expectations;
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
+use opstamp_tests::programs::Program;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,11 +38,50 @@ impl EngineUnderTest {
     }
 }
 
+/// A program of `tests/programs`: its file's name, its text and what it prints if that is told.
+pub struct ProgramFile {
+    pub name: String,
+    pub source: String,
+    pub printed: Option<Vec<u8>>,
+}
+
+impl ProgramFile {
+    pub fn program(&self) -> Program<'_> {
+        Program { source: &self.source, printed: self.printed.as_deref() }
+    }
+}
+
+/// All programs of `tests/programs`.
+pub fn programs() -> Vec<ProgramFile> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let entries = std::fs::read_dir(&directory).expect("the programs").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "vm3")).collect();
+    files.sort();
+    assert!(files.len() >= 20, "{} programs in {}", files.len(), directory.display());
+    let read = |path: std::path::PathBuf| {
+        let printed = path.with_extension("stdout");
+        ProgramFile {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source: std::fs::read_to_string(&path).expect("a program"),
+            printed: printed.exists().then(|| std::fs::read(&printed).expect("the expected output")),
+        }
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// A number that an environment variable overrides.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
+        Err(_) => default,
+    }
+}
+
 /// All engines of this host.
 pub fn engines() -> Vec<EngineUnderTest> {
     let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
-    if machine_code_available() {
-        let all = Options { features: opstamp_platform::features(), ..Options::default() };
+    if let Some(all) = machine_code() {
         let in_frame = Options { max_pinned: 0, ..all };
         let few = Options { max_pinned: 2, ..all };
         let plain = Options::default();
@@ -54,6 +95,11 @@ pub fn engines() -> Vec<EngineUnderTest> {
         engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
     }
     engines
+}
+
+/// The options of machine code for this CPU; `None` if the compiler does not know this host's machine.
+pub fn machine_code() -> Option<Options> {
+    machine_code_available().then(|| Options { features: opstamp_platform::features(), ..Options::default() })
 }
 
 /// Whether the compiler knows this host's machine.

@@ -14,7 +14,7 @@ mod objects;
 mod program;
 mod shrink;
 
-use common::{EngineUnderTest, Room, alarmed, engines, with_stack};
+use common::{EngineUnderTest, Room, alarmed, engines, from_environment, with_stack};
 use coverage::Coverage;
 use evaluate::{Machine, Outcome};
 use opstamp::runtime::trap::Site;
@@ -28,13 +28,6 @@ use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
 const PROGRAMS: u64 = 24_000;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
-        Err(_) => default,
-    }
-}
 
 /// What a call left behind: its outcome, and the globals as bits. Cells of a program with a heap are their digests.
 type Trace = (Outcome, Vec<u64>);
