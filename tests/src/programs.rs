@@ -166,6 +166,7 @@ pub fn check(
     let lacks = |_| Wrong::Lacks("no instance can be made: an import, or state memory, is missing");
     let mut instance = Instance::new(engine, memory, &imports).map_err(lacks)?;
     instance.set_heap_stress(stress);
+    let before = instance.heap_stats();
     let module = *engine.module();
     let func = module.func_index(expectation.call.func).ok_or(Wrong::Lacks("there is no such function"))?;
     let sig = module.func_sig(func.into()).ok_or(Wrong::Lacks("it has no signature"))?;
@@ -185,6 +186,10 @@ pub fn check(
     }
     let found = instance.call_index(func, args.get(..count).unwrap_or(&[]));
     after(&instance);
+    let stats = instance.heap_stats();
+    if stress && stats.collections - before.collections < stats.allocations - before.allocations {
+        return Err(Wrong::Lacks("not every allocation had its collection"));
+    }
     let right = match (&expectation.outcome, &found) {
         (Outcome::Ends, Ok(_)) => true,
         (Outcome::Value(literal), Ok(Some(found))) => instance.objects().is_literal(*found, *literal),

@@ -6,7 +6,10 @@
 
 mod common;
 
-use common::{Alarm, ProgramFile, Room, alarmed, from_environment, machine_code, programs, with_stack};
+use common::{
+    Alarm, ProgramFile, Room, alarmed, all_ops, from_environment, machine_code, programs, with_stack,
+    words_of_functions,
+};
 use opstamp::jit::Options;
 use opstamp::runtime::context::{Entry, Switches};
 use opstamp::runtime::trap::Site;
@@ -137,27 +140,10 @@ impl<'b> Bench<'b> {
         Ok(false)
     }
 
-    /// The words of each function.
-    fn functions(&self) -> Vec<(u16, &'b [u64])> {
-        let container = *self.module.container();
-        let code = |index: u32| container.code(&container.func(index).expect("a function")).expect("its words");
-        (0..container.count(Section::Funcs)).map(|index| (index as u16, code(index))).collect()
-    }
-
-    /// The sites of all ops.
-    fn ops(&self) -> Vec<Site> {
-        let is_op = |word: u64| Op::of_verified(word as u8) != Op::Args;
-        let of = |(func, words): (u16, &'b [u64])| {
-            let ops = words.iter().enumerate().filter(move |&(_, &word)| is_op(word));
-            ops.map(move |(word, _)| Site::new(func, word as u16))
-        };
-        self.functions().into_iter().flat_map(of).collect()
-    }
-
     /// The heads of all loops: where branches lead that go back.
     fn heads(&self) -> BTreeSet<(u16, u16)> {
         let mut heads = BTreeSet::new();
-        for (func, words) in self.functions() {
+        for (func, words) in words_of_functions(&self.module) {
             for at in 0..words.len() {
                 let back = targets(&words[at..]).into_iter().filter(|&target| usize::from(target) <= at);
                 heads.extend(back.map(|target| (func, target)));
@@ -266,7 +252,7 @@ fn machine_code_can_be_left_at_every_op() {
         let mut room = Room::for_source(&file.source);
         let (memory, code) = room.parts();
         let mut bench = Bench::new(file, memory);
-        let mut sites = bench.ops();
+        let mut sites = all_ops(&bench.module);
         let drawn = match limit {
             0 if sites.len() > ALL => DRAWN,
             0 => ALL,

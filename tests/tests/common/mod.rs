@@ -4,6 +4,9 @@
 use opstamp::EngineError;
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
+use opstamp::runtime::trap::Site;
+use opstamp::vm3::container::Section;
+use opstamp::vm3::op::Op;
 use opstamp::vm3::text::expectations;
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{Memory, Runner, need};
@@ -19,9 +22,16 @@ pub struct EngineUnderTest {
     pub options: Option<Options>,
     /// Whether functions are compiled only when they are warm.
     pub tiered: bool,
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
 }
 
 impl EngineUnderTest {
+    /// Its name, and whether the heap is under stress.
+    pub fn title(&self) -> String {
+        format!("{}{}", self.name, if self.stress { ", collecting at every allocation" } else { "" })
+    }
+
     /// An engine for a module.
     pub fn make<'e>(
         &self,
@@ -78,22 +88,32 @@ pub fn from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-/// All engines of this host.
+/// All engines of this host, in the modes that they have. The first two are the interpreter and the compiler as it is meant
+/// to be used, of whole modules.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let mut engines = vec![EngineUnderTest { name: "interpreter", options: None, tiered: false }];
+    let engine = |name, options, tiered| EngineUnderTest { name, options, tiered, stress: false };
+    let mut engines = vec![engine("interpreter", None, false)];
     if let Some(all) = machine_code() {
-        let in_frame = Options { max_pinned: 0, ..all };
-        let few = Options { max_pinned: 2, ..all };
-        let plain = Options::default();
-        engines.push(EngineUnderTest { name: "machine code", options: Some(all), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, nothing pinned", options: Some(in_frame), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, two pinned", options: Some(few), tiered: false });
-        engines.push(EngineUnderTest { name: "machine code, baseline CPU", options: Some(plain), tiered: false });
-        let at_once = Options { threshold: 1, ..all };
-        let warm = Options { threshold: 3, ..all };
-        engines.push(EngineUnderTest { name: "compiled when called", options: Some(at_once), tiered: true });
-        engines.push(EngineUnderTest { name: "compiled when warm", options: Some(warm), tiered: true });
+        let pinned = |max_pinned| Some(Options { max_pinned, ..all });
+        let warm = |threshold| Some(Options { threshold, ..all });
+        engines.push(engine("machine code", Some(all), false));
+        engines.push(engine("machine code, nothing pinned", pinned(0), false));
+        engines.push(engine("machine code, two pinned", pinned(2), false));
+        engines.push(engine("machine code, baseline CPU", Some(Options::default()), false));
+        engines.push(engine("compiled before the first call", warm(0), true));
+        engines.push(engine("compiled when called", warm(1), true));
+        engines.push(engine("compiled when warm", warm(3), true));
+        engines.push(engine("compiled by default", warm(opstamp::jit::DEFAULT_THRESHOLD), true));
     }
+    engines
+}
+
+/// The engines that also run with a collection at every allocation: the interpreter, the compiler of whole modules, and the
+/// two in turns.
+pub fn stressed() -> Vec<EngineUnderTest> {
+    let mut engines = engines();
+    engines.retain(|engine| ["interpreter", "machine code", "compiled when warm"].contains(&engine.name));
+    engines.iter_mut().for_each(|engine| engine.stress = true);
     engines
 }
 
@@ -174,6 +194,22 @@ impl Room {
         };
         (memory, &mut self.code)
     }
+}
+
+/// The words of each function of a module.
+pub fn words_of_functions<'m>(module: &opstamp::Module<'m>) -> Vec<(u16, &'m [u64])> {
+    let container = *module.container();
+    let words = |index: u32| container.code(&container.func(index).expect("a function")).expect("its words");
+    (0..container.count(Section::Funcs)).map(|index| (index as u16, words(index))).collect()
+}
+
+/// The sites of all ops of a module.
+pub fn all_ops(module: &opstamp::Module<'_>) -> Vec<Site> {
+    let of = |(func, words): (u16, &[u64])| {
+        let ops = (0..words.len()).filter(|&at| words[at] as u8 != Op::Args as u8);
+        ops.map(|at| Site::new(func, at as u16)).collect::<Vec<_>>()
+    };
+    words_of_functions(module).into_iter().flat_map(of).collect()
 }
 
 /// How the driver runs this engine.

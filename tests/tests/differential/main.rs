@@ -307,6 +307,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "machine code, options of the seed",
             options: Some(options),
             tiered: false,
+            stress: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
         options.threshold = rng.u32(0..6);
@@ -315,6 +316,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             name: "compiled when warm, left at an op",
             options: Some(options),
             tiered: true,
+            stress: false,
         });
     }
     engines
