@@ -170,9 +170,9 @@ fn targets(words: &[u64]) -> Vec<u16> {
     if !info.flags.has(Flags::BRANCHES) {
         return vec![];
     }
-    let mut at = 0;
     let mut targets = Vec::new();
-    for operand in info.operands {
+    // No operand of a branch before its labels takes more than one field.
+    for (at, operand) in info.operands.iter().enumerate() {
         match operand {
             Operand::Label => targets.extend(field(words, at)),
             Operand::Targets => {
@@ -181,7 +181,6 @@ fn targets(words: &[u64]) -> Vec<u16> {
             }
             _ => {}
         }
-        at += 1;
     }
     targets
 }
