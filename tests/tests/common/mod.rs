@@ -88,8 +88,8 @@ pub fn from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-/// All engines of this host, in the modes that they have. The first two are the interpreter and the compiler as it is meant
-/// to be used, of whole modules.
+/// All engines of this host, in the modes that they have; a new mode goes here, and all tests run it. The first two are the
+/// interpreter and the compiler as it is meant to be used, of whole modules.
 pub fn engines() -> Vec<EngineUnderTest> {
     let engine = |name, options, tiered| EngineUnderTest { name, options, tiered, stress: false };
     let mut engines = vec![engine("interpreter", None, false)];
