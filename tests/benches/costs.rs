@@ -30,7 +30,7 @@ use std::sync::Barrier;
 use support::{Options, Spread, assemble, programs_dir, timed};
 
 /// The kernels: loops with little in them, for which a poll is dear, and calls, which go through what threads share.
-const NAMES: [&str; 5] = ["sum_loop", "collatz", "nsieve", "mandelbrot", "fib_rec"];
+const NAMES: [&str; 5] = ["sum_loop", "collatz", "prime_count", "mandelbrot", "fib_rec"];
 const THREADS: usize = 4;
 /// The most that polls may cost, as a ratio of times.
 const POLLS: f64 = 1.05;
