@@ -39,7 +39,7 @@ arm64() (
     fi
     arm64_tools || exit $?
     export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-10000} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
-    export OPSTAMP_SWITCHES=${OPSTAMP_SWITCHES:-30}
+    export OPSTAMP_SWITCHES=${OPSTAMP_SWITCHES:-20}
     if [ $# = 0 ]; then
         cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --lib --test code_memory \
             --test code_memory_linux --test watched || exit 1

@@ -55,13 +55,14 @@ fn run_all(alarm: &common::Alarm) {
     }
 }
 
-/// Times that each module of the suite runs, left at another op each time.
-const LEFT: usize = 8;
+/// Times that each module of the suite runs, left at another op each time; or a tenth of `OPSTAMP_SWITCHES`.
+const LEFT: u64 = 8;
 
 #[test]
 fn machine_code_is_left_at_ops_of_every_module() {
     let Some(all) = machine_code() else { return };
     let started = Instant::now();
+    let times = from_environment("OPSTAMP_SWITCHES", 10 * LEFT).div_ceil(10) as usize;
     let rng = &mut fastrand::Rng::with_seed(from_environment("OPSTAMP_SEED", 1));
     let (mut modules, mut sites, mut left) = (0, 0, 0);
     alarmed(|alarm| {
@@ -72,7 +73,7 @@ fn machine_code_is_left_at_ops_of_every_module() {
                 modules += 1;
                 let mut ops = ops(group.text);
                 rng.shuffle(&mut ops);
-                for &leave_at in ops.iter().take(LEFT) {
+                for &leave_at in ops.iter().take(times) {
                     alarm.at(format_args!("{}: left at {leave_at:?}", group.name));
                     let (mut memory, code) = room.parts();
                     let options = Options { threshold: 0, leave_at: Some(leave_at), ..all };

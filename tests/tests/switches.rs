@@ -2,7 +2,8 @@
 //! and entered at the head of every loop. What the programs expect holds all the same.
 //!
 //! `OPSTAMP_SWITCHES` is the number of ops of each program at which it is left, if it has more than that drawn at random
-//! with the seed `OPSTAMP_SEED`; without it all are, or [`DRAWN`] of a program with more than [`ALL`].
+//! with the seed `OPSTAMP_SEED`; a tenth of that is the number of its loops. Without it all are, or [`DRAWN`] ops of a program
+//! with more than [`ALL`].
 
 mod common;
 
@@ -239,6 +240,14 @@ fn never_executed(file: &ProgramFile, sites: &[Site]) -> bool {
     })
 }
 
+/// Leaves so many sites at most.
+fn draw(sites: &mut Vec<Site>, count: usize, seed: u64) {
+    if sites.len() > count {
+        fastrand::Rng::with_seed(seed).shuffle(sites);
+        sites.truncate(count);
+    }
+}
+
 #[test]
 fn machine_code_can_be_left_at_every_op() {
     let Some(all) = machine_code() else { return };
@@ -257,11 +266,8 @@ fn machine_code_can_be_left_at_every_op() {
             0 => ALL,
             limit => limit,
         };
-        if sites.len() > drawn {
-            fastrand::Rng::with_seed(seed).shuffle(&mut sites);
-            sites.truncate(drawn);
-            sites.sort_by_key(|site| site.0);
-        }
+        draw(&mut sites, drawn, seed);
+        sites.sort_by_key(|site| site.0);
         let mut leave = |site: Site, patience: Duration| {
             alarm.at(format_args!("{}: left in {}", file.name, bench.name(site)));
             let options = Options { threshold: 0, leave_at: Some(site), ..all };
@@ -298,6 +304,8 @@ fn machine_code_can_be_left_at_every_op() {
 #[test]
 fn machine_code_can_be_entered_at_every_loop() {
     let Some(all) = machine_code() else { return };
+    let limit = from_environment("OPSTAMP_SWITCHES", 0) as usize;
+    let seed = from_environment("OPSTAMP_SEED", 1);
     let started = Instant::now();
     let run = |leaves: bool| {
         each_program(|file, alarm| {
@@ -305,8 +313,12 @@ fn machine_code_can_be_entered_at_every_loop() {
             let (memory, code) = room.parts();
             let mut bench = Bench::new(file, memory);
             let mut outcome = Outcome::default();
-            for (func, word) in bench.heads() {
-                let head = Site::new(func, word);
+            let mut heads: Vec<Site> = bench.heads().into_iter().map(|(func, word)| Site::new(func, word)).collect();
+            if limit != 0 {
+                draw(&mut heads, limit.div_ceil(10), seed);
+            }
+            for head in heads {
+                let func = head.func();
                 alarm.at(format_args!("{}: entered in {}", file.name, bench.name(head)));
                 let all = Options { enter_at: Some(head), ..all };
                 let tries = match leaves {
