@@ -77,7 +77,7 @@ struct Bench<'b> {
 
 impl<'b> Bench<'b> {
     /// Times every expectation in the interpreter.
-    fn new(file: &'b ProgramFile, memory: Memory<'b>) -> Self {
+    fn new(file: &'b ProgramFile, memory: Memory<'b>, alarm: &Alarm) -> Self {
         let Memory { words, scratch, stack, heap, state, functions, native_stack, .. } = memory;
         let used = text::assemble(&file.source, words, scratch, &mut |_| {}).expect("assembles");
         let module = Module::verify(&words[..used], scratch).expect("verifies");
@@ -86,6 +86,7 @@ impl<'b> Bench<'b> {
             Self { module, program, expectations: vec![], functions, scratch, stack, heap, state, native_stack };
         for expectation in expectations(&file.source) {
             let expectation = expectation.expect("an expectation");
+            alarm.at(format_args!("{}:{}: timing", file.name, expectation.line));
             let started = Instant::now();
             let engine = Engine::interpreter(module, bench.functions).expect("an engine");
             let memory = Lent { stack: bench.stack, state: bench.state, heap: bench.heap, native_stack, stress: false };
@@ -212,7 +213,7 @@ impl Outcome {
 
 /// Whether no expectation executes these ops: each holds in the interpreter with a trap instead of every one of them. Ops
 /// behind a `deopt` in the same function are left out, because machine code does not come to them.
-fn never_executed(file: &ProgramFile, sites: &[Site]) -> bool {
+fn never_executed(file: &ProgramFile, sites: &[Site], alarm: &Alarm) -> bool {
     let mut room = Room::for_source(&file.source);
     let Memory { words, scratch, stack, heap, state, functions, native_stack, .. } = room.memory();
     let used = text::assemble(&file.source, words, scratch, &mut |_| {}).expect("assembles");
@@ -236,6 +237,7 @@ fn never_executed(file: &ProgramFile, sites: &[Site]) -> bool {
     expectations(&file.source).all(|expectation| {
         let memory = Lent { stack, state, heap, native_stack, stress: false };
         let expectation = expectation.expect("an expectation");
+        alarm.at(format_args!("{}:{}: with traps", file.name, expectation.line));
         check(&engine, &file.program(), &expectation, memory, &mut |_| {}).is_ok()
     })
 }
@@ -259,7 +261,7 @@ fn machine_code_can_be_left_at_every_op() {
         let mut unreached = Vec::new();
         let mut room = Room::for_source(&file.source);
         let (memory, code) = room.parts();
-        let mut bench = Bench::new(file, memory);
+        let mut bench = Bench::new(file, memory, alarm);
         let mut sites = all_ops(&bench.module);
         let drawn = match limit {
             0 if sites.len() > ALL => DRAWN,
@@ -280,7 +282,7 @@ fn machine_code_can_be_left_at_every_op() {
                 (name, tried) => outcome.add(name, tried),
             }
         }
-        if !unreached.is_empty() && !never_executed(file, &unreached) {
+        if !unreached.is_empty() && !never_executed(file, &unreached, alarm) {
             unreached.retain(|&site| {
                 let (name, tried) = leave(site, Duration::MAX);
                 let reached = tried != Ok(false);
@@ -289,7 +291,7 @@ fn machine_code_can_be_left_at_every_op() {
                 }
                 !reached
             });
-            if !never_executed(file, &unreached) {
+            if !never_executed(file, &unreached, alarm) {
                 outcome.wrong.push("an op is executed, but never left".to_owned());
             }
         }
@@ -311,7 +313,7 @@ fn machine_code_can_be_entered_at_every_loop() {
         each_program(|file, alarm| {
             let mut room = Room::for_source(&file.source);
             let (memory, code) = room.parts();
-            let mut bench = Bench::new(file, memory);
+            let mut bench = Bench::new(file, memory, alarm);
             let mut outcome = Outcome::default();
             let mut heads: Vec<Site> = bench.heads().into_iter().map(|(func, word)| Site::new(func, word)).collect();
             if limit != 0 {
