@@ -5,7 +5,8 @@
 #   bash tests/all.sh            everything
 #   bash tests/all.sh NAME...    only these parts
 #
-# OPSTAMP_DIFF_PROGRAMS=N sets the number of programs of the differential test, OPSTAMP_SEED the seed of all random tests.
+# OPSTAMP_DIFF_PROGRAMS=N sets the number of programs of the differential test, OPSTAMP_SWITCHES=N that of the ops of each
+# program at which machine code is left, OPSTAMP_SEED the seed of all random tests.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 . tests/setup.sh

@@ -6,10 +6,12 @@
 #   bash tests/arm64.sh NAME...    only these test programs of tests/tests, such as `suite` or `masm`
 #
 # Installs the tools that it lacks if it runs as root; else says which lines install them, and ends with status 77.
-# OPSTAMP_DIFF_PROGRAMS and OPSTAMP_HOSTILE are as for tests/all.sh, with less by default: emulation is slow.
+# OPSTAMP_DIFF_PROGRAMS, OPSTAMP_HOSTILE and OPSTAMP_SWITCHES are as for tests/all.sh, with less by default: emulation is
+# slow.
 
 ARM64_TARGET=aarch64-unknown-linux-gnu
-ARM64_TESTS="suite programs masm emission rare_halves differential out_of_memory hostile hostile_modules control traces"
+ARM64_TESTS="suite programs switches masm emission rare_halves differential out_of_memory hostile hostile_modules"
+ARM64_TESTS+=" control traces fuel code_cache"
 
 # arm64_tools: finds compiler, linker and emulator; sets the variables that cargo reads and arm64_flags.
 arm64_tools() {
@@ -38,6 +40,7 @@ arm64() (
     fi
     arm64_tools || exit $?
     export OPSTAMP_DIFF_PROGRAMS=${OPSTAMP_DIFF_PROGRAMS:-10000} OPSTAMP_HOSTILE=${OPSTAMP_HOSTILE:-4000}
+    export OPSTAMP_SWITCHES=${OPSTAMP_SWITCHES:-20}
     if [ $# = 0 ]; then
         cargo test --quiet "${arm64_flags[@]}" --package opstamp-platform --lib --test code_memory \
             --test code_memory_linux --test watched || exit 1

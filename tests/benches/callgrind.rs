@@ -10,15 +10,20 @@ pub const INTERPRETER: &str = "once-interpreter";
 
 /// The instructions that this program executes if it is told to run this part of a kernel, its start included.
 pub fn instructions(kernel: &str, part: &str) -> u64 {
+    instructions_of(&["--filter", kernel, &format!("--{part}")])
+}
+
+/// The instructions that this program executes with these arguments, its start included.
+pub fn instructions_of(args: &[&str]) -> u64 {
     let program = std::env::current_exe().expect("the path of this program");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
-        .args(["--filter", kernel, &format!("--{part}")])
+        .args(args)
         .output()
         .unwrap_or_else(|error| panic!("cannot run valgrind: {error}"));
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{kernel} fails under valgrind:\n{log}");
+    assert!(output.status.success(), "{args:?} fail under valgrind:\n{log}");
     let collected = log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
     collected.unwrap_or_else(|| panic!("valgrind counted nothing:\n{log}"))
 }

@@ -92,7 +92,7 @@ pub struct Options {
 
 impl Options {
     /// Reads the command line, or says what is wrong with it and ends the process. `flags` are this benchmark's own, and
-    /// so are `settings`, each with the values that it takes.
+    /// so are `settings`, each with the values that it takes; any, if there are none.
     pub fn read(rounds: usize, flags: &[&'static str], settings: &[(&'static str, &[&str])]) -> Self {
         Self::parse(rounds, flags, settings).unwrap_or_else(|error| {
             let flags: String = flags.iter().map(|flag| format!(" --{flag}")).collect();
@@ -125,7 +125,7 @@ impl Options {
                         (Some(flag), _) => options.given.push(flag),
                         (None, Some(&(setting, known))) => {
                             let value = parser.value()?.string()?;
-                            if !known.contains(&value.as_str()) {
+                            if !known.is_empty() && !known.contains(&value.as_str()) {
                                 return Err(format!("unknown --{setting} `{value}`").into());
                             }
                             options.values.push((setting, value));

@@ -216,6 +216,19 @@ pub fn run_telling(
     report: &mut dyn FnMut(&Failure<'_>),
     told: &mut dyn FnMut(&Case<'_>),
 ) -> u32 {
+    run_showing(group, memory, runner, coverage, report, told, &mut |_| {})
+}
+
+/// [`run_telling`] that shows the instance to `after` when all cases have run.
+pub fn run_showing(
+    group: &Group<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    coverage: &mut Coverage,
+    report: &mut dyn FnMut(&Failure<'_>),
+    told: &mut dyn FnMut(&Case<'_>),
+    after: &mut dyn FnMut(&Instance<'_>),
+) -> u32 {
     macro_rules! load {
         ($stage:literal, $result:expr) => {
             match $result {
@@ -264,8 +277,9 @@ pub fn run_telling(
             passed += 1;
         }
     });
-    let after = instance.heap_stats();
-    let (allocations, collections) = (after.allocations - before.allocations, after.collections - before.collections);
+    after(&instance);
+    let stats = instance.heap_stats();
+    let (allocations, collections) = (stats.allocations - before.allocations, stats.collections - before.collections);
     if memory.stress && collections < allocations {
         report(&Failure::Idle { allocations, collections });
     }

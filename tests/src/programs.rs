@@ -71,6 +71,17 @@ pub fn run(
     runner: Runner<'_>,
     report: &mut dyn FnMut(u32, &str, Option<Wrong<'_>>),
 ) {
+    run_some(program, memory, runner, &mut |_| true, report);
+}
+
+/// [`run`] with those expectations that are `wanted`.
+pub fn run_some(
+    program: &Program<'_>,
+    memory: &mut Memory<'_>,
+    runner: Runner<'_>,
+    wanted: &mut dyn FnMut(&Expectation<'_>) -> bool,
+    report: &mut dyn FnMut(u32, &str, Option<Wrong<'_>>),
+) {
     macro_rules! load {
         ($stage:literal, $result:expr) => {
             match $result {
@@ -87,35 +98,47 @@ pub fn run(
     let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     for expectation in expectations(program.source) {
         let expectation = load!("read an expectation", expectation);
-        let main = expectation.call.func == "main";
-        let printed =
-            Printed { wanted: program.printed.filter(|_| main), at: Shared::new(0), wrong: Shared::new(false) };
+        if !wanted(&expectation) {
+            continue;
+        }
         let memory = Lent {
             stack: &mut *memory.stack,
             state: &mut *memory.state,
             heap: &mut *memory.heap,
             native_stack: memory.native_stack,
+            stress: memory.stress,
         };
-        let wrong = check(&engine, &expectation, &printed, memory);
+        let wrong = check(&engine, program, &expectation, memory, &mut |_| {});
         report(expectation.line, expectation.call.func, wrong.err());
     }
 }
 
-/// The memory that instances are made of.
-struct Lent<'m> {
-    stack: &'m mut [u64],
-    state: &'m mut [u64],
-    heap: &'m mut [u64],
-    native_stack: usize,
+/// The memory that an instance is made of.
+pub struct Lent<'m> {
+    /// As of [`Memory`].
+    pub stack: &'m mut [u64],
+    /// As of [`Memory`].
+    pub state: &'m mut [u64],
+    /// As of [`Memory`].
+    pub heap: &'m mut [u64],
+    /// As of [`Memory`].
+    pub native_stack: usize,
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
 }
 
-fn check(
+/// Runs one expectation of a program on a fresh instance of an engine made of it. Shows the instance to `after` when the
+/// call has ended.
+pub fn check(
     engine: &Engine<'_>,
+    program: &Program<'_>,
     expectation: &Expectation<'_>,
-    printed: &Printed<'_>,
     memory: Lent<'_>,
+    after: &mut dyn FnMut(&Instance<'_>),
 ) -> Result<(), Wrong<'static>> {
-    let Lent { stack, state, heap, native_stack } = memory;
+    let main = expectation.call.func == "main";
+    let printed = Printed { wanted: program.printed.filter(|_| main), at: Shared::new(0), wrong: Shared::new(false) };
+    let Lent { stack, state, heap, native_stack, stress } = memory;
     let bytes = usize::try_from(expectation.with.stack).unwrap_or(usize::MAX);
     let stack =
         stack.get_mut(..bytes / 8).ok_or(Wrong::Lacks("there is less memory for the stack than it asks for"))?;
@@ -137,6 +160,8 @@ fn check(
     let lacks = |_| Wrong::Lacks("no instance can be made: an import, or state memory, is missing");
     let mut instance = Instance::new(engine, memory, &imports).map_err(lacks)?;
     instance.set_fuel(expectation.with.fuel).map_err(|_| Wrong::Lacks("the engine counts no fuel"))?;
+    instance.set_heap_stress(stress);
+    let before = instance.heap_stats();
     let module = *engine.module();
     let func = module.func_index(expectation.call.func).ok_or(Wrong::Lacks("there is no such function"))?;
     let sig = module.func_sig(func.into()).ok_or(Wrong::Lacks("it has no signature"))?;
@@ -155,6 +180,11 @@ fn check(
         count += 1;
     }
     let found = instance.call_index(func, args.get(..count).unwrap_or(&[]));
+    after(&instance);
+    let stats = instance.heap_stats();
+    if stress && stats.collections - before.collections < stats.allocations - before.allocations {
+        return Err(Wrong::Lacks("not every allocation had its collection"));
+    }
     let right = match (&expectation.outcome, &found) {
         (Outcome::Ends, Ok(_)) => true,
         (Outcome::Value(literal), Ok(Some(found))) => instance.objects().is_literal(*found, *literal),

@@ -243,6 +243,7 @@ fn all() -> Vec<EngineUnderTest> {
             tiered: true,
             limit: 0,
             fuel: true,
+            stress: false,
         });
     }
     all

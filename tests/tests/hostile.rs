@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{EngineUnderTest, Room, engines, with_stack};
+use common::{EngineUnderTest, Room, engines, from_environment, with_stack};
 use fastrand::Rng;
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::{HEADER_WORDS, words_of};
@@ -25,13 +25,6 @@ use std::time::Duration;
 
 /// Damaged containers, unless the environment says otherwise.
 const TRIALS: u64 = 40_000;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
-        Err(_) => default,
-    }
-}
 
 fn assemble(source: &str) -> Vec<u64> {
     let sizes = text::sizes(source);

@@ -2,8 +2,14 @@
 
 mod common;
 
-use common::{Room, alarmed, engines, engines_with_fuel, runner, with_stack};
-use opstamp_tests::driver::CacheRoom;
+use common::{
+    Room, alarmed, all_ops, engines, engines_with_fuel, from_environment, machine_code, runner, stressed, with_stack,
+};
+use opstamp::Module;
+use opstamp::jit::Options;
+use opstamp::runtime::trap::Site;
+use opstamp::vm3::text;
+use opstamp_tests::driver::{CacheRoom, Runner};
 use opstamp_tests::oracle::{canonical, oracle};
 use opstamp_tests::values::{FLOATS, INTS};
 use opstamp_tests::{Coverage, SOURCE_BYTES, driver, suite};
@@ -18,12 +24,10 @@ fn every_engine_passes() {
     alarmed(|alarm| with_stack(|| run_all(alarm)));
 }
 
-/// Every engine; the interpreter and the compiler as it is meant to be used also with a collection at every allocation.
+/// Every engine; some also with a collection at every allocation.
 fn run_all(alarm: &common::Alarm) {
-    let plain = engines().into_iter().chain(engines_with_fuel()).map(|engine| (engine, false));
-    let stressed = engines().into_iter().take(2).map(|engine| (engine, true));
-    for (engine, stress) in plain.chain(stressed) {
-        let name = &*format!("{}{}", engine.name, if stress { ", collecting at every allocation" } else { "" });
+    for engine in engines().into_iter().chain(engines_with_fuel()).chain(stressed()) {
+        let name = &*engine.title();
         let started = Instant::now();
         let (mut room, mut cache) = (Room::new(), CacheRoom::new());
         let mut source = vec![0; SOURCE_BYTES];
@@ -33,7 +37,7 @@ fn run_all(alarm: &common::Alarm) {
         suite(&mut source, &mut |group| {
             alarm.at(format_args!("{name}: {}", group.name));
             let (mut memory, code) = room.parts();
-            memory.stress = stress;
+            memory.stress = engine.stress;
             longest = longest.max(group.text.len());
             groups += 1;
             passed +=
@@ -52,6 +56,56 @@ fn run_all(alarm: &common::Alarm) {
         let missing: Vec<_> = coverage.missing().collect();
         assert!(missing.is_empty(), "ops without a case: {missing:?}");
     }
+}
+
+/// Times that each module of the suite runs, left at another op each time; or a tenth of `OPSTAMP_SWITCHES`.
+const LEFT: u64 = 8;
+
+#[test]
+fn machine_code_is_left_at_ops_of_every_module() {
+    let Some(all) = machine_code() else { return };
+    let started = Instant::now();
+    let times = from_environment("OPSTAMP_SWITCHES", 10 * LEFT).div_ceil(10) as usize;
+    let rng = &mut fastrand::Rng::with_seed(from_environment("OPSTAMP_SEED", 1));
+    let (mut modules, mut sites, mut left) = (0, 0, 0);
+    alarmed(|alarm| {
+        with_stack(|| {
+            let mut room = Room::new();
+            let mut source = vec![0; SOURCE_BYTES];
+            suite(&mut source, &mut |group| {
+                modules += 1;
+                let mut ops = ops(group.text);
+                rng.shuffle(&mut ops);
+                for &leave_at in ops.iter().take(times) {
+                    alarm.at(format_args!("{}: left at {leave_at:?}", group.name));
+                    let (mut memory, code) = room.parts();
+                    let options = Options { threshold: 0, leave_at: Some(leave_at), ..all };
+                    sites += 1;
+                    driver::run_showing(
+                        group,
+                        &mut memory,
+                        Runner::Tiered(code, options),
+                        &mut Coverage::new(),
+                        &mut |failure| panic!("{}: left at {leave_at:?}: {failure}", group.name),
+                        &mut |_| {},
+                        &mut |instance| left += usize::from(instance.switches().left > 0),
+                    );
+                }
+            });
+        });
+    });
+    println!("suite: left at {left} of {sites} ops of {modules} modules, {:?}", started.elapsed());
+    // The others are behind traps, and where no case comes to.
+    assert!(left * 100 >= sites * 90, "left at {left} of {sites} ops");
+}
+
+/// The sites of all ops of a module.
+fn ops(source: &str) -> Vec<Site> {
+    let mut room = Room::new();
+    let memory = room.memory();
+    let used = text::assemble(source, memory.words, memory.scratch, &mut |_| {}).expect("assembles");
+    let module = Module::verify(&memory.words[..used], memory.scratch).expect("verifies");
+    all_ops(&module)
 }
 
 /// The float functions of the oracle that it has from a library, against the host's own.

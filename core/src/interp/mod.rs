@@ -459,7 +459,10 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                     let stopped = Stopped { context, frame, site: site!(pc) };
                     if let Some([entry, head]) = loop_entry(engine, stopped) {
                         // SAFETY: the context is live.
-                        unsafe { (*context).operands = [entry, head, 0, 0] };
+                        unsafe {
+                            (*context).operands = [entry, head, 0, 0];
+                            (*context).switches.entered += 1;
+                        }
                         if frame == base {
                             if exits == Exits::All || func == base_func {
                                 return SWITCH;

@@ -124,9 +124,10 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at, rest) = (place.switching, place.leave_at, (0, 0));
+    let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
+    let leaves = false;
     let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, rest, leaves: false };
+        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, polls, rest, leaves };
     compiler.run().map_err(failed)
 }
 
@@ -147,6 +148,8 @@ pub(super) struct Compiler<'c, 's, M> {
     leave_at: Option<u16>,
     /// A word of the run that is emitted, and the fuel of its ops from there on; 0 if fuel is not counted.
     rest: (usize, u32),
+    /// [`Place::polls`]
+    polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
 }
@@ -397,7 +400,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.masm.bind(&mut label);
         *op = u64::from(marks) << 32 | u64::from(label.bits());
-        if marks & !RUN != 0 {
+        if marks & !RUN != 0 && self.polls {
             self.masm.loop_head(self.site(word));
         }
         if marks & RUN != 0 {

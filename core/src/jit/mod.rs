@@ -51,6 +51,12 @@ pub struct Options {
     /// instance has none until its host gives it some ([`crate::Instance::set_fuel`]). Machine code without fuel has no
     /// trace of it.
     pub fuel: bool,
+    /// The only head of a loop at which the interpreter hands running loops to machine code; `None` for all heads. For tests.
+    pub enter_at: Option<Site>,
+    /// Whether the heads of loops poll. Without polls nothing stops a guest that loops: to measure what they cost, never to
+    /// run a guest.
+    #[doc(hidden)]
+    pub polls: bool,
 }
 
 /// The default of [`Options::threshold`]: compiling an op takes about as long as interpreting it so many times.
@@ -64,6 +70,8 @@ impl Default for Options {
             threshold: DEFAULT_THRESHOLD,
             leave_at: None,
             fuel: false,
+            enter_at: None,
+            polls: true,
         }
     }
 }
@@ -285,7 +293,12 @@ fn emit_module(
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let first_cache = entry.first_cache;
-        let place = Place { first_cache, fuel: options.fuel, ..Place::new(offset, options.features, stubs, index) };
+        let place = Place {
+            first_cache,
+            fuel: options.fuel,
+            polls: options.polls,
+            ..Place::new(offset, options.features, stubs, index)
+        };
         let (len, end) = with_room(code, opened, offset, room, |memory| {
             let listing = function(isa, module, index, memory, place, &mut *scratch, options.max_pinned)?;
             Ok((listing.len(), listing.end()))

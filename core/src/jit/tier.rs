@@ -303,6 +303,7 @@ impl Incremental {
             switching: true,
             leave_at,
             fuel: options.fuel,
+            polls: options.polls,
             ..Place::new(offset, options.features, self.stubs, index)
         };
         // SAFETY: by the contract; it is lent for longer than this is used.

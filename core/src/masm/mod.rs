@@ -361,6 +361,8 @@ pub struct Place {
     pub leave_at: Option<u16>,
     /// Whether straight runs are charged to [`crate::runtime::context::Context::fuel`].
     pub fuel: bool,
+    /// Whether the heads of loops poll: [`crate::jit::Options::polls`].
+    pub polls: bool,
 }
 
 impl Place {
@@ -377,6 +379,7 @@ impl Place {
             switching: false,
             leave_at: None,
             fuel: false,
+            polls: true,
         }
     }
 }

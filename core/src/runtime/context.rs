@@ -62,6 +62,18 @@ pub struct Context {
     /// The address of the innermost frame of machine code that waits for the interpreter to run its function to the end, a
     /// `roots::Left`; 0 if there is none.
     pub(crate) left: u64,
+    /// How often machine code was left for the interpreter before an op, and entered at the head of a loop.
+    pub(crate) switches: Switches,
+}
+
+/// How often running activations changed between machine code and the interpreter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// Times that machine code was left for the interpreter because of a request ([`crate::Interrupter::leave`]) or of
+    /// [`crate::jit::Options::leave_at`]. The op `deopt` does not count.
+    pub left: u64,
+    /// Times that the interpreter handed a running loop to machine code.
+    pub entered: u64,
 }
 
 /// The words of a context: it lies at the start of an instance's state, in front of the globals.
@@ -205,6 +217,7 @@ impl Context {
             instance: 0,
             seat: 0,
             left: 0,
+            switches: Switches { left: 0, entered: 0 },
         }
     }
 

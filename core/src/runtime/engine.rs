@@ -31,6 +31,8 @@ struct Tier<'e> {
     threshold: u32,
     /// Where machine code is evicted.
     rounds: Option<Rounds<'e>>,
+    /// [`Options::enter_at`]
+    enter_at: Option<Site>,
 }
 
 /// Code memory of which an engine uses the bytes again: what it holds is evicted when there is no room for more.
@@ -218,7 +220,8 @@ impl<'e> Engine<'e> {
         // that stays mapped for 'e.
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, base: base as u64 });
-        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold: options.threshold, rounds });
+        let (threshold, enter_at) = (options.threshold, options.enter_at);
+        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold, rounds, enter_at });
         let fuel = options.fuel;
         Ok(Self { module, functions, machine, lazy, tier, listener: None, fuel, code: PhantomData })
     }
@@ -368,6 +371,9 @@ impl<'e> Engine<'e> {
     pub(crate) fn loop_entry(&self, func: u16, head: u16) -> Option<[u64; 2]> {
         let entry = self.functions.get(usize::from(func))?;
         let (machine, _) = (self.machine?, self.code_of(entry)?);
+        if self.tier.as_ref()?.enter_at.is_some_and(|only| only != Site::new(func, head)) {
+            return None;
+        }
         let table = entry.loops.load(Ordering::Relaxed);
         if table == 0 {
             return None;

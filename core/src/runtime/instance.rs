@@ -2,7 +2,7 @@
 
 use super::cache::{self, CacheStats};
 use super::cell::{Cell, Content};
-use super::context::{CONTEXT_WORDS, Context, NATIVE_RESERVE, Services};
+use super::context::{CONTEXT_WORDS, Context, NATIVE_RESERVE, Services, Switches};
 use super::control::{Interrupter, PollHandler};
 use super::engine::Engine;
 use super::frame;
@@ -344,6 +344,12 @@ impl<'e> Instance<'e> {
     /// What the heap has done.
     pub fn heap_stats(&self) -> HeapStats {
         self.heap.stats()
+    }
+
+    /// How often its activations changed between machine code and the interpreter, since it was made.
+    pub fn switches(&self) -> Switches {
+        // SAFETY: the context lies in words that were borrowed for 'e; only the thread that runs the guest writes these.
+        unsafe { (*self.context).switches }
     }
 
     /// Its heap, to make values in it, to read them and to keep them alive.

@@ -157,6 +157,7 @@ service! {
             let engine = (*((*context).instance as *const Instance<'_>)).engine();
             engine.tell(|| engine.deoptimized(site));
             let start = Start::At(usize::from(site.word()) + behind);
+            (*context).switches.left += u64::from(operand != LEAVE_BEHIND);
             let left = Left { outer: (*context).left as *const Left, func: site.func() };
             (*context).left = (&raw const left) as u64;
             let status = crate::interp::run(context, frame, site.func(), start, Exits::Loops);
@@ -192,6 +193,7 @@ service! {
                 (*context).operands[0] = code;
                 return SWITCH;
             }
+            (*context).switches.left += u64::from(operand != 0);
             let status = crate::interp::run(context, frame, callee, Start::Entry, Exits::All);
             (*context).float_result = (*context).result;
             status

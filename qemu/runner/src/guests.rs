@@ -5,6 +5,7 @@ use crate::machine::Isa;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs};
 
 pub const NAME: &str = "guests";
@@ -136,9 +137,11 @@ pub fn assembled(source: &str) -> Result<Vec<u64>, String> {
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// A new one, of that name and this process's number.
+    /// A new one, of that name, this process's number, and one that no other of this process has.
     pub fn new(name: &str) -> Result<Self, String> {
-        let path = env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Where cargo puts what it builds for bare machines: beside this program's own folder.
-fn target_folder() -> Result<PathBuf, String> {
+/// Where cargo puts what it builds for a bare machine: beside this program's own folder, in one for each machine, so that
+/// they can be built at once.
+fn target_folder(isa: Isa) -> Result<PathBuf, String> {
     let program = env::current_exe().map_err(|error| format!("this program's own path is unknown: {error}"))?;
     let folder = program.ancestors().nth(2).ok_or("this program lies in no target folder")?;
-    Ok(folder.join("bare"))
+    Ok(folder.join("bare").join(isa.name()))
 }
 
 /// This repository's root.
@@ -61,7 +62,7 @@ pub fn cargo(isa: Isa, folder: &Path, target: &Path) -> Result<Command, String> 
 
 /// Builds an image of this repository's kernel in a profile of its manifest and gives the linked file.
 pub fn linked(isa: Isa, name: &str, profile: &str) -> Result<PathBuf, String> {
-    let target = target_folder()?;
+    let target = target_folder(isa)?;
     let mut command = cargo(isa, &repository(), &target)?;
     command.args(["--profile", profile, "--package", "opstamp-qemu", "--features", "kernel", "--bin", name]);
     run(&mut command)?;

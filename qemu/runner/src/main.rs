@@ -20,8 +20,8 @@ use std::time::Duration;
 
 const HELP: &str = "\
 cargo qemu test [--isa ISA] [--engines] [-v] [--list] [NAME]...
-    boot the machines and run the tests, or those of these names; -v tells of each case, --engines adds variants of
-    the compiler's options, --list prints the names
+    boot the machines, as many at once as there are cores, and run the tests, or those of these names; -v tells of each
+    case, --engines adds engines that are not the usual ones, --list prints the names
 cargo qemu run [--isa ISA] [--func NAME] [--engine jit|interp] [--limit SECONDS] FILE [ARG]...
     run a function of a module as a guest of the kernel and print its result; FILE is vm3 text or a container
 cargo qemu size [--isa ISA]

@@ -5,10 +5,15 @@ pub mod instance;
 
 use opstamp::jit::Options;
 use opstamp::runtime::context::Entry;
+use opstamp::runtime::trap::Site;
+use opstamp::vm3::container::Section;
+use opstamp::vm3::op::Op;
 use opstamp::vm3::text::expectations;
 use opstamp::{CodeMemory, EngineError};
 use opstamp_platform::HostCode;
 use opstamp_tests::driver::{CacheRoom, Memory, Runner, need};
+use opstamp_tests::programs::Program;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,9 +28,16 @@ pub struct EngineUnderTest {
     pub limit: usize,
     /// Whether fuel is counted.
     pub fuel: bool,
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
 }
 
 impl EngineUnderTest {
+    /// Its name, and whether the heap is under stress.
+    pub fn title(&self) -> String {
+        format!("{}{}", self.name, if self.stress { ", collecting at every allocation" } else { "" })
+    }
+
     /// An engine for a module.
     pub fn make<'e>(
         &'e self,
@@ -39,23 +51,67 @@ impl EngineUnderTest {
     }
 }
 
-/// All engines of this host.
+/// A program of `tests/programs`: its file's name, its text and what it prints if that is told.
+pub struct ProgramFile {
+    pub name: String,
+    pub source: String,
+    pub printed: Option<Vec<u8>>,
+}
+
+impl ProgramFile {
+    pub fn program(&self) -> Program<'_> {
+        Program { source: &self.source, printed: self.printed.as_deref() }
+    }
+}
+
+/// All programs of `tests/programs`.
+pub fn programs() -> Vec<ProgramFile> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let entries = std::fs::read_dir(&directory).expect("the programs").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "vm3")).collect();
+    files.sort();
+    assert!(files.len() >= 20, "{} programs in {}", files.len(), directory.display());
+    let read = |path: std::path::PathBuf| {
+        let printed = path.with_extension("stdout");
+        ProgramFile {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source: std::fs::read_to_string(&path).expect("a program"),
+            printed: printed.exists().then(|| std::fs::read(&printed).expect("the expected output")),
+        }
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// A number that an environment variable overrides.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
+        Err(_) => default,
+    }
+}
+
+/// All engines of this host, in the modes that they have; a new mode goes here, and all tests run it. The first two are the
+/// interpreter and the compiler as it is meant to be used, of whole modules.
 pub fn engines() -> Vec<EngineUnderTest> {
-    let interpreter = EngineUnderTest { name: "interpreter", options: None, tiered: false, limit: 0, fuel: false };
-    let mut engines = vec![interpreter];
-    if machine_code_available() {
-        let all = Options { features: opstamp_platform::features(), ..Options::default() };
-        let threshold = |threshold| Options { threshold, ..all };
-        let mut add = |name, options, tiered, limit| {
-            engines.push(EngineUnderTest { name, options: Some(options), tiered, limit, fuel: false });
-        };
-        add("machine code", all, false, 0);
-        add("machine code, nothing pinned", Options { max_pinned: 0, ..all }, false, 0);
-        add("machine code, two pinned", Options { max_pinned: 2, ..all }, false, 0);
-        add("machine code, baseline CPU", Options::default(), false, 0);
-        add("compiled when called", threshold(1), true, 0);
-        add("compiled when warm", threshold(3), true, 0);
-        add("compiled when called, in a cache of 12 KiB", threshold(1), true, 12 << 10);
+    let engine = |name, options, tiered| {
+        let (limit, fuel, stress) = (0, false, false);
+        EngineUnderTest { name, options, tiered, limit, fuel, stress }
+    };
+    let mut engines = vec![engine("interpreter", None, false)];
+    if let Some(all) = machine_code() {
+        let pinned = |max_pinned| Some(Options { max_pinned, ..all });
+        let warm = |threshold| Some(Options { threshold, ..all });
+        engines.push(engine("machine code", Some(all), false));
+        engines.push(engine("machine code, nothing pinned", pinned(0), false));
+        engines.push(engine("machine code, two pinned", pinned(2), false));
+        engines.push(engine("machine code, baseline CPU", Some(Options::default()), false));
+        engines.push(engine("compiled before the first call", warm(0), true));
+        engines.push(engine("compiled when called", warm(1), true));
+        engines.push(engine("compiled when warm", warm(3), true));
+        engines.push(engine("compiled by default", warm(opstamp::jit::DEFAULT_THRESHOLD), true));
+        let cached = engine("compiled when called, in a cache of 12 KiB", warm(1), true);
+        engines.push(EngineUnderTest { limit: 12 << 10, ..cached });
     }
     engines
 }
@@ -72,6 +128,20 @@ pub fn engines_with_fuel() -> Vec<EngineUnderTest> {
         Some(EngineUnderTest { name, fuel: true, ..engine })
     };
     engines().into_iter().filter_map(with_fuel).collect()
+}
+
+/// The engines that also run with a collection at every allocation: the interpreter, the compiler of whole modules, and the
+/// two in turns.
+pub fn stressed() -> Vec<EngineUnderTest> {
+    let mut engines = engines();
+    engines.retain(|engine| ["interpreter", "machine code", "compiled when warm"].contains(&engine.name));
+    engines.iter_mut().for_each(|engine| engine.stress = true);
+    engines
+}
+
+/// The options of machine code for this CPU; `None` if the compiler does not know this host's machine.
+pub fn machine_code() -> Option<Options> {
+    machine_code_available().then(|| Options { features: opstamp_platform::features(), ..Options::default() })
 }
 
 /// Whether the compiler knows this host's machine.
@@ -146,6 +216,22 @@ impl Room {
         };
         (memory, &mut self.code)
     }
+}
+
+/// The words of each function of a module.
+pub fn words_of_functions<'m>(module: &opstamp::Module<'m>) -> Vec<(u16, &'m [u64])> {
+    let container = *module.container();
+    let words = |index: u32| container.code(&container.func(index).expect("a function")).expect("its words");
+    (0..container.count(Section::Funcs)).map(|index| (index as u16, words(index))).collect()
+}
+
+/// The sites of all ops of a module.
+pub fn all_ops(module: &opstamp::Module<'_>) -> Vec<Site> {
+    let of = |(func, words): (u16, &[u64])| {
+        let ops = (0..words.len()).filter(|&at| words[at] as u8 != Op::Args as u8);
+        ops.map(|at| Site::new(func, at as u16)).collect::<Vec<_>>()
+    };
+    words_of_functions(module).into_iter().flat_map(of).collect()
 }
 
 /// How the driver runs this engine.

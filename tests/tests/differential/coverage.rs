@@ -3,7 +3,7 @@
 use crate::evaluate::Outcome;
 use crate::program::{Ins, Lowered, Program, Ty};
 use opstamp::TrapKind;
-use opstamp::vm3::op::{Bank, OPS, Op, Operand};
+use opstamp::vm3::op::{Access, Bank, CellClass, OPS, Op, Operand};
 use std::collections::BTreeMap;
 
 /// Times that everything must have been executed or observed.
@@ -18,6 +18,8 @@ const COLD: usize = 28;
 /// - each i64 and f64 register operand of it, by its place in the row, as hot and as cold. Registers of a bank are ranked in
 ///   each function by their uses, each use weighing 8 to the power of its loop depth; hot are the first [`HOT`], cold those
 ///   behind the first [`COLD`];
+/// - each operand that is an object of one type, the same way: cells are ranked among the i64 registers, with which they
+///   compete when where their objects are is kept in a machine register;
 /// - each literal operand, with the op;
 /// - each trap that the op's row lists, when a call ends with it at that op; and `out_of_fuel`, at whatever op.
 #[derive(Default)]
@@ -33,7 +35,7 @@ enum What {
     Trapped(u8),
 }
 
-/// The rank of each slot within its bank, by weight.
+/// The rank of each slot by weight: of i64 and f64 registers in their bank, of cells among cells and i64 registers.
 fn ranks(slots: &[Ty], lowered: &Lowered) -> Vec<usize> {
     let mut weights = vec![0u64; slots.len()];
     for (ins, &depth) in lowered.code.iter().zip(&lowered.depths) {
@@ -44,11 +46,18 @@ fn ranks(slots: &[Ty], lowered: &Lowered) -> Vec<usize> {
     let mut order: Vec<usize> = (0..slots.len()).collect();
     order.sort_by_key(|&slot| std::cmp::Reverse(weights[slot]));
     let mut ranks = vec![0; slots.len()];
-    let mut next = BTreeMap::new();
+    let (mut ints, mut floats, mut cells) = (0, 0, 0);
     for slot in order {
-        let rank = next.entry(slots[slot].bank() as u8).or_insert(0);
-        ranks[slot] = *rank;
-        *rank += 1;
+        ranks[slot] = match slots[slot].bank() {
+            Bank::I64 => ints,
+            Bank::F64 => floats,
+            Bank::Cell => ints + cells,
+        };
+        match slots[slot].bank() {
+            Bank::I64 => ints += 1,
+            Bank::F64 => floats += 1,
+            Bank::Cell => cells += 1,
+        }
     }
     ranks
 }
@@ -93,7 +102,9 @@ impl Coverage {
     fn wanted() -> impl Iterator<Item = (Op, What)> {
         OPS.iter().flat_map(|row| {
             let operands = row.operands.iter().enumerate().flat_map(|(at, operand)| match operand {
-                Operand::Reg(_, Bank::I64 | Bank::F64, _) | Operand::Args => vec![What::Hot(at), What::Cold(at)],
+                Operand::Reg(Access::Read, Bank::Cell, CellClass::Any | CellClass::AsDeclared | CellClass::Str)
+                | Operand::Reg(Access::Write, Bank::Cell, _) => vec![],
+                Operand::Reg(..) | Operand::Args => vec![What::Hot(at), What::Cold(at)],
                 _ => vec![],
             });
             let traps = row.traps().iter().map(|&trap: &TrapKind| What::Trapped(trap as u8));

@@ -77,6 +77,9 @@ fn initial(rng: &mut Rng, ty: Ty, heap: bool) -> Init {
     }
 }
 
+/// The types that a loop may work on.
+const OBJECTS: [Ty; 8] = [Ty::ArrI64, Ty::ArrF64, Ty::ArrU8, Ty::List, Ty::IMap, Ty::Map, Ty::Obj(0), Ty::Obj(1)];
+
 /// The constants that are strings.
 pub const STRINGS: [usize; 7] = [6, 7, 8, 11, 12, 14, 15];
 
@@ -98,6 +101,8 @@ pub struct Context<'g> {
     budget: i32,
     loops: usize,
     may_recurse: bool,
+    /// The object that the loop at hand works on, with its type.
+    pub focus: Option<(Ty, u16)>,
     /// The last registers of each bank, so many, are used often outside loops and weigh little.
     cold: usize,
 }
@@ -123,6 +128,11 @@ impl Context<'_> {
 
     /// A register to read from where a value of that type fits.
     pub fn read(&mut self, ty: Ty) -> Option<u16> {
+        if let Some((focused, register)) = self.focus
+            && focused == ty
+        {
+            return Some(register);
+        }
         if ty == Ty::Any && self.heap && self.rng.u8(0..3) == 0 {
             let other = CELL_TYPES[self.rng.usize(0..CELL_TYPES.len())];
             if let Some(register) = self.pick(|context| &context.reads, other) {
@@ -258,8 +268,14 @@ impl Context<'_> {
         let trips = self.rng.i16(1..8);
         let up = self.rng.bool();
         self.loops += 1;
+        let outer = self.focus;
+        if self.heap && self.rng.u8(0..3) > 0 {
+            let ty = OBJECTS[self.rng.usize(0..OBJECTS.len())];
+            self.focus = self.read(ty).map(|register| (ty, register));
+        }
         let statements = self.rng.usize(1..8);
         let body = self.block(statements, depth + 1);
+        self.focus = outer;
         self.loops -= 1;
         Some(Stmt::Loop { counter, trips, up, body })
     }
@@ -583,6 +599,7 @@ fn body(
         budget,
         loops: 0,
         may_recurse: true,
+        focus: None,
         cold,
     };
     if heap {

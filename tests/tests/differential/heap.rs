@@ -171,7 +171,20 @@ impl Context<'_> {
     }
 
     fn heap_op(&mut self, block: &mut Vec<Stmt>) -> Option<()> {
-        let row = rows()[self.rng.usize(0..rows().len())];
+        let mut row = rows()[self.rng.usize(0..rows().len())];
+        if let Some((ty, _)) = self.focus
+            && self.rng.u8(0..4) > 0
+        {
+            let reads = |row: &&&OpInfo| {
+                row.operands.iter().any(|operand| match *operand {
+                    Operand::Reg(Access::Read, Bank::Cell, CellClass::Obj) => matches!(ty, Ty::Obj(_)),
+                    Operand::Reg(Access::Read, Bank::Cell, class) => class_type(class) == ty,
+                    _ => false,
+                })
+            };
+            let focused: Vec<_> = rows().iter().filter(reads).collect();
+            row = focused[self.rng.usize(0..focused.len())];
+        }
         let spoilt = self.rng.u8(0..32) == 0;
         self.op_of(row, spoilt, block)
     }
@@ -257,7 +270,10 @@ impl Context<'_> {
 
     fn op_of(&mut self, row: &OpInfo, spoilt: bool, block: &mut Vec<Stmt>) -> Option<()> {
         let mut args = Vec::new();
-        let shape = self.rng.usize(0..SHAPES.len());
+        let shape = match self.focus {
+            Some((Ty::Obj(shape), _)) => shape,
+            _ => self.rng.usize(0..SHAPES.len()),
+        };
         // The field of `obj.get` and `obj.set`.
         let mut field = None;
         if let Some(bank) = row.operands.iter().find_map(|operand| match operand {

@@ -14,7 +14,7 @@ mod objects;
 mod program;
 mod shrink;
 
-use common::{EngineUnderTest, Room, alarmed, engines, with_stack};
+use common::{EngineUnderTest, Room, alarmed, engines, from_environment, with_stack};
 use coverage::Coverage;
 use evaluate::{Machine, Outcome};
 use opstamp::runtime::trap::Site;
@@ -28,13 +28,6 @@ use std::time::Instant;
 
 /// Programs of a run, unless the environment says otherwise.
 const PROGRAMS: u64 = 24_000;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text}, expected a number")),
-        Err(_) => default,
-    }
-}
 
 /// What a call left behind: its outcome, the globals as bits, and the fuel if it is counted. Cells of a program with a heap
 /// are their digests.
@@ -326,6 +319,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             tiered: false,
             limit: 0,
             fuel: false,
+            stress: false,
         });
         // Compiled when warm, after few calls and rounds of loops; and left at some op, wherever that is one.
         options.threshold = rng.u32(0..6);
@@ -336,6 +330,7 @@ fn engines_for(seed: u64) -> Vec<EngineUnderTest> {
             tiered: true,
             limit: 0,
             fuel: false,
+            stress: false,
         });
     }
     engines

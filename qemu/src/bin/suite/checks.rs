@@ -1,13 +1,14 @@
 //! The shared suite, the programs, and how many checks passed.
 
-use crate::engines::{self, Room};
+use crate::engines::{self, Engine, Room};
 use core::fmt;
 use opstamp::vm3::text;
+use opstamp_qemu::command_line::words;
 use opstamp_qemu::kernel::Status;
 use opstamp_qemu::memory::Region;
 use opstamp_qemu::println;
 use opstamp_tests::driver::{self, need};
-use opstamp_tests::programs::{self, Program};
+use opstamp_tests::programs::Program;
 use opstamp_tests::{Coverage, SOURCE_BYTES};
 
 /// Each program's name, its text and what it prints.
@@ -16,16 +17,15 @@ const PROGRAMS: &[(&str, &str, Option<&[u8]>)] = &include!(concat!(env!("OUT_DIR
 /// What has come of the checks.
 pub struct Tally {
     tell_all: bool,
-    engines: usize,
     passed: u32,
     failed: u32,
     skipped: u32,
 }
 
 impl Tally {
-    /// `tell_all`: a line for each check. `engines`: so many of [`engines::all`] are tested.
-    pub fn new(tell_all: bool, engines: usize) -> Self {
-        Self { tell_all, engines, passed: 0, failed: 0, skipped: 0 }
+    /// `tell_all`: a line for each check.
+    pub fn new(tell_all: bool) -> Self {
+        Self { tell_all, passed: 0, failed: 0, skipped: 0 }
     }
 
     pub fn pass(&mut self, group: &str, what: impl fmt::Display) {
@@ -57,17 +57,48 @@ impl Tally {
     }
 }
 
-/// The shared suite through every engine.
-pub fn suite(region: &mut Region, tally: &mut Tally) {
+/// What the command line chooses of the engines and of the programs.
+#[derive(Clone, Copy)]
+pub struct Chosen(pub &'static [u8]);
+
+impl Chosen {
+    fn names(self, wanted: &str) -> bool {
+        words(self.0).any(|word| word.is(wanted))
+    }
+
+    /// Those that are named, or the usual ones.
+    fn engines(self) -> impl Iterator<Item = Engine> {
+        let all = engines::all();
+        let named = all.iter().any(|engine| self.names(engine.word));
+        let chosen = move |(index, engine): &(usize, Engine)| {
+            if named { self.names(engine.word) } else { *index < engines::USUAL }
+        };
+        all.into_iter().enumerate().filter(chosen).map(|(_, engine)| engine)
+    }
+
+    /// All programs, or every second of them, from the first or from the second on.
+    fn programs(self) -> impl Iterator<Item = &'static (&'static str, &'static str, Option<&'static [u8]>)> {
+        let chosen = move |index: usize| match (self.names("odd"), self.names("even")) {
+            (true, false) => !index.is_multiple_of(2),
+            (false, true) => index.is_multiple_of(2),
+            _ => true,
+        };
+        PROGRAMS.iter().enumerate().filter(move |&(index, _)| chosen(index)).map(|(_, program)| program)
+    }
+}
+
+/// The shared suite through the chosen engines.
+pub fn suite(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
     let mut room = Room::new(region, need::WORDS, need::SCRATCH, engines::SUITE);
     let source = region.values(SOURCE_BYTES);
-    for engine in engines::all().into_iter().take(tally.engines) {
+    for engine in chosen.engines() {
         let before = tally.passed;
         let mut groups = 0;
         let mut coverage = Coverage::new();
         opstamp_tests::suite(source, &mut |group| {
             groups += 1;
             let (mut memory, code) = room.parts();
+            memory.stress = engine.stress;
             let told = core::cell::RefCell::new(&mut *tally);
             let mut report = |failure: &driver::Failure<'_>| {
                 told.borrow_mut().fail(engine.name, format_args!("{}: {failure}", group.name));
@@ -85,23 +116,32 @@ pub fn suite(region: &mut Region, tally: &mut Tally) {
     }
 }
 
-/// The expectations of all programs through every engine.
-pub fn programs(region: &mut Region, tally: &mut Tally) {
+/// The expectations of the chosen programs through the chosen engines. None is run with a collection at every allocation:
+/// some allocate too often for that.
+pub fn programs(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
     let sizes = PROGRAMS.iter().map(|(_, source, _)| text::sizes(source));
     let words = sizes.clone().map(|sizes| sizes.out_words).max().unwrap_or(0);
     let scratch = sizes.map(|sizes| sizes.scratch_words).max().unwrap_or(0);
     let mut room = Room::new(region, words, scratch.max(need::SCRATCH), engines::PROGRAMS);
-    for engine in engines::all().into_iter().take(tally.engines) {
+    for engine in chosen.engines() {
+        if engine.stress {
+            tally.fail(engine.name, "programs are not run so");
+            continue;
+        }
         let before = tally.passed;
-        for &(name, source, printed) in PROGRAMS {
+        let mut programs = 0;
+        for &(name, source, printed) in chosen.programs() {
+            programs += 1;
             let (mut memory, code) = room.parts();
             let program = Program { source, printed };
-            programs::run(&program, &mut memory, engine.runner(code), &mut |line, func, wrong| match wrong {
-                None => tally.pass(engine.name, format_args!("{name}:{line}: {func}")),
-                Some(wrong) => tally.fail(engine.name, format_args!("{name}:{line}: {func}: {wrong}")),
+            opstamp_tests::programs::run(&program, &mut memory, engine.runner(code), &mut |line, func, wrong| {
+                match wrong {
+                    None => tally.pass(engine.name, format_args!("{name}:{line}: {func}")),
+                    Some(wrong) => tally.fail(engine.name, format_args!("{name}:{line}: {func}: {wrong}")),
+                }
             });
         }
-        let (passed, programs) = (tally.passed - before, PROGRAMS.len());
+        let passed = tally.passed - before;
         println!("programs: {passed} expectations of {programs} programs hold on {}", engine.name);
     }
 }

@@ -28,23 +28,39 @@ pub const SUITE: Lent = Lent { stack: need::STACK, heap: need::HEAP };
 /// The most that a program's expectation asks for: 1 MiB and 128 MiB.
 pub const PROGRAMS: Lent = Lent { stack: (1 << 20) / 8, heap: (128 << 20) / 8 };
 
-/// An engine under test: its name, and the options of the compiler unless it interprets.
+/// An engine under test.
 pub struct Engine {
+    /// The word that chooses it on the command line.
+    pub word: &'static str,
     pub name: &'static str,
+    /// The options of the compiler unless it interprets.
     pub options: Option<Options>,
+    /// Whether functions are compiled only when they are warm.
+    pub tiered: bool,
+    /// Whether a collection runs at every allocation.
+    pub stress: bool,
 }
 
-/// All engines of this machine.
-/// The first two are the interpreter and what a kernel would run.
-pub fn all() -> [Engine; 5] {
+/// The engines of [`all`] that are tested if the command line names none: the interpreter, and the two ways in which a kernel
+/// would have machine code.
+pub const USUAL: usize = 3;
+
+/// All engines of this machine. A mode that bounds the code memory has its place here too.
+pub fn all() -> [Engine; 9] {
     let all = machine_code();
-    let engine = |name, options| Engine { name, options };
+    let engine = |word, name, options| Engine { word, name, options, tiered: false, stress: false };
+    let tiered =
+        |word, name, threshold| Engine { tiered: true, ..engine(word, name, Some(Options { threshold, ..all })) };
     [
-        engine("interpreter", None),
-        engine("machine code", Some(all)),
-        engine("machine code, nothing pinned", Some(Options { max_pinned: 0, ..all })),
-        engine("machine code, two pinned", Some(Options { max_pinned: 2, ..all })),
-        engine("machine code, baseline CPU", Some(Options::default())),
+        engine("interpreter", "interpreter", None),
+        engine("eager", "machine code", Some(all)),
+        tiered("called", "machine code, compiled when called", 1),
+        tiered("warm", "machine code, compiled when warm", opstamp::jit::DEFAULT_THRESHOLD),
+        engine("unpinned", "machine code, nothing pinned", Some(Options { max_pinned: 0, ..all })),
+        engine("two-pinned", "machine code, two pinned", Some(Options { max_pinned: 2, ..all })),
+        engine("baseline", "machine code, baseline CPU", Some(Options::default())),
+        Engine { stress: true, ..engine("interpreter-stress", "interpreter, collecting at every allocation", None) },
+        Engine { stress: true, ..tiered("called-stress", "machine code, collecting at every allocation", 1) },
     ]
 }
 
@@ -58,6 +74,7 @@ impl Engine {
     pub fn runner<'r>(&'r self, code: &'r mut dyn CodeMemory) -> Runner<'r> {
         match &self.options {
             None => Runner::Interpreter { fuel: false },
+            Some(options) if self.tiered => Runner::Tiered(code, *options),
             Some(options) => Runner::MachineCode(code, *options),
         }
     }
