@@ -7,6 +7,9 @@ extern crate std;
 #[cfg(target_endian = "big")]
 compile_error!("opstamp reads op words as they lie in a container, which is little-endian");
 
+/// Whether the feature `heap` is on. Without it no verified op asks for what stands behind this.
+pub(crate) const HEAP: bool = cfg!(feature = "heap");
+
 pub mod asm;
 pub mod code;
 pub mod interp;

@@ -530,6 +530,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 // not have. The callee's frame starts where this one ends and is inside the VM stack once its end has been
                 // compared; the closure and the op together have as many arguments as it has parameters.
                 unsafe {
+                    if !crate::HEAP {
+                        trap!(Trap::new(TrapKind::Unreachable));
+                    }
                     let heap = (*((*context).instance as *const Instance<'_>)).heap();
                     let payload = heap.payload(Cell::from_slot(get!($closure)), Kind::Fn);
                     let Some((&head, places)) = payload.and_then(<[u64]>::split_first) else {

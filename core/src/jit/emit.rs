@@ -183,7 +183,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.enter_locals();
         let body = self.masm.pos();
         let code = self.code;
-        let records = !self.plan.records.is_empty();
+        let records = crate::HEAP && !self.plan.records.is_empty();
         // No word has the greatest number there is.
         let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
@@ -341,6 +341,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
     fn find_record(&mut self, reg: IntReg, slot: u16) {
+        if !crate::HEAP {
+            return;
+        }
         let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
         let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
         let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];

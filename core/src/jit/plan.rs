@@ -401,7 +401,7 @@ impl<'s> Plan<'s> {
                 TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, record: false }),
                 TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, record: false }),
                 // Less than nothing if it is written more often than used.
-                _ if weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
+                _ if crate::HEAP && weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
                 _ => {}
             }
         }
