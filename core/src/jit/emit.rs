@@ -274,7 +274,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Calls `visit` with the head of a loop for each branch back to it.
     fn loop_heads(&mut self, mut visit: impl FnMut(&mut Self, usize)) {
         for (word, &bits) in self.code.iter().enumerate() {
-            let shape = &SHAPES[usize::from(bits as u8)];
+            let shape = SHAPES.get(bits as u8);
             if shape.flags.has(Flags::BRANCHES) {
                 for_targets(shape, self.code.get(word..).unwrap_or(&[]), |target| {
                     if target <= word {
@@ -329,7 +329,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Finds the records anew of the cells that an op has written.
     fn find_records(&mut self, word: usize, bits: u64) {
-        let mut fields = SHAPES[usize::from(bits as u8)].cells;
+        let mut fields = SHAPES.get(bits as u8).cells;
         while fields != 0 {
             let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
             if let Some(reg) = self.plan.record(slot) {

@@ -536,7 +536,7 @@ fn comes_back(shape: &Shape) -> bool {
 /// The shape of the op of a word.
 #[inline(always)]
 fn shape(word: u64) -> &'static Shape {
-    &SHAPES[usize::from(word as u8)]
+    SHAPES.get(word as u8)
 }
 
 #[inline(always)]

@@ -119,7 +119,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn slow(&self, at: OpAt<'_>) -> Slow {
         let mut slow = Slow::new(self.site(at.word));
         let words = at.words();
-        let shape = &SHAPES[words.first().map_or(0, |&word| usize::from(word as u8))];
+        let shape = SHAPES.get(words.first().map_or(0, |&word| word as u8));
         let mut fields = shape.reads | shape.writes;
         while fields != 0 {
             let field = fields.trailing_zeros();
