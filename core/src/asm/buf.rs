@@ -115,7 +115,7 @@ impl<'m> Buf<'m> {
     }
 
     /// Appends the `len` lowest bytes of `bytes`, lowest first; `len` is at most 8.
-    #[inline(always)]
+    #[inline]
     pub fn put(&mut self, bytes: u64, len: usize) {
         debug_assert!(len <= 8);
         let at = self.pos.min(self.last);
@@ -146,7 +146,7 @@ impl<'m> Buf<'m> {
     }
 
     /// Appends one 32-bit word, lowest byte first.
-    #[inline(always)]
+    #[inline]
     pub fn put_u32(&mut self, word: u32) {
         self.put(u64::from(word), 4);
     }

@@ -298,13 +298,13 @@ impl<'e> Instance<'e> {
     }
 
     /// The heap.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn heap_mut(&mut self) -> &mut Heap {
         &mut self.heap
     }
 
     /// The heap.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
     }

@@ -230,7 +230,7 @@ impl Floats for X64<'_> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float) {
         match op {
             FloatOp::Add => self.arithmetic(Sse::Add, d, x, y),
