@@ -40,7 +40,7 @@ mod payload;
 mod sip;
 mod slots;
 mod string;
-#[cfg(test)]
+#[cfg(all(test, feature = "heap"))]
 mod tests;
 
 use super::cell::Cell;
