@@ -1,6 +1,7 @@
-//! Tables by the code of an op. Many ops have the same entry, which is kept once.
+//! Tables by the code of an op, which the scans over code look into at every op. Many ops have the same entry. Where size
+//! counts it is kept once; where speed does each code has its own, because a second look-up would show in the time.
 
-/// The entries that differ, `N` of them, and which one each code has.
+/// The entries by code, or `N` that differ, and which one each code has.
 pub(crate) struct ByCode<T, const N: usize> {
     /// Below `N`.
     pub index: [u8; 256],
@@ -11,8 +12,9 @@ impl<T, const N: usize> ByCode<T, N> {
     /// The entry of a code.
     #[inline(always)]
     pub const fn get(&self, code: u8) -> &T {
+        let index = if cfg!(small) { self.index[code as usize] } else { code };
         // `N` is a power of two, so this is no bound check.
-        &self.entries[self.index[code as usize] as usize & (N - 1)]
+        &self.entries[index as usize & (N - 1)]
     }
 }
 
@@ -31,7 +33,7 @@ macro_rules! by_code {
                 count += (other == code) as usize;
                 code += 1;
             }
-            count.next_power_of_two()
+            if cfg!(small) { count.next_power_of_two() } else { 256 }
         };
         $(#[$doc])*
         $vis static $name: $crate::vm3::by_code::ByCode<$entry, $count> = {
@@ -40,8 +42,11 @@ macro_rules! by_code {
             let (mut count, mut code) = (0, 0);
             while code < 256 {
                 let mut other = 0;
-                while !ALL[other].same(&ALL[code]) {
+                while cfg!(small) && !ALL[other].same(&ALL[code]) {
                     other += 1;
+                }
+                if !cfg!(small) {
+                    other = code;
                 }
                 table.index[code] = table.index[other];
                 if other == code {

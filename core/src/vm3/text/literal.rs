@@ -207,20 +207,24 @@ pub fn parse_literal(text: &str) -> Result<Literal<'_>, LiteralError<'_>> {
         "true" => return Ok(Literal::Bool(true)),
         "false" => return Ok(Literal::Bool(false)),
         "null" => return Ok(Literal::Null),
-        "inf" => return Ok(Literal::Float(f64::INFINITY)),
-        "-inf" => return Ok(Literal::Float(f64::NEG_INFINITY)),
-        "nan" => return Ok(Literal::Float(f64::NAN)),
         _ => {}
     }
     match text.bytes().next() {
         Some(b'"') => parse_string(text).map(Literal::Str),
-        Some(b'-' | b'0'..=b'9') => parse_number(text).map_err(fault),
-        _ => Err(fault(LiteralErrorKind::NotALiteral)),
+        _ => parse_number(text).map_err(fault),
     }
 }
 
-fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
-    use LiteralErrorKind::{FloatRange, IntRange, NotANumber};
+/// [`parse_literal`] of a text that has to be an INT or a FLOAT.
+pub(crate) fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
+    use LiteralErrorKind::{FloatRange, IntRange, NotALiteral, NotANumber};
+    match text {
+        "inf" => return Ok(Literal::Float(f64::INFINITY)),
+        "-inf" => return Ok(Literal::Float(f64::NEG_INFINITY)),
+        "nan" => return Ok(Literal::Float(f64::NAN)),
+        _ if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => return Err(NotALiteral),
+        _ => {}
+    }
     if let Some(digits) = text.strip_prefix("0x") {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NotANumber);

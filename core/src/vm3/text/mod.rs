@@ -37,6 +37,7 @@ pub use disassemble::{DISASSEMBLE_SCRATCH, disassemble, write_op, write_register
 pub use error::{AsmError, ErrorKind, Found, Wants};
 pub use expect::{Args, Call, Expectation, Expectations, Outcome, PRINTED_KINDS, Trapped, With, expectations};
 pub use float::FloatText;
+pub(crate) use literal::parse_number;
 pub use literal::{Literal, LiteralError, LiteralErrorKind, StrBytes, StrLit, StrText, parse_literal};
 
 /// Where an op came from, as [`assemble`] tells its caller.
