@@ -1,4 +1,5 @@
-//! Says by `cfg(small)` whether the crate is compiled for size (`opt-level` "s" or "z"): its tables are packed then.
+//! Says by `cfg(small)` whether the crate is compiled for size (`opt-level` "s" or "z"): its tables are packed then, and
+//! what is inlined is the optimizer's choice.
 
 use std::env;
 

@@ -215,6 +215,7 @@ enum Loop {
 ///
 /// The context belongs to the running instance of the engine, whose innermost frame is at `frame`, stopped at `head`. It is
 /// not the frame that the interpreter was started with if the way is a call.
+#[cold]
 #[inline(never)]
 unsafe fn loop_head(context: *mut Context, engine: &Engine<'_>, frame: *mut u64, way: Way, head: Site) -> Loop {
     let (func, word) = (head.func(), head.word());

@@ -158,7 +158,7 @@ impl<'e> Engine<'e> {
     }
 
     /// The address of a function's machine code, if it has some.
-    #[inline]
+    #[cfg_attr(not(small), inline(always))]
     fn code_of(&self, entry: &Entry) -> Option<u64> {
         let code = entry.code.load(Ordering::Acquire);
         if code == 0 || self.machine.is_some_and(|machine| machine.lazy == code) { None } else { Some(code) }

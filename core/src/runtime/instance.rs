@@ -298,13 +298,13 @@ impl<'e> Instance<'e> {
     }
 
     /// The heap.
-    #[inline]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) fn heap_mut(&mut self) -> &mut Heap {
         &mut self.heap
     }
 
     /// The heap.
-    #[inline]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
     }

@@ -73,7 +73,7 @@ impl Heap {
     }
 
     /// Marks an object. Gives its record if it was not marked before and may refer to others.
-    #[inline]
+    #[cfg_attr(not(small), inline(always))]
     fn reach(&mut self, cell: Cell) -> Option<u32> {
         let number = cell.kind_number();
         let index = cell.handle_of(number)?;
