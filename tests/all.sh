@@ -102,7 +102,7 @@ bare_lints() {
     for target in x86_64-unknown-none aarch64-unknown-none; do
         [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ] || continue
         cargo clippy --package opstamp-platform --package opstamp-qemu --no-default-features \
-            --features opstamp-qemu/kernel --lib --bins --target "$target" --quiet -- -D warnings || return 1
+            --features opstamp-qemu/kernel,opstamp-qemu/default --lib --bins --target "$target" --quiet -- -D warnings || return 1
     done
 }
 
@@ -110,10 +110,20 @@ lints() {
     cargo clippy --workspace --all-targets --quiet -- -D warnings && bare_lints
 }
 
+# The engine with some of its features: warnings, then what runs without a heap and without stencils.
+features() {
+    local set packages=(--package opstamp --package opstamp-tests --no-default-features --lib --test suite --test masm)
+    for set in "" heap stencils; do
+        cargo clippy --quiet "${packages[@]}" --features "$set" -- -D warnings || return 1
+    done
+    cargo test --quiet "${packages[@]}"
+}
+
 chosen=("$@")
 need_build_tools || exit 2
 part format "formatting" cargo fmt --all --check
 part clippy "lints, warnings denied" lints
+part features "the engine without some of its features" features
 part docs "documentation, warnings denied" rustdoc
 part bare-x86-64 "core and its bare embedding build for x86_64-unknown-none" bare x86_64-unknown-none
 part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bare aarch64-unknown-none

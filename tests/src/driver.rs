@@ -8,6 +8,7 @@ use opstamp::runtime::context::Entry;
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
 use opstamp::vm3::text;
+use opstamp::vm3::verify::{Fault, OpReason, RecordReason};
 use opstamp::{
     CallError, CodeCache, CodeMemory, Engine, EngineError, Instance, InstanceMemory, Module, TrapReport, Value,
 };
@@ -191,6 +192,12 @@ impl fmt::Display for Failure<'_> {
     }
 }
 
+/// Whether a module was refused because it needs a heap.
+const fn is_for_heap(fault: Fault) -> bool {
+    let op = matches!(fault, Fault::Op { reason: OpReason::NoHeap, .. });
+    op || matches!(fault, Fault::Record { reason: RecordReason::NoHeap, .. })
+}
+
 /// Whether two values are the same to vm3: by bits, all NaNs equal.
 pub fn same(x: Value, y: Value) -> bool {
     x.bank() == y.bank() && x.bits() == y.bits()
@@ -241,7 +248,10 @@ pub fn run_showing(
         };
     }
     let used = load!("assemble", text::assemble(group.text, memory.words, memory.scratch, &mut |_| {}));
-    let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
+    let module = match Module::verify(&memory.words[..used], memory.scratch) {
+        Err(error) if !cfg!(feature = "heap") && is_for_heap(error.fault()) => return 0,
+        outcome => load!("verify", outcome),
+    };
     let functions = &mut *memory.functions;
     let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     let imports = host::imports();

@@ -61,7 +61,7 @@ pub struct Room([u8; ROOM]);
 
 impl Room {
     /// Writes 8 bytes, lowest first, to `at` modulo 128: where they go depends on data, and this needs no branch.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn put(&mut self, at: usize, bytes: u64) {
         let at = at % (ROOM - 8);
         if let Some(place) = self.0.get_mut(at..at + 8) {
@@ -109,13 +109,13 @@ impl<'m> Buf<'m> {
     }
 
     /// The offset at which the next byte goes.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn pos(&self) -> usize {
         self.pos
     }
 
     /// Appends the `len` lowest bytes of `bytes`, lowest first; `len` is at most 8.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn put(&mut self, bytes: u64, len: usize) {
         debug_assert!(len <= 8);
         let at = self.pos.min(self.last);
@@ -127,7 +127,7 @@ impl<'m> Buf<'m> {
 
     /// The next [`Room`] bytes, if the buffer has so many left and all went well so far. [`Buf::advance`] appends what was
     /// written there.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn room(&mut self) -> Option<&mut Room> {
         if self.pos >= self.room_limit {
             return None;
@@ -139,14 +139,14 @@ impl<'m> Buf<'m> {
     }
 
     /// Appends the first `len` bytes of [`Buf::room`], at most [`ROOM`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn advance(&mut self, len: usize) {
         debug_assert!(len <= ROOM);
         self.pos = self.pos.wrapping_add(len);
     }
 
     /// Appends one 32-bit word, lowest byte first.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn put_u32(&mut self, word: u32) {
         self.put(u64::from(word), 4);
     }
@@ -190,7 +190,7 @@ impl<'m> Buf<'m> {
     }
 
     /// Whether everything so far fits and could be encoded. The compiler asks once a template.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn check(&self) -> Result<(), EmitError> {
         if self.pos < self.limit { Ok(()) } else { Err(self.failure()) }
     }
@@ -228,13 +228,13 @@ impl Label {
     }
 
     /// Its one word, for tables of labels; [`Label::from_bits`] makes it a label again.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
     /// The label whose [`Label::bits`] these are. 0 is a new label.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -245,25 +245,25 @@ impl Label {
     }
 
     /// Its byte offset, if it is bound.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn offset(self) -> Option<usize> {
         if self.0 & BOUND != 0 { Some((self.0 & !BOUND) as usize) } else { None }
     }
 
     /// The newest reference in the list of an unbound label: what the encoder stored with [`Label::set_head`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn head(self) -> Option<usize> {
         if self.0 & BOUND == 0 && self.0 != 0 { Some((self.0 - 1) as usize) } else { None }
     }
 
     /// Makes the reference at byte offset `at` the newest of the list.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn set_head(&mut self, at: usize) {
         self.0 = (at as u32 & !BOUND) + 1;
     }
 
     /// Whether a branch names it that no `bind` has resolved.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn is_pending(self) -> bool {
         self.0 & BOUND == 0 && self.0 != 0
     }

@@ -30,6 +30,11 @@ struct Step<'e> {
 /// `context` belongs to the running instance of a verified module, which nothing else refers to until this returns;
 /// `frame` is the innermost frame of its VM stack, in place, and `site` is such an op of that frame's function.
 pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, site: Site) -> u64 {
+    if !crate::HEAP {
+        // SAFETY: the context is live.
+        unsafe { Context::set_trap(context, Trap::new(TrapKind::Unreachable), site, frame) };
+        return 1;
+    }
     // SAFETY: by the contract; the engine outlives the instance.
     let outcome = unsafe {
         let instance = (*context).instance as *mut Instance<'_>;

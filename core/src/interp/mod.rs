@@ -192,12 +192,105 @@ unsafe fn result_of(context: *const Context, entry: &Entry) -> u64 {
     unsafe { if entry.result == u32::from(TypeId::F64.0) { (*context).float_result } else { (*context).result } }
 }
 
-/// Where machine code of the function goes on at the head of a loop, if it is warm.
+/// Where the interpreter is.
+struct At {
+    frame: *mut u64,
+    func: u16,
+    code: *const u64,
+    pc: *const u64,
+}
+
+/// How machine code may take over a frame at the head of a loop.
+enum Way {
+    /// By a call, which gives the frame's result.
+    Call,
+    /// By the interpreter's end, if it may end here.
+    Switch(bool),
+}
+
+/// What comes at the head of a loop.
+enum Loop {
+    /// The interpreter goes on.
+    Interpret,
+    /// It ends with this status.
+    End(u64),
+    /// Machine code has finished the frame: the interpreter goes on in its caller, behind the call.
+    Returned(At),
+}
+
+/// Lets machine code go on at the head of a loop of a function that has some.
+///
+/// # Safety
+///
+/// The context belongs to the running instance of the engine, whose innermost frame is at `frame`, stopped at `head`. It is
+/// not the frame that the interpreter was started with if the way is a call.
+#[cold]
+#[inline(never)]
+unsafe fn loop_head(context: *mut Context, engine: &Engine<'_>, frame: *mut u64, way: Way, head: Site) -> Loop {
+    let (func, word) = (head.func(), head.word());
+    let Some(operands) = engine.loop_entry(func, word) else { return Loop::Interpret };
+    if matches!(way, Way::Switch(false)) {
+        return Loop::Interpret;
+    }
+    // SAFETY: the context is live.
+    unsafe {
+        (*context).operands = [operands[0], operands[1], 0, 0];
+        (*context).switches.entered += 1;
+    }
+    if matches!(way, Way::Switch(true)) {
+        return Loop::End(SWITCH);
+    }
+    // SAFETY: the frame is one of the function whose loop is entered, stopped at its head. Its header holds the site of the
+    // call that made it, in the function whose frame ends where this one starts.
+    unsafe {
+        if enter(context, engine, frame, operands[0], head, frame) == TRAPPED {
+            return Loop::End(TRAPPED);
+        }
+        let entries = (*context).entries as *const Entry;
+        let value = result_of(context, &*entries.add(usize::from(func)));
+        let site = Site(frame.read() as u32);
+        let caller = &*entries.add(usize::from(site.func()));
+        let frame = frame.byte_sub(caller.frame_bytes as usize);
+        let code = caller.words as *const u64;
+        let call = code.add(usize::from(site.word()));
+        let pc = take_result(call, frame, value);
+        Loop::Returned(At { frame, func: site.func(), code, pc })
+    }
+}
+
+/// Gives the call at `pc` its result, and the place of the op behind it.
+///
+/// # Safety
+///
+/// `pc` is at a call of the verified function whose frame is at `frame`.
 #[inline(always)]
-fn loop_entry(engine: &Engine<'_>, stopped: Stopped) -> Option<[u64; 2]> {
-    let head = stopped.site;
-    engine.warm(head.func(), stopped)?;
-    engine.loop_entry(head.func(), head.word())
+unsafe fn take_result(pc: *const u64, frame: *mut u64, value: u64) -> *const u64 {
+    // SAFETY: a call that has a destination names it first.
+    unsafe {
+        let call = Word::new(pc);
+        if !matches!(call.op(), Op::Call | Op::FnCall) {
+            slot(frame, call.a()).write(value);
+        }
+        behind(pc)
+    }
+}
+
+/// The place of the op behind the one at `pc` and its `args` words.
+///
+/// # Safety
+///
+/// `pc` is at an op of a verified function which is followed by another.
+#[inline(always)]
+unsafe fn behind(mut pc: *const u64) -> *const u64 {
+    // SAFETY: by the contract.
+    unsafe {
+        loop {
+            pc = pc.add(1);
+            if Word::new(pc).op() != Op::Args {
+                break pc;
+            }
+        }
+    }
 }
 
 /// The bits of cell constant `index`, if it needs no heap.
@@ -400,28 +493,15 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
     macro_rules! skip {
         () => {
             // SAFETY: as for `advance`.
-            unsafe {
-                loop {
-                    pc = pc.add(1);
-                    if Word::new(pc).op() != Op::Args {
-                        break;
-                    }
-                }
-            }
+            pc = unsafe { behind(pc) }
         };
     }
     // Gives the call at `pc` its result, and goes on behind it.
     macro_rules! take_result {
         ($value:expr) => {{
             let value: u64 = $value;
-            // SAFETY: a call that has a destination names it first.
-            unsafe {
-                let call = Word::new(pc);
-                if !matches!(call.op(), Op::Call | Op::FnCall) {
-                    slot(frame, call.a()).write(value);
-                }
-            }
-            skip!();
+            // SAFETY: there is a call at `pc`.
+            pc = unsafe { take_result(pc, frame, value) };
             pay!();
         }};
     }
@@ -457,25 +537,18 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 poll!();
                 if tiered {
                     let stopped = Stopped { context, frame, site: site!(pc) };
-                    if let Some([entry, head]) = loop_entry(engine, stopped) {
-                        // SAFETY: the context is live.
-                        unsafe {
-                            (*context).operands = [entry, head, 0, 0];
-                            (*context).switches.entered += 1;
-                        }
-                        if frame == base {
-                            if exits == Exits::All || func == base_func {
-                                return SWITCH;
+                    if engine.warm(func, stopped).is_some() {
+                        let switches = frame == base && (exits == Exits::All || func == base_func);
+                        let way = if frame != base { Way::Call } else { Way::Switch(switches) };
+                        // SAFETY: the frame is one of the running function, stopped at the head of a loop.
+                        match unsafe { loop_head(context, engine, frame, way, stopped.site) } {
+                            Loop::Interpret => {}
+                            Loop::End(status) => return status,
+                            Loop::Returned(at) => {
+                                (frame, func, code, pc) = (at.frame, at.func, at.code, at.pc);
+                                pay!();
+                                continue;
                             }
-                        } else {
-                            // SAFETY: the frame is one of the function whose loop is entered, stopped at its head.
-                            let status = unsafe { enter(context, engine, frame, entry, site!(pc), frame) };
-                            if status == TRAPPED {
-                                return TRAPPED;
-                            }
-                            // SAFETY: the context is live.
-                            ret!(unsafe { result_of(context, &*entries.add(usize::from(func))) });
-                            continue;
                         }
                     }
                 }
@@ -638,6 +711,9 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
                 // not have. The callee's frame starts where this one ends and is inside the VM stack once its end has been
                 // compared; the closure and the op together have as many arguments as it has parameters.
                 unsafe {
+                    if !crate::HEAP {
+                        trap!(Trap::new(TrapKind::Unreachable));
+                    }
                     let heap = (*((*context).instance as *const Instance<'_>)).heap();
                     let payload = heap.payload(Cell::from_slot(get!($closure)), Kind::Fn);
                     let Some((&head, places)) = payload.and_then(<[u64]>::split_first) else {

@@ -192,7 +192,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.enter_locals();
         let body = self.masm.pos();
         let code = self.code;
-        let records = !self.plan.records.is_empty();
+        let records = crate::HEAP && !self.plan.records.is_empty();
         // No word has the greatest number there is.
         let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
@@ -297,7 +297,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Calls `visit` with the head of a loop for each branch back to it.
     fn loop_heads(&mut self, mut visit: impl FnMut(&mut Self, usize)) {
         for (word, &bits) in self.code.iter().enumerate() {
-            let shape = &SHAPES[usize::from(bits as u8)];
+            let shape = SHAPES.get(bits as u8);
             if shape.flags.has(Flags::BRANCHES) {
                 for_targets(shape, self.code.get(word..).unwrap_or(&[]), |target| {
                     if target <= word {
@@ -352,7 +352,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Finds the records anew of the cells that an op has written.
     fn find_records(&mut self, word: usize, bits: u64) {
-        let mut fields = SHAPES[usize::from(bits as u8)].cells;
+        let mut fields = SHAPES.get(bits as u8).cells;
         while fields != 0 {
             let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
             if let Some(reg) = self.plan.record(slot) {
@@ -364,6 +364,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
     fn find_record(&mut self, reg: IntReg, slot: u16) {
+        if !crate::HEAP {
+            return;
+        }
         let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
         let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
         let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];

@@ -182,7 +182,7 @@ trait Backend<'m>: Masm<'m> {
 static X64_LANES: [(Lane, lane::Recipe); 256] = {
     let mut lanes = [(Lane::Template, lane::Recipe::VERB); 256];
     let mut code = 0;
-    while code < 256 {
+    while code < 256 && cfg!(feature = "stencils") {
         if let Some(plain) = templates::PLAIN[code] {
             lanes[code] = (Lane::of(plain), lane::recipe(plain));
         }

@@ -406,7 +406,7 @@ impl<'s> Plan<'s> {
                 TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, record: false }),
                 TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, record: false }),
                 // Less than nothing if it is written more often than used.
-                _ if weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
+                _ if crate::HEAP && weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
                 _ => {}
             }
         }
@@ -555,7 +555,7 @@ fn comes_back(shape: &Shape) -> bool {
 /// The shape of the op of a word.
 #[inline(always)]
 fn shape(word: u64) -> &'static Shape {
-    &SHAPES[usize::from(word as u8)]
+    SHAPES.get(word as u8)
 }
 
 #[inline(always)]

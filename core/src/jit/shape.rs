@@ -1,5 +1,6 @@
 //! What the compiler's scans need to know of each op, worked out from the op table at build time: one small entry a code.
 
+use crate::vm3::by_code::by_code;
 use crate::vm3::op::{Access, Bank, CellClass, Flags, OPS, Op, Operand};
 
 /// No field.
@@ -56,8 +57,26 @@ const NOTHING: Shape = Shape {
     flags: Flags::NONE,
 };
 
-/// The shapes, by code.
-pub static SHAPES: [Shape; 256] = build();
+impl Shape {
+    const fn same(&self, other: &Self) -> bool {
+        self.reads == other.reads
+            && self.writes == other.writes
+            && self.cells == other.cells
+            && self.objects == other.objects
+            && self.label == other.label
+            && self.args == other.args
+            && self.targets == other.targets
+            && self.others == other.others
+            && self.kind as u8 == other.kind as u8
+            && self.flags.has(other.flags)
+            && other.flags.has(self.flags)
+    }
+}
+
+by_code! {
+    /// The shapes, by code.
+    pub static SHAPES: [Shape; SHAPE_COUNT] = build();
+}
 
 const fn build() -> [Shape; 256] {
     let mut shapes = [NOTHING; 256];

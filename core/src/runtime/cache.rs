@@ -96,7 +96,7 @@ pub(crate) const fn is_cached(word: u64) -> bool {
 
 /// The number of sites in these words.
 pub(crate) fn sites_in(code: &[u64]) -> usize {
-    code.iter().filter(|&&word| is_cached(word)).count()
+    if crate::HEAP { code.iter().filter(|&&word| is_cached(word)).count() } else { 0 }
 }
 
 /// The word of the state at which the first site lies: behind globals, imports and constants.

@@ -122,7 +122,7 @@ impl Cell {
     }
 
     /// Its 64 bits.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn bits(self) -> u64 {
         self.0
     }
@@ -161,19 +161,19 @@ impl Cell {
     }
 
     /// Its low half: the index of the record, if it is a handle.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) const fn index(self) -> u32 {
         self.0 as u32
     }
 
     /// Bits 44 to 47: the kind of the object, if it is a handle.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) const fn kind_number(self) -> u8 {
         (self.0 >> 44 & 0xF) as u8
     }
 
     /// The index of the record, if it is a handle of that kind.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) const fn handle_of(self, kind: u8) -> Option<u32> {
         if self.0 >> 44 == TAG_HANDLE << 4 | kind as u64 { Some(self.0 as u32) } else { None }
     }

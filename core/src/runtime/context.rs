@@ -97,8 +97,6 @@ pub struct Entry {
     pub(crate) loops: AtomicU32,
     /// How often it still has to be called, or its loops to go round, in the interpreter before it is compiled.
     pub(crate) cold: AtomicU32,
-    /// How often its machine code has been freed.
-    pub(crate) evictions: AtomicU32,
     /// The address of its first op word.
     pub(crate) words: u64,
     /// The number of its op words.
@@ -115,6 +113,8 @@ pub struct Entry {
     pub(crate) first_cache: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
     pub(crate) result: u32,
+    /// How often its machine code has been freed.
+    pub(crate) evictions: AtomicU32,
 }
 
 impl Entry {
@@ -126,7 +126,6 @@ impl Entry {
             len: AtomicU32::new(0),
             loops: AtomicU32::new(0),
             cold: AtomicU32::new(0),
-            evictions: AtomicU32::new(0),
             words: 0,
             word_count: 0,
             frame_bytes: 0,
@@ -135,6 +134,7 @@ impl Entry {
             nulls: 0,
             first_cache: 0,
             result: 0,
+            evictions: AtomicU32::new(0),
         }
     }
 }

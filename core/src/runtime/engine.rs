@@ -314,7 +314,7 @@ impl<'e> Engine<'e> {
     }
 
     /// The address of a function's machine code, if it has some.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn code_of(&self, entry: &Entry) -> Option<u64> {
         let code = entry.code.load(Ordering::Acquire);
         (code != self.lazy).then_some(code)

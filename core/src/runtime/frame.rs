@@ -29,13 +29,13 @@ pub const fn tail_callee(header: u64) -> Option<u16> {
 }
 
 /// The byte offset of a slot from the start of its frame.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub const fn slot_offset(slot: u16) -> u32 {
     HEADER + 8 * slot as u32
 }
 
 /// The bytes of a frame with that many slots (at most 65,536).
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub const fn frame_bytes(slots: u32) -> u32 {
     HEADER + 8 * slots
 }
@@ -44,7 +44,7 @@ pub const fn frame_bytes(slots: u32) -> u32 {
 pub const GREATEST_REACH: u64 = 2 * frame_bytes(1 << 16) as u64;
 
 /// The bytes of the frame of a host call with that many arguments.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub const fn host_frame_bytes(args: u16) -> u32 {
     frame_bytes(if args == 0 { 1 } else { args as u32 })
 }

@@ -330,13 +330,13 @@ impl<'e> Instance<'e> {
     }
 
     /// The heap.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) fn heap_mut(&mut self) -> &mut Heap {
         &mut self.heap
     }
 
     /// The heap.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
     }

@@ -138,7 +138,9 @@ service! {
         // SAFETY: the stub passes the running instance's context and frame; the template stored the registers that the op
         // reads in the frame, and an operand if the op has a cache.
         unsafe {
-            if let Some(cache) = (operand as u32).checked_sub(1) {
+            if crate::HEAP
+                && let Some(cache) = (operand as u32).checked_sub(1)
+            {
                 super::cache::miss(context, frame, Site(site), cache);
             }
             crate::interp::heap::run(context, frame, Site(site))
@@ -223,6 +225,9 @@ unsafe fn callee_of(context: *const Context, frame: *const u64, site: Site) -> u
             Op::FnCall => field(0),
             _ => field(1),
         };
+        if !crate::HEAP {
+            return 0;
+        }
         let caller_frame = frame.byte_sub(caller.frame_bytes as usize);
         let cell = Cell::from_slot(caller_frame.add(1 + usize::from(closure)).read());
         let heap = (*((*context).instance as *const Instance<'_>)).heap();

@@ -102,19 +102,19 @@ pub struct Site(pub u32);
 
 impl Site {
     /// Word `word` of function `func`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn new(func: u16, word: u16) -> Self {
         Self((func as u32) << 16 | word as u32)
     }
 
     /// The function.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn func(self) -> u16 {
         (self.0 >> 16) as u16
     }
 
     /// The word in the function; at most 65,535.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn word(self) -> u16 {
         self.0 as u16
     }

@@ -77,7 +77,7 @@ impl From<Cell> for Value {
 }
 
 /// The bits of a float, with every NaN made the canonical one.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub fn canonical(value: f64) -> u64 {
     if value.is_nan() { 0x7FF8_0000_0000_0000 } else { value.to_bits() }
 }

@@ -104,6 +104,32 @@ pub enum Operand {
     Targets,
 }
 
+impl Operand {
+    /// A number for each operand that differs.
+    const fn code(self) -> u32 {
+        let (kind, bank) = match self {
+            Self::Reg(access, bank, class) => (17 + (access as u32 * 16 + class as u32), bank as u32),
+            Self::Imm16 => (0, 0),
+            Self::Imm32 => (1, 0),
+            Self::PoolI64 => (2, 0),
+            Self::PoolF64 => (3, 0),
+            Self::CellConst => (4, 0),
+            Self::U16 => (5, 0),
+            Self::Label => (6, 0),
+            Self::Func => (7, 0),
+            Self::Import => (8, 0),
+            Self::Closure => (9, 0),
+            Self::Args => (10, 0),
+            Self::Table => (11, 0),
+            Self::Global(bank) => (12, bank as u32),
+            Self::Field(bank) => (13, bank as u32),
+            Self::Name => (14, 0),
+            Self::Targets => (15, 0),
+        };
+        kind << 2 | bank
+    }
+}
+
 const fn d(bank: Bank) -> Operand {
     Operand::Reg(Access::Write, bank, AsDeclared)
 }
@@ -198,6 +224,9 @@ macro_rules! ops {
             operands: &[$($operand),*],
             flags: $flags,
         }),*];
+
+        /// All mnemonics, one behind the other.
+        static MNEMONICS: &str = concat!($($mnemonic),*);
 
         /// The traps of each row, apart from it because no engine asks for them.
         static TRAPS: &[&[TrapKind]] = &[$(&[$(TrapKind::$trap),*]),*];
@@ -467,6 +496,65 @@ ops! {
 /// The code of the first row: the rows' codes follow it without a gap.
 const FIRST: u8 = Op::Nop as u8;
 
+/// Where each row's mnemonic starts in [`MNEMONICS`], and the end of the last one.
+static MNEMONIC_STARTS: [u16; OPS.len() + 1] = {
+    let mut starts = [0; OPS.len() + 1];
+    let mut row = 0;
+    while row < OPS.len() {
+        starts[row + 1] = starts[row] + OPS[row].mnemonic.len() as u16;
+        row += 1;
+    }
+    starts
+};
+
+/// The operands of all rows, with lists that are equal, or part of one another, only once.
+struct Operands<const N: usize> {
+    lists: [Operand; N],
+    /// By row where its list starts, times 8, and how long it is.
+    places: [u16; OPS.len()],
+}
+
+impl<const N: usize> Operands<N> {
+    /// Also gives the number of operands in the lists.
+    const fn new() -> (Self, usize) {
+        let mut all = Self { lists: [Operand::Imm16; N], places: [0; OPS.len()] };
+        let (mut count, mut row) = (0, 0);
+        while row < OPS.len() {
+            let list = OPS[row].operands;
+            assert!(list.len() < 8);
+            let mut start = 0;
+            while start < count && !all.holds(list, start, count) {
+                start += 1;
+            }
+            let mut index = 0;
+            while index < list.len() {
+                all.lists[start + index] = list[index];
+                index += 1;
+            }
+            if start + list.len() > count {
+                count = start + list.len();
+            }
+            all.places[row] = (start << 3 | list.len()) as u16;
+            row += 1;
+        }
+        (all, count)
+    }
+
+    /// Whether the list is that at `start`, or may become it.
+    const fn holds(&self, list: &[Operand], start: usize, count: usize) -> bool {
+        let mut index = 0;
+        while index < list.len() && start + index < count {
+            if self.lists[start + index].code() != list[index].code() {
+                return false;
+            }
+            index += 1;
+        }
+        true
+    }
+}
+
+static OPERANDS: Operands<{ Operands::<2048>::new().1 }> = Operands::new().0;
+
 /// The ops by code. What is no op passes for operands.
 static BY_CODE: [Op; 256] = {
     let mut ops = [Op::Args; 256];
@@ -490,6 +578,20 @@ impl Op {
     #[inline(always)]
     pub fn of_verified(code: u8) -> Op {
         BY_CODE[usize::from(code)]
+    }
+
+    /// The operands in its row. Engines ask for these here, because the rows as a whole take much more room.
+    pub fn operands(self) -> &'static [Operand] {
+        let place = OPERANDS.places.get(usize::from((self as u8).wrapping_sub(FIRST)));
+        let (start, len) = place.map_or((0, 0), |&place| (usize::from(place >> 3), usize::from(place & 7)));
+        OPERANDS.lists.get(start..start + len).unwrap_or(&[])
+    }
+
+    /// The mnemonic in its row; `None` for [`Op::Args`].
+    pub fn mnemonic(self) -> Option<&'static str> {
+        let index = usize::from((self as u8).checked_sub(FIRST)?);
+        let (start, end) = (MNEMONIC_STARTS.get(index)?, MNEMONIC_STARTS.get(index + 1)?);
+        MNEMONICS.get(usize::from(*start)..usize::from(*end))
     }
 
     /// Its row; `None` for [`Op::Args`], which is no op.
@@ -538,4 +640,18 @@ pub const fn width(operand: &Operand) -> usize {
 #[inline]
 pub const fn word(op: Op, a: u16, b: u16, c: u16) -> u64 {
     op as u64 | (a as u64) << 16 | (b as u64) << 32 | (c as u64) << 48
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OPS, Op};
+
+    #[test]
+    fn what_engines_ask_for_is_what_the_rows_say() {
+        for row in OPS {
+            assert_eq!(row.op.operands(), row.operands, "{}", row.mnemonic);
+            assert_eq!(row.op.mnemonic(), Some(row.mnemonic));
+        }
+        assert_eq!((Op::Args.operands(), Op::Args.mnemonic()), (&[][..], None));
+    }
 }

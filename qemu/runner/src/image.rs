@@ -60,11 +60,12 @@ pub fn cargo(isa: Isa, folder: &Path, target: &Path) -> Result<Command, String> 
     Ok(command)
 }
 
-/// Builds an image of this repository's kernel in a profile of its manifest and gives the linked file.
-pub fn linked(isa: Isa, name: &str, profile: &str) -> Result<PathBuf, String> {
+/// Builds an image of this repository's kernel in a profile of its manifest, with these features, and gives the linked file.
+pub fn linked(isa: Isa, name: &str, profile: &str, features: &str) -> Result<PathBuf, String> {
     let target = target_folder(isa)?;
     let mut command = cargo(isa, &repository(), &target)?;
-    command.args(["--profile", profile, "--package", "opstamp-qemu", "--features", "kernel", "--bin", name]);
+    command.args(["--profile", profile, "--package", "opstamp-qemu", "--no-default-features"]);
+    command.args(["--features", "kernel", "--features", features, "--bin", name]);
     run(&mut command)?;
     Ok(target.join(isa.target()).join(profile).join(name))
 }
@@ -91,7 +92,7 @@ pub fn bootable(isa: Isa, linked: &Path) -> Result<PathBuf, String> {
 
 /// Builds a release image and makes it ready for QEMU.
 pub fn build(isa: Isa, name: &str) -> Result<PathBuf, String> {
-    bootable(isa, &linked(isa, name, "release")?)
+    bootable(isa, &linked(isa, name, "release", "default")?)
 }
 
 /// What the segments of an ELF file hold, each at its place behind the first.

@@ -25,7 +25,8 @@ cargo qemu test [--isa ISA] [--engines] [-v] [--list] [NAME]...
 cargo qemu run [--isa ISA] [--func NAME] [--engine jit|interp] [--limit SECONDS] FILE [ARG]...
     run a function of a module as a guest of the kernel and print its result; FILE is vm3 text or a container
 cargo qemu size [--isa ISA]
-    print the bytes that the engine adds to a kernel
+    print the bytes that the engine adds to a kernel, with all features of its crate and without some, and fail if they
+    are too many
 
 ISA is x86-64 or arm64: without it, test and size take both, and run takes x86-64. Behind `--` every word of run is an ARG.
 The exit code is 0 if all went well, 1 for a failed test or a trap, 2 for bad input, 3 if the machine failed.

@@ -5,7 +5,9 @@ mod bench;
 mod cases;
 mod control;
 mod far;
+#[cfg(feature = "stencils")]
 mod lane;
+#[cfg(feature = "heap")]
 mod objects;
 mod services;
 mod state;
@@ -71,6 +73,7 @@ fn control_agrees_with_rust() {
 }
 
 #[test]
+#[cfg(feature = "heap")]
 fn objects_are_as_laid_out() {
     fn test<F: Family>() {
         let mut count = Count::default();

@@ -90,7 +90,7 @@ impl Reach {
 
 /// The field with which an instruction at `at` names `label` now: its displacement if the label is bound, else the link
 /// to the newest reference, 0 if there is none. `Err` is the offset that cannot be reached.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn field(reach: Reach, at: usize, label: &Label) -> Result<u32, usize> {
     match (label.offset(), label.head()) {
         (Some(target), _) => reach.displacement(at, target).ok_or(target),

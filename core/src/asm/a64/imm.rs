@@ -20,7 +20,7 @@ impl Imm12 {
     }
 
     /// The `sh` and `imm12` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -62,7 +62,7 @@ impl LogicalImm {
     }
 
     /// `sf` and the `N`, `immr` and `imms` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.size.sf() | self.field
     }
@@ -84,7 +84,7 @@ impl MoveImm {
     }
 
     /// `sf` and the `hw` and `imm16` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -105,13 +105,13 @@ impl Shift6 {
     }
 
     /// The amount, 0 to 63.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn amount(self) -> u32 {
         self.amount as u32
     }
 
     /// The operand size.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn size(self) -> Size {
         self.size
     }
@@ -130,7 +130,7 @@ pub enum Shift {
 
 impl Shift {
     /// `sf` and the `shift` and `imm6` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         let (kind, by) = match self {
             Self::Lsl(by) => (0, by),
@@ -152,7 +152,7 @@ pub enum LogicalShift {
 
 impl LogicalShift {
     /// `sf` and the `shift` and `imm6` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         match self {
             Self::Shift(shift) => shift.field(),
@@ -195,7 +195,7 @@ impl Extended {
     }
 
     /// The `option` and `imm3` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -218,7 +218,7 @@ impl BitField {
     }
 
     /// `sf` and the `N`, `immr` and `imms` fields in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -235,7 +235,7 @@ impl Nzcv {
         if flags < 16 { Some(Self(flags)) } else { None }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -252,7 +252,7 @@ impl Imm5 {
         if value < 32 { Some(Self((value as u32) << 16)) } else { None }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -276,7 +276,7 @@ impl FpImm8 {
     }
 
     /// The `imm8` field in place.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -295,7 +295,7 @@ impl<const SCALE: u32> Offset12<SCALE> {
         if scaled < 1 << 12 && scaled << SCALE == bytes { Some(Self((scaled as u32) << 10)) } else { None }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -315,7 +315,7 @@ impl Offset9 {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -336,7 +336,7 @@ impl<const SCALE: u32> Offset7<SCALE> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn field(self) -> u32 {
         self.0
     }
@@ -356,7 +356,7 @@ impl AdrOffset {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn raw(self) -> u32 {
         self.0
     }
@@ -376,7 +376,7 @@ impl PageOffset {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn raw(self) -> u32 {
         self.0
     }
@@ -396,14 +396,14 @@ impl BranchOffset {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn raw(self) -> u32 {
         self.0
     }
 }
 
 /// `value` as a two's complement field of `bits` bits (1 to 31). `None` if it does not fit.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub(super) const fn signed_field(value: i64, bits: u32) -> Option<u32> {
     let half = 1_i64 << (bits - 1);
     if -half <= value && value < half { Some(value as u32 & ((1 << bits) - 1)) } else { None }

@@ -72,7 +72,7 @@ impl<const SCALE: u32> Mem<SCALE> {
 
     /// Whether general-purpose register `t` is transferred and also written back as the base: CONSTRAINED UNPREDICTABLE.
     /// Number 31 is the zero register here and the stack pointer there.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn clashes(self, t: X) -> bool {
         let writeback = self.0 & (1 << 24 | 1 << 10) == 1 << 10;
         writeback && self.0 >> 5 & 31 == t.number() && t.number() != 31
@@ -102,7 +102,7 @@ impl<const SCALE: u32> PairMem<SCALE> {
         Self(1 << 23 | offset.field() | base.number() << 5)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn clashes(self, t: X) -> bool {
         let writeback = self.0 & 1 << 23 != 0;
         writeback && self.0 >> 5 & 31 == t.number() && t.number() != 31
@@ -110,7 +110,7 @@ impl<const SCALE: u32> PairMem<SCALE> {
 }
 
 /// Emits `word`, or records [`EmitError::Operand`] if `refused`.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn put_unless(buf: &mut Buf, refused: bool, word: u32) {
     if refused {
         buf.fail(EmitError::Operand { at: buf.pos() });

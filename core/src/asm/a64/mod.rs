@@ -59,13 +59,13 @@ pub use reg::{Cond, D, Size, X, XSp};
 pub use system::*;
 
 /// `Rd` and `Rn` in place.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn rd_rn(d: u32, n: u32) -> u32 {
     n << 5 | d
 }
 
 /// `Rd`, `Rn` and `Rm` in place.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn rd_rn_rm(d: u32, n: u32, m: u32) -> u32 {
     m << 16 | rd_rn(d, n)
 }

@@ -19,7 +19,7 @@ macro_rules! registers {
             }
 
             /// Its number in an instruction, 0 to 31.
-            #[inline(always)]
+            #[cfg_attr(not(small), inline(always))]
             pub const fn number(self) -> u32 {
                 self as u32
             }
@@ -50,7 +50,7 @@ registers! {
 
 impl XSp {
     /// The same register where an instruction reads number 31 as the stack pointer. `None` for [`X::Zr`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn new(x: X) -> Option<Self> {
         match x {
             X::Zr => None,
@@ -61,7 +61,7 @@ impl XSp {
 
 impl X {
     /// The same register where an instruction reads number 31 as the zero register. `None` for [`XSp::Sp`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn new(x: XSp) -> Option<Self> {
         match x {
             XSp::Sp => None,
@@ -87,7 +87,7 @@ impl Size {
     }
 
     /// The `sf` bit, which is bit 31 wherever it exists.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn sf(self) -> u32 {
         (self as u32) << 31
     }
@@ -168,7 +168,7 @@ impl Cond {
     }
 
     /// Its number in an instruction, 0 to 13.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn number(self) -> u32 {
         self as u32
     }

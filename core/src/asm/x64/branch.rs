@@ -10,14 +10,14 @@ const REL32: usize = 4;
 const LABEL_MAX: usize = 0x7fff_fffe;
 
 /// `target - end`, if an `i32` can hold it.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn distance(end: usize, target: usize) -> Option<i32> {
     let (end, target) = (i64::try_from(end).ok()?, i64::try_from(target).ok()?);
     i32::try_from(target.wrapping_sub(end)).ok()
 }
 
 /// The recommended nop of `len` bytes, 1 to 8 (SDM vol. 2, NOP, table 4-12; the one of 9 is a 66 before that of 8).
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn nop_of(len: usize) -> u64 {
     match len {
         1 => 0x90,
@@ -227,7 +227,7 @@ impl Asm<'_> {
     }
 
     /// The `len` bytes of `head` and a displacement field that joins the list of `label`, which is not bound.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn reference(&mut self, head: u64, len: usize, label: &mut Label) {
         let field = self.buf.pos().wrapping_add(len);
         if field > LABEL_MAX {
@@ -239,7 +239,7 @@ impl Asm<'_> {
     }
 
     /// The `len` bytes of `head` and the displacement to `target`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn far(&mut self, head: u64, len: usize, target: usize) {
         let field = self.buf.pos().wrapping_add(len);
         let disp = match distance(field.wrapping_add(REL32), target) {
@@ -253,7 +253,7 @@ impl Asm<'_> {
     }
 
     /// `near` with an 8-bit displacement to `target` if that reaches, else as [`Asm::far`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn near_or_far(&mut self, near: u8, far: u64, len: usize, target: usize) {
         match distance(self.buf.pos().wrapping_add(2), target) {
             Some(disp) if disp == i32::from(disp as i8) => {

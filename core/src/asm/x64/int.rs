@@ -4,19 +4,19 @@ use super::word::{Op, REX_W, Word, rex_for_byte};
 use super::{Alu, Asm, Bits, Cc, Gpr, Mem, Shift, Size, Unary};
 
 /// REX.W for 64-bit operands.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn w(size: Size) -> u8 {
     (size as u8) << 3
 }
 
 /// `imm` as one byte that the processor extends to it, if there is one.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn imm8(imm: i32) -> Option<Word> {
     if imm == imm as i8 as i32 { Some(Word::byte(imm as u8)) } else { None }
 }
 
 impl Bits {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn op(self) -> Op {
         let op = Op::two(self.last_opcode_byte());
         match self {

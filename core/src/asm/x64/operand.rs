@@ -25,13 +25,13 @@ macro_rules! registers {
             }
 
             /// The register whose number the low four bits of `bits` are.
-            #[inline(always)]
+            #[cfg_attr(not(small), inline(always))]
             pub const fn from_low_bits(bits: u8) -> Self {
                 Self::ALL[(bits & 15) as usize]
             }
 
             /// Its number in the encoding, 0 to 15. Bit 3 goes to a REX or VEX bit, the rest to ModRM, SIB or the opcode.
-            #[inline(always)]
+            #[cfg_attr(not(small), inline(always))]
             pub const fn index(self) -> u8 {
                 self as u8
             }
@@ -109,7 +109,7 @@ impl Mem {
     }
 
     /// Adds the mod field and the displacement to the `len` bytes of ModRM and SIB in `bits`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn compose(bits: u64, len: u8, low: u8, disp: i32, rex: u8) -> Self {
         let (mode, disp, disp_len) = if disp == 0 && low != NO_BASE {
             (0b00, 0, 0)
@@ -188,7 +188,7 @@ pub enum Bits {
 
 impl Bits {
     /// The last byte of its opcode.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub const fn last_opcode_byte(self) -> u8 {
         match self {
             Self::Bsf | Self::Tzcnt => 0xbc,

@@ -4,13 +4,13 @@ use super::word::{Op, REX_W, Word};
 use super::{Asm, Gpr, Mem, Round, Sse, SseLogic, Xmm};
 
 /// Opcode `0F code` with prefix F2: scalar double.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn scalar(code: u8) -> Op {
     Op::two(code).prefix(0xf2)
 }
 
 /// Opcode `0F code` with prefix 66: packed double or integer.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn packed(code: u8) -> Op {
     Op::two(code).prefix(0x66)
 }

@@ -4,7 +4,7 @@ use super::word::{Map, Pp, Vex, Word};
 use super::{Asm, EmitError, Fma, Gpr, Mem, Shift, Size, Sse, SseLogic, Xmm};
 
 /// `shlx`, `shrx` or `sarx`; `None` for the rotates, which have no such form.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn shiftx(op: Shift, size: Size) -> Option<Vex> {
     let pp = match op {
         Shift::Shl => Pp::P66,
@@ -15,17 +15,17 @@ const fn shiftx(op: Shift, size: Size) -> Option<Vex> {
     Some(Vex { map: Map::M0f38, pp, w: size as u8, code: 0xf7 })
 }
 
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn rorx(size: Size) -> Vex {
     Vex { map: Map::M0f3a, pp: Pp::Pf2, w: size as u8, code: 0xf0 }
 }
 
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn scalar(op: Sse) -> Vex {
     Vex { map: Map::M0f, pp: Pp::Pf2, w: 0, code: op as u8 }
 }
 
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn fma(form: Fma) -> Vex {
     Vex { map: Map::M0f38, pp: Pp::P66, w: 1, code: form as u8 }
 }

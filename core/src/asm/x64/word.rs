@@ -12,18 +12,18 @@ pub(super) struct Word {
 impl Word {
     pub(super) const EMPTY: Self = Self { bits: 0, len: 0 };
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn byte(byte: u8) -> Self {
         Self { bits: byte as u64, len: 1 }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn imm32(imm: i32) -> Self {
         Self { bits: imm as u32 as u64, len: 4 }
     }
 
     /// `next` after `self`. There must be at most 7 bytes in `self` and 8 together.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn then(self, next: Self) -> Self {
         Self { bits: self.bits | next.bits << (self.len * 8), len: self.len + next.len }
     }
@@ -38,31 +38,31 @@ pub(super) struct Op {
 
 impl Op {
     /// A one-byte opcode.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn one(code: u8) -> Self {
         Self { prefix: Word::EMPTY, code: Word::byte(code) }
     }
 
     /// `0F` and a byte.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn two(code: u8) -> Self {
         Self { prefix: Word::EMPTY, code: Word { bits: 0x0f | (code as u64) << 8, len: 2 } }
     }
 
     /// `0F 3A` and a byte.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn three_3a(code: u8) -> Self {
         Self { prefix: Word::EMPTY, code: Word { bits: 0x3a0f | (code as u64) << 16, len: 3 } }
     }
 
     /// With the prefix 66, F2 or F3.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) const fn prefix(self, prefix: u8) -> Self {
         Self { prefix: Word::byte(prefix), ..self }
     }
 
     /// Prefix, REX if a bit of `rex` (WRXB) is set, opcode: at most 5 bytes.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn with_rex(self, rex: u8) -> Word {
         let present = (rex != 0) as usize;
         let rex = Word { bits: ((REX | rex) as u64) * present as u64, len: present };
@@ -77,7 +77,7 @@ pub(super) const REX_W: u8 = 8;
 
 /// [`REX`] if byte register number `reg` would mean ah, ch, dh or bh without one (SDM vol. 2, table 3-1), else 0.
 /// Registers from 8 on have a REX anyway.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub(super) const fn rex_for_byte(reg: u8) -> u8 {
     if reg >= 4 { REX } else { 0 }
 }
@@ -112,7 +112,7 @@ pub(super) struct Vex {
 impl Vex {
     /// VEX prefix and opcode; `rex` holds X and B, `reg` and `second` (VEX.vvvv) are register numbers. The two-byte prefix
     /// where it can say everything, else the three-byte one (SDM vol. 2, 2.3.5 and figure 2-9).
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn head(self, reg: u8, second: u8, rex: u8) -> Word {
         // R, X, B and vvvv are stored inverted.
         let r = (!reg as u64 >> 3 & 1) << 7;
@@ -129,26 +129,26 @@ impl Vex {
 }
 
 /// ModRM with two registers.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn modrm(reg: u8, rm: u8) -> Word {
     Word::byte(0xc0 | (reg & 7) << 3 | rm & 7)
 }
 
 /// ModRM, SIB and displacement of `mem` with the reg field filled in.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn modrm_mem(reg: u8, mem: Mem) -> Word {
     Word { bits: mem.bits | ((reg & 7) << 3) as u64, len: mem.len as usize }
 }
 
 impl Asm<'_> {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn put(&mut self, word: Word) {
         self.buf.put(word.bits, word.len);
     }
 
     /// `head` (at most 5 bytes), the memory operand (at most 6) and the immediate (at most 4; then `head` has at most 2, or
     /// the immediate is one byte). One store if all fit into 8 bytes, else two.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn put_mem(&mut self, head: Word, mem: Word, imm: Word) {
         if head.len + mem.len + imm.len <= 8 {
             self.put(head.then(mem.then(imm)));
@@ -162,39 +162,39 @@ impl Asm<'_> {
     }
 
     /// An instruction without ModRM. `rex` is WRXB, or [`REX`] to have one anyway, here and below.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn plain(&mut self, op: Op, rex: u8, imm: Word) {
         self.put(op.with_rex(rex).then(imm));
     }
 
     /// An instruction that names its register in the low bits of its one opcode byte.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn plus_reg(&mut self, code: u8, rex: u8, reg: u8, imm: Word) {
         self.plain(Op::one(code | reg & 7), rex | reg >> 3, imm);
     }
 
     /// An instruction with ModRM on two registers; `reg` may be the `/digit`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn reg_reg(&mut self, op: Op, rex: u8, reg: u8, rm: u8, imm: Word) {
         let rex = rex | (reg >> 3) << 2 | rm >> 3;
         self.put(op.with_rex(rex).then(modrm(reg, rm).then(imm)));
     }
 
     /// An instruction with ModRM on a register (or `/digit`) and memory.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn reg_mem(&mut self, op: Op, rex: u8, reg: u8, mem: Mem, imm: Word) {
         let rex = rex | (reg >> 3) << 2 | mem.rex;
         self.put_mem(op.with_rex(rex), modrm_mem(reg, mem), imm);
     }
 
     /// A VEX instruction on three registers.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn vex_reg(&mut self, op: Vex, reg: u8, second: u8, rm: u8, imm: Word) {
         self.put(op.head(reg, second, rm >> 3).then(modrm(reg, rm).then(imm)));
     }
 
     /// A VEX instruction on two registers and memory.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn vex_mem(&mut self, op: Vex, reg: u8, second: u8, mem: Mem, imm: Word) {
         self.put_mem(op.head(reg, second, mem.rex), modrm_mem(reg, mem), imm);
     }

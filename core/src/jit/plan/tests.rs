@@ -213,6 +213,7 @@ fn plan_is_conservative() {
 }
 
 #[test]
+#[cfg(feature = "heap")]
 fn plan_of_records_is_conservative() {
     let mut random = Random(2);
     let mut counts = [0; 3];

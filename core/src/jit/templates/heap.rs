@@ -15,6 +15,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Emits the template of an op that needs a heap.
     #[inline(never)]
     pub(super) fn heap(&mut self, op: Op, at: OpAt<'_>) {
+        if !crate::HEAP {
+            return;
+        }
         match op {
             Op::FnNew => self.fn_new(at),
             Op::FnCall => self.call_closure(None, at.a, 1, at),
@@ -105,6 +108,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// The whole op by its service.
     pub(super) fn service(&mut self, at: OpAt<'_>) {
+        if !crate::HEAP {
+            return;
+        }
         let slow = self.slow(at);
         self.masm.op(slow);
     }
@@ -113,7 +119,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn slow(&self, at: OpAt<'_>) -> Slow {
         let mut slow = Slow::new(self.site(at.word));
         let words = at.words();
-        let shape = &SHAPES[words.first().map_or(0, |&word| usize::from(word as u8))];
+        let shape = SHAPES.get(words.first().map_or(0, |&word| word as u8));
         let mut fields = shape.reads | shape.writes;
         while fields != 0 {
             let field = fields.trailing_zeros();

@@ -85,7 +85,7 @@ impl Floats for A64<'_> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float) {
         let emit = match op {
             FloatOp::Add => a64::fadd,

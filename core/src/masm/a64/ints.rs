@@ -23,7 +23,7 @@ pub(super) const fn cond_of(cond: Cond) -> a64::Cond {
 }
 
 /// A shift amount, taken modulo 64.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 pub(super) const fn modulo_64(amount: u32) -> Shift6 {
     match Shift6::new(amount as u64 & 63, S64) {
         Some(amount) => amount,
@@ -233,7 +233,7 @@ impl Ints for A64<'_> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn int(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
         match op {
             IntOp::Add | IntOp::Sub => self.sum(op, d, x, y),

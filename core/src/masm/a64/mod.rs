@@ -39,19 +39,19 @@ pub struct A64<'m> {
 const COLD_DISTANCE: usize = 512 * 1024;
 
 /// The general register of a machine number that the pool handed out.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn gpr(number: u32) -> X {
     X::ALL[(number & 31) as usize]
 }
 
 /// The float register of a machine number that the pool handed out.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn fpr(number: u32) -> D {
     D::ALL[(number & 31) as usize]
 }
 
 /// A register where number 31 would be the stack pointer. No verb computes into the zero register.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn or_sp(reg: X) -> XSp {
     XSp::new(reg).unwrap_or(XSp::X17)
 }
@@ -79,7 +79,7 @@ impl A64<'_> {
     }
 
     /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn slot(&mut self, offset: u32) -> Mem<3> {
         self.at(FRAME, offset)
     }
@@ -110,7 +110,7 @@ impl A64<'_> {
         self.by_offset(d, n, value, a64::sub_imm, a64::sub);
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn by_offset(
         &mut self,
         d: X,
@@ -171,7 +171,7 @@ impl A64<'_> {
     }
 
     /// The register to compute `d` in: its own, or `scratch`. [`A64::put`] completes it.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn target(d: Int, scratch: X) -> X {
         match d {
             Int::Reg(reg) => gpr(reg.0),
@@ -180,7 +180,7 @@ impl A64<'_> {
     }
 
     /// As [`A64::target`], for floats. [`A64::put_float`] completes it.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn float_target(d: Float, scratch: D) -> D {
         match d {
             Float::Reg(reg) => fpr(reg.0),
@@ -377,7 +377,7 @@ impl<'m> Masm<'m> for A64<'m> {
         Prepared::default()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn plain(&mut self, (): (), _: PlainOp<'_>) -> bool {
         false
     }
@@ -388,12 +388,12 @@ impl<'m> Masm<'m> for A64<'m> {
         0
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn check(&self) -> Result<(), EmitError> {
         self.buf.check()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn pos(&self) -> usize {
         self.buf.pos()
     }

@@ -68,11 +68,17 @@ impl A64<'_> {
 
     /// [`ColdKind::Op`]: the return address may still be in x30 alone.
     pub(super) fn service_op(&mut self, slow: Slow) {
+        if !crate::HEAP {
+            return;
+        }
         self.call_service(slow, None);
     }
 
     /// [`ColdKind::Cache`]: x0 holds what is looked for, x2 the address of the first entry.
     pub(super) fn cache_chain(&mut self, mut service: Label, found: usize, cache: CacheSite, slow: Slow) {
+        if !crate::HEAP {
+            return;
+        }
         let mut hit: [Label; CHAIN - 1] = [const { Label::new() }; CHAIN - 1];
         for (label, index) in hit.iter_mut().zip(1..) {
             if let Some(entry) = Mem::at(or_sp(THIRD), 8 * index) {

@@ -100,23 +100,28 @@ impl A64<'_> {
         self.load_context(TARGET, field::OPERANDS);
         a64::br(&mut self.buf, TARGET);
 
+        if crate::HEAP {
+            self.heap_stubs(&mut stubs, &mut unwind);
+        }
+        self.align();
+        stubs.end = self.buf.pos();
+        stubs
+    }
+
+    fn heap_stubs(&mut self, stubs: &mut Stubs, unwind: &mut Label) {
         // x2 holds the site, for `cached_op` x0 the operand. Uses x0 to x2, x16, x17, x30, d0 to d2.
         self.align();
         stubs.op = self.buf.pos();
         a64::mov_imm(&mut self.buf, RESULT, 0);
         stubs.cached_op = self.buf.pos();
-        self.keeping_all(offset_of!(Services, op), &mut unwind);
+        self.keeping_all(offset_of!(Services, op), unwind);
 
         self.align();
         stubs.closure = self.buf.pos();
-        if self.closure(&stubs).is_none() {
+        if self.closure(stubs).is_none() {
             let at = self.buf.pos();
             self.buf.fail(EmitError::Operand { at });
         }
-
-        self.align();
-        stubs.end = self.buf.pos();
-        stubs
     }
 
     /// Lays out a closure's frame: x0 holds its cell, x1 the frame's address, x2 the site. Gives the place of the first

@@ -230,7 +230,7 @@ impl Floats for X64<'_> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float) {
         match op {
             FloatOp::Add => self.arithmetic(Sse::Add, d, x, y),

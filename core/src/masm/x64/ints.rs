@@ -283,7 +283,7 @@ impl Ints for X64<'_> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn int(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
         match op {
             IntOp::Add => self.sum(false, d, x, y),

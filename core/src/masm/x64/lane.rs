@@ -174,7 +174,7 @@ impl X64<'_> {
     /// Emits a plain operation; `false`, with nothing emitted, if the verb must do it.
     #[inline(always)]
     pub(super) fn by_table(&mut self, recipe: Recipe, op: PlainOp<'_>) -> bool {
-        if recipe.needs & self.lane.missing != 0 {
+        if !cfg!(feature = "stencils") || recipe.needs & self.lane.missing != 0 {
             return false;
         }
         let Some(format) = TABLE.formats.get(usize::from(recipe.kind)) else { return false };

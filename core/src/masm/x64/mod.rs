@@ -34,25 +34,25 @@ pub struct X64<'m> {
 }
 
 /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn slot(offset: u32) -> Mem {
     Mem::base(FRAME, offset as i32)
 }
 
 /// The context's word at a byte offset.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn context(offset: usize) -> Mem {
     Mem::base(CONTEXT, offset as i32)
 }
 
 /// The general register of a machine number that the pool handed out.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn gpr(number: u32) -> Gpr {
     Gpr::from_low_bits(number as u8)
 }
 
 /// The vector register of a machine number that the pool handed out.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn xmm(number: u32) -> Xmm {
     Xmm::from_low_bits(number as u8)
 }
@@ -83,7 +83,7 @@ impl X64<'_> {
     }
 
     /// The register to compute `d` in: its own, or `scratch`. [`X64::put`] completes it.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn target(d: Int, scratch: Gpr) -> Gpr {
         match d {
             Int::Reg(reg) => gpr(reg.0),
@@ -92,7 +92,7 @@ impl X64<'_> {
     }
 
     /// As [`X64::target`], for floats. [`X64::put_float`] completes it.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn float_target(d: Float, scratch: Xmm) -> Xmm {
         match d {
             Float::Reg(reg) => xmm(reg.0),
@@ -259,12 +259,12 @@ impl<'m> Masm<'m> for X64<'m> {
         lane::prepare(place)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn plain(&mut self, recipe: lane::Recipe, op: PlainOp<'_>) -> bool {
         self.by_table(recipe, op)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn set_link(&mut self, link: u32) {
         self.link(link);
     }
@@ -273,12 +273,12 @@ impl<'m> Masm<'m> for X64<'m> {
         self.asm.resolve(end, target)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn check(&self) -> Result<(), EmitError> {
         self.asm.buf.check()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn pos(&self) -> usize {
         self.asm.buf.pos()
     }
@@ -332,13 +332,13 @@ mod field {
 }
 
 /// Whether two places are the same one.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn same(x: Int, y: Src) -> bool {
     matches!(y, Src::At(place) if place == x)
 }
 
 /// The place of a value of any bank that is no float.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 fn int_of(value: Any) -> Option<Int> {
     match value {
         Any::Int(place) => Some(place),

@@ -38,11 +38,17 @@ impl X64<'_> {
 
     /// [`ColdKind::Op`].
     pub(super) fn service_op(&mut self, slow: Slow) {
+        if !crate::HEAP {
+            return;
+        }
         self.call_service(slow, self.place.stubs.op);
     }
 
     /// [`ColdKind::Cache`]: eax holds what is looked for.
     pub(super) fn cache_chain(&mut self, mut service: Label, found: usize, cache: CacheSite, slow: Slow) {
+        if !crate::HEAP {
+            return;
+        }
         self.asm.mov_rm(B8, Gpr::Rdx, context(field::GLOBALS));
         for index in 1..CHAIN as i32 {
             let entry = Mem::base(Gpr::Rdx, cache.offset as i32 + 8 * index);

@@ -91,21 +91,26 @@ impl X64<'_> {
         self.asm.bind(&mut jump);
         self.asm.jmp_m(context(field::OPERANDS));
 
+        if crate::HEAP {
+            self.heap_stubs(&mut stubs, &mut unwind);
+        }
+        self.asm.align(16);
+        stubs.end = self.asm.buf.pos();
+        stubs
+    }
+
+    fn heap_stubs(&mut self, stubs: &mut Stubs, unwind: &mut Label) {
         // rdx holds the site, for `cached_op` rax the operand. Uses rax, rcx, rdx, xmm0, xmm1.
         self.asm.align(16);
         stubs.op = self.asm.buf.pos();
         self.asm.alu_rr(Alu::Xor, B4, RESULT, RESULT);
         stubs.cached_op = self.asm.buf.pos();
-        self.service(offset_of!(Services, op), |_| true, None, &mut unwind);
+        self.service(offset_of!(Services, op), |_| true, None, unwind);
         self.asm.ret();
 
         self.asm.align(16);
         stubs.closure = self.asm.buf.pos();
-        self.closure(&stubs);
-
-        self.asm.align(16);
-        stubs.end = self.asm.buf.pos();
-        stubs
+        self.closure(stubs);
     }
 
     /// Lays out a closure's frame: eax holds the low half of its cell, rcx the frame's address, rdx the site. Gives the

@@ -48,13 +48,13 @@ impl Heap {
     }
 
     /// The length of an object of that kind.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn len(&self, cell: Cell, kind: Kind) -> Result<u32, TrapKind> {
         self.record(cell, kind).map(|record| record.len).ok_or(TrapKind::NullReference)
     }
 
     /// Element `index`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn array_get(&self, cell: Cell, kind: Kind, index: u64) -> Result<u64, TrapKind> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         if kind == Kind::ArrU8 {
@@ -66,7 +66,7 @@ impl Heap {
     }
 
     /// Writes element `index`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn array_set(&mut self, cell: Cell, kind: Kind, index: u64, value: u64) -> Result<(), TrapKind> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         if kind == Kind::ArrU8 {

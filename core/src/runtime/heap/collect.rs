@@ -74,7 +74,7 @@ impl Heap {
     }
 
     /// Marks an object. Gives its record if it was not marked before and may refer to others.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn reach(&mut self, cell: Cell) -> Option<u32> {
         let number = cell.kind_number();
         let index = cell.handle_of(number)?;

@@ -99,7 +99,7 @@ struct Parts<'w> {
 }
 
 impl<'w> Parts<'w> {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn of(words: &'w [u64]) -> Option<Self> {
         let (head, rest) = words.split_at_checked(ENTRIES as usize)?;
         let &[counts, _, guess] = head else { return None };
@@ -123,7 +123,7 @@ impl<'w> Parts<'w> {
     }
 
     /// Looks for the entry whose key is the `same`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn probe(&self, hash: u64, same: impl Fn(u64) -> bool) -> Probe {
         let mask = self.mask;
         let tag = tag(hash, mask);
@@ -174,7 +174,7 @@ struct PartsMut<'w> {
 }
 
 impl<'w> PartsMut<'w> {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn of(words: &'w mut [u64]) -> Option<Self> {
         let (head, rest) = words.split_at_mut_checked(ENTRIES as usize)?;
         let &mut [counts, _, guess] = head else { return None };
@@ -185,7 +185,7 @@ impl<'w> PartsMut<'w> {
     }
 
     /// The same, to be read.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn read(&self) -> Parts<'_> {
         Parts { head: self.head, entries: self.entries, index: self.index, mask: self.mask }
     }
@@ -197,7 +197,7 @@ impl<'w> PartsMut<'w> {
     }
 
     /// Places an entry, with the place in the index that [`Parts::probe`] gave. Whether there was room.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn insert(&mut self, place: usize, hash: u64, key: u64, value: u64) -> bool {
         let [counts, next, _] = self.head else { return false };
         let used = *counts as u32;
@@ -262,7 +262,7 @@ impl<'w> PartsMut<'w> {
     }
 
     /// Makes the index of the first `used` entries anew.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn index_all(&mut self, used: usize, hash: impl Fn(u64) -> u64) {
         self.index.fill(0);
         for (entry, &[key, ..]) in (1..).zip(self.entries.iter().take(used)) {
@@ -280,7 +280,7 @@ impl<'w> PartsMut<'w> {
 }
 
 /// The bits of a hash that a place of an index holds.
-#[inline(always)]
+#[cfg_attr(not(small), inline(always))]
 const fn tag(hash: u64, mask: u32) -> u32 {
     (hash >> 32) as u32 & !mask
 }
@@ -403,7 +403,7 @@ impl Heap {
     }
 
     /// Whether two keys of a map are one.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn is_same_key(&self, kind: Kind, x: u64, y: u64) -> bool {
         x == y || kind == Kind::Map && self.is_same_object(Cell::from_slot(x), Cell::from_slot(y))
     }
@@ -422,12 +422,12 @@ impl Heap {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn find(&self, parts: &Parts<'_>, kind: Kind, hash: u64, key: u64) -> Probe {
         parts.probe(hash, |held| self.is_same_key(kind, held, key))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn set_entry(
         &mut self,
         map: Cell,
@@ -474,7 +474,7 @@ impl Heap {
         true
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn next_entry(&mut self, map: Cell, kind: Kind, cursor: i64) -> Option<(u64, u64, i64)> {
         let cursor = u64::try_from(cursor).ok()?;
         let parts = Parts::of(self.payload(map, kind)?)?;

@@ -40,7 +40,7 @@ mod payload;
 mod sip;
 mod slots;
 mod string;
-#[cfg(test)]
+#[cfg(all(test, feature = "heap"))]
 mod tests;
 
 use super::cell::Cell;
@@ -325,6 +325,9 @@ impl Heap {
 
     /// Begins an allocation of so many words: burns the fuse, and collects if it is time to.
     fn charge(&mut self, words: usize, roots: &mut dyn Roots) -> Result<(), OutOfMemory> {
+        if !crate::HEAP {
+            return Err(OutOfMemory);
+        }
         if let Some(fuse) = &mut self.fuse {
             if *fuse == 0 {
                 self.collect(true, roots);

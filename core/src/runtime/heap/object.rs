@@ -35,14 +35,14 @@ impl Heap {
     }
 
     /// Field `field`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn field(&self, cell: Cell, field: u32) -> Result<u64, TrapKind> {
         let fields = self.payload(cell, Kind::Obj).ok_or(TrapKind::NullReference)?;
         fields.get(field as usize).copied().ok_or(TrapKind::TypeMismatch)
     }
 
     /// Writes field `field`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn set_field(&mut self, cell: Cell, field: u32, value: u64) -> Result<(), TrapKind> {
         let fields = self.payload_mut(cell, Kind::Obj).ok_or(TrapKind::NullReference)?;
         *fields.get_mut(field as usize).ok_or(TrapKind::TypeMismatch)? = value;

@@ -86,7 +86,7 @@ impl Heap {
     }
 
     /// The words of a live object's payload, all of its capacity, if the cell is the handle of one of this kind.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn payload(&self, cell: Cell, kind: Kind) -> Option<&[u64]> {
         if !Kind::has_payload(kind as u8) {
             return None;
@@ -99,7 +99,7 @@ impl Heap {
     }
 
     /// The same, to be written.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn payload_mut(&mut self, cell: Cell, kind: Kind) -> Option<&mut [u64]> {
         if !Kind::has_payload(kind as u8) {
             return None;
@@ -140,14 +140,14 @@ impl Heap {
     }
 
     /// The elements of a live object of the kinds `ArrI64`, `ArrF64` and `List`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn elements(&self, cell: Cell, kind: Kind) -> Option<&[u64]> {
         let len = self.record(cell, kind)?.len as usize;
         self.payload(cell, kind)?.get(..len)
     }
 
     /// The same, to be written.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn elements_mut(&mut self, cell: Cell, kind: Kind) -> Option<&mut [u64]> {
         let len = self.record(cell, kind)?.len as usize;
         self.payload_mut(cell, kind)?.get_mut(..len)

@@ -18,7 +18,7 @@ impl Key {
     }
 
     /// The hash of the eight bytes of a word, little-endian.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn word(self, word: u64) -> u64 {
         let mut state = State::<1, 3>::new(self);
         state.absorb(word);
@@ -49,7 +49,7 @@ pub(super) fn hash<const C: usize, const D: usize>(key: Key, bytes: &[u8]) -> u6
 struct State<const C: usize, const D: usize>([u64; 4]);
 
 impl<const C: usize, const D: usize> State<C, D> {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     const fn new(Key(k0, k1): Key) -> Self {
         Self([
             k0 ^ 0x736F_6D65_7073_6575,
@@ -59,7 +59,7 @@ impl<const C: usize, const D: usize> State<C, D> {
         ])
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn round(&mut self) {
         let [mut v0, mut v1, mut v2, mut v3] = self.0;
         v0 = v0.wrapping_add(v1);
@@ -75,14 +75,14 @@ impl<const C: usize, const D: usize> State<C, D> {
         self.0 = [v0, v1, v2, v3];
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn absorb(&mut self, word: u64) {
         self.0[3] ^= word;
         (0..C).for_each(|_| self.round());
         self.0[0] ^= word;
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn finish(mut self, last: u64) -> u64 {
         self.absorb(last);
         self.0[2] ^= 0xFF;

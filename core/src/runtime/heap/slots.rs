@@ -41,7 +41,7 @@ impl Record {
 
 impl Heap {
     /// Record `index`, if the table has it.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn record_at(&self, index: u32) -> Option<*mut Record> {
         if index >= self.slots {
             return None;
@@ -51,7 +51,7 @@ impl Heap {
     }
 
     /// The record of a live object of this kind, if the cell is its handle.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn record(&self, cell: Cell, kind: Kind) -> Option<&Record> {
         let record = self.record_at(cell.handle_of(kind as u8)?)?;
         // SAFETY: the record is in the table, which nobody writes while the heap is borrowed.
@@ -60,7 +60,7 @@ impl Heap {
     }
 
     /// The record of a live object of this kind, to be written, if the cell is its handle.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn record_mut(&mut self, cell: Cell, kind: Kind) -> Option<&mut Record> {
         let index = cell.index();
         self.record(cell, kind)?;

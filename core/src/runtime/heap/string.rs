@@ -3,7 +3,7 @@
 use super::{Heap, Kind, Roots};
 use crate::runtime::cell::{Cell, Content, SHORT_STR};
 use crate::runtime::trap::TrapKind;
-use crate::vm3::text::{FloatText, Literal, parse_literal};
+use crate::vm3::text::{FloatText, Literal, parse_number};
 use core::fmt::{self, Write};
 
 /// The bytes of a string, wherever they are.
@@ -165,7 +165,7 @@ impl Heap {
     /// The number of a text that is an INT or a FLOAT; an INT is converted.
     pub fn str_to_f64(&self, cell: Cell) -> Result<f64, TrapKind> {
         let text = self.str_of(cell)?;
-        match core::str::from_utf8(text.bytes()).ok().map(parse_literal) {
+        match core::str::from_utf8(text.bytes()).ok().map(parse_number) {
             Some(Ok(Literal::Int(value))) => Ok(value as f64),
             Some(Ok(Literal::Float(value))) => Ok(value),
             _ => Err(TrapKind::TypeMismatch),

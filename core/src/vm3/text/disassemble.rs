@@ -1,8 +1,9 @@
 //! The disassembler: a container's text, which assembles to the same container if the assembler made it.
 
 use super::assemble::MAX_TYPE_PARTS;
+use super::float::FloatText;
 use super::lexer::is_name;
-use super::literal::{FloatText, StrText};
+use super::literal::StrText;
 use crate::vm3::container::{CellConst, Container, Func, Section, op_index};
 use crate::vm3::op::{Bank, Op, Operand, each_target, field, width};
 use crate::vm3::types::{Composite, TypeId};

@@ -1,5 +1,6 @@
 //! Literals, and the text of floats and strings.
 
+use super::float::{Decimal, FloatText};
 use core::fmt;
 use core::fmt::Write;
 
@@ -175,7 +176,7 @@ impl fmt::Display for LiteralError<'_> {
                 i64::MAX,
                 u64::MAX
             ),
-            FloatRange => write!(f, "`{text}` does not fit an f64, expected at most {:?}, or `inf`", f64::MAX),
+            FloatRange => write!(f, "`{text}` does not fit an f64, expected at most {}, or `inf`", FloatText(f64::MAX)),
             Unclosed => write!(f, "the string is not closed, expected `\"` before the end of the line"),
             UnknownEscape(Some(c)) => {
                 write!(f, "`\\{}` is no escape, expected \\n \\r \\t \\0 \\\\ \\\" \\xHH or \\u{{H}}", c.escape_debug())
@@ -206,20 +207,24 @@ pub fn parse_literal(text: &str) -> Result<Literal<'_>, LiteralError<'_>> {
         "true" => return Ok(Literal::Bool(true)),
         "false" => return Ok(Literal::Bool(false)),
         "null" => return Ok(Literal::Null),
-        "inf" => return Ok(Literal::Float(f64::INFINITY)),
-        "-inf" => return Ok(Literal::Float(f64::NEG_INFINITY)),
-        "nan" => return Ok(Literal::Float(f64::NAN)),
         _ => {}
     }
     match text.bytes().next() {
         Some(b'"') => parse_string(text).map(Literal::Str),
-        Some(b'-' | b'0'..=b'9') => parse_number(text).map_err(fault),
-        _ => Err(fault(LiteralErrorKind::NotALiteral)),
+        _ => parse_number(text).map_err(fault),
     }
 }
 
-fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
-    use LiteralErrorKind::{FloatRange, IntRange, NotANumber};
+/// [`parse_literal`] of a text that has to be an INT or a FLOAT.
+pub(crate) fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
+    use LiteralErrorKind::{FloatRange, IntRange, NotALiteral, NotANumber};
+    match text {
+        "inf" => return Ok(Literal::Float(f64::INFINITY)),
+        "-inf" => return Ok(Literal::Float(f64::NEG_INFINITY)),
+        "nan" => return Ok(Literal::Float(f64::NAN)),
+        _ if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => return Err(NotALiteral),
+        _ => {}
+    }
     if let Some(digits) = text.strip_prefix("0x") {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NotANumber);
@@ -234,12 +239,12 @@ fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
         }
         None => (None, rest),
     };
-    let (exponent, rest) = match rest.strip_prefix('e') {
+    let (exponent, down, rest) = match rest.strip_prefix('e') {
         Some(rest) => {
-            let (digits, rest) = split_digits(rest.strip_prefix(['+', '-']).unwrap_or(rest));
-            (Some(digits), rest)
+            let (digits, after) = split_digits(rest.strip_prefix(['+', '-']).unwrap_or(rest));
+            (Some(digits), rest.starts_with('-'), after)
         }
-        None => (None, rest),
+        None => (None, false, rest),
     };
     if whole.is_empty() || fraction == Some("") || exponent == Some("") || !rest.is_empty() {
         return Err(NotANumber);
@@ -247,7 +252,11 @@ fn parse_number(text: &str) -> Result<Literal<'_>, LiteralErrorKind> {
     if fraction.is_none() && exponent.is_none() {
         return text.parse().map(Literal::Int).map_err(|_| IntRange);
     }
-    let value: f64 = text.parse().map_err(|_| NotANumber)?;
+    let digits = exponent.unwrap_or("").bytes().map(|byte| i64::from(byte.wrapping_sub(b'0')));
+    let exponent = digits.fold(0_i64, |exponent, digit| exponent.saturating_mul(10).saturating_add(digit));
+    let exponent = if down { -exponent } else { exponent };
+    let size = f64::from_bits(Decimal { whole, fraction: fraction.unwrap_or(""), exponent }.nearest());
+    let value = if text.starts_with('-') { -size } else { size };
     if value.is_finite() { Ok(Literal::Float(value)) } else { Err(FloatRange) }
 }
 
@@ -274,16 +283,6 @@ fn parse_string(text: &str) -> Result<StrLit<'_>, LiteralError<'_>> {
             Ok(None) => return Err(unclosed),
             Err(kind) => return Err(LiteralError { text, offset, kind }),
         }
-    }
-}
-
-/// The text of an f64 wherever vm3 prints one: the shortest that reads back, as Rust's `{:?}`, and `nan`.
-#[derive(Clone, Copy, Debug)]
-pub struct FloatText(pub f64);
-
-impl fmt::Display for FloatText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_nan() { f.write_str("nan") } else { write!(f, "{:?}", self.0) }
     }
 }
 

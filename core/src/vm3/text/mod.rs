@@ -23,6 +23,7 @@ mod counts;
 mod disassemble;
 mod error;
 mod expect;
+mod float;
 mod lexer;
 mod literal;
 mod records;
@@ -35,7 +36,9 @@ pub use counts::{Sizes, sizes};
 pub use disassemble::{DISASSEMBLE_SCRATCH, disassemble, write_op, write_register, write_type};
 pub use error::{AsmError, ErrorKind, Found, Wants};
 pub use expect::{Args, Call, Expectation, Expectations, Outcome, PRINTED_KINDS, Trapped, With, expectations};
-pub use literal::{FloatText, Literal, LiteralError, LiteralErrorKind, StrBytes, StrLit, StrText, parse_literal};
+pub use float::FloatText;
+pub(crate) use literal::parse_number;
+pub use literal::{Literal, LiteralError, LiteralErrorKind, StrBytes, StrLit, StrText, parse_literal};
 
 /// Where an op came from, as [`assemble`] tells its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

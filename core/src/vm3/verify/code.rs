@@ -7,6 +7,7 @@
 use super::error::{Expected, Fault, OpReason, RecordReason, Spot};
 use super::records::{literal_type, needs_heap};
 use super::{Composite, TypeId, VerifyOptions};
+use crate::vm3::by_code::by_code;
 use crate::vm3::container::{Container, Section, Shape, Sig, op_index};
 use crate::vm3::op::{Access, Bank, CellClass, Flags, OPS, Op, Operand};
 
@@ -111,7 +112,19 @@ const fn row(op: Op, operands: &[Operand], flags: Flags) -> Row {
     row
 }
 
-static ROWS: [Row; 256] = {
+impl Row {
+    const fn same(&self, other: &Self) -> bool {
+        self.complete == other.complete
+            && self.zero == other.zero
+            && self.regs == other.regs
+            && self.types == other.types
+            && self.label == other.label
+            && self.ends == other.ends
+            && self.heap == other.heap
+    }
+}
+
+const fn rows() -> [Row; 256] {
     let mut rows = [Row { complete: false, ..row(Op::Args, &[], Flags::NONE) }; 256];
     let mut index = 0;
     while index < OPS.len() {
@@ -119,7 +132,12 @@ static ROWS: [Row; 256] = {
         index += 1;
     }
     rows
-};
+}
+
+by_code! {
+    /// The rows, by code.
+    static ROWS: [Row; ROW_COUNT] = rows();
+}
 
 /// Checks the code of every function. The records have been checked.
 pub(super) fn check(container: &Container<'_>, options: VerifyOptions) -> Result<(), Fault> {
@@ -265,7 +283,7 @@ impl Checker<'_, '_> {
         let mut at = 0;
         let mut ends = false;
         while let Some(&word) = code.get(at) {
-            let row = &ROWS[usize::from(word as u8)];
+            let row = ROWS.get(word as u8);
             let bad = (word & row.zero) | ((types(slots, word) ^ row.types) & row.regs);
             let target = (word >> row.label) as u16;
             let label = row.label == 0 || self.is_op(target);
@@ -288,14 +306,14 @@ impl Checker<'_, '_> {
     #[inline(never)]
     fn op(&self, at: usize, word: u64) -> Result<usize, OpReason> {
         let op = Op::from_code(word as u8).ok_or(OpReason::Unknown)?;
-        let Some(row) = op.info() else {
+        if op == Op::Args {
             return Err(if at == 0 { OpReason::Stray } else { OpReason::Extra });
-        };
+        }
         let flags = (word >> 8) as u8;
         if flags != 0 {
             return Err(OpReason::Flags { flags });
         }
-        if row.flags.has(Flags::HEAP) && !self.options.heap {
+        if ROWS.get(word as u8).heap && !self.options.heap {
             return Err(OpReason::NoHeap);
         }
         let mut fields = Fields { code: self.code, at, word, read: 0 };
@@ -303,7 +321,7 @@ impl Checker<'_, '_> {
         if returns(op) {
             known.place = Some(self.result);
         }
-        for (number, operand) in (1..).zip(row.operands) {
+        for (number, operand) in (1..).zip(op.operands()) {
             self.operand(op, &mut fields, Spot::Operand(number), *operand, &mut known)?;
         }
         match (known.value, known.place) {

@@ -147,8 +147,8 @@ impl fmt::Display for VerifyError<'_> {
                     Some(name) => write!(f, "in {name} at op {op}")?,
                     None => write!(f, "in function {func} at op {op}")?,
                 }
-                if let Some(row) = Op::from_code(code).and_then(Op::info) {
-                    write!(f, " ({})", row.mnemonic)?;
+                if let Some(mnemonic) = Op::from_code(code).and_then(Op::mnemonic) {
+                    write!(f, " ({mnemonic})")?;
                 }
                 f.write_str(": ")?;
                 context.op(f, code, reason)

@@ -24,7 +24,7 @@ pub use error::{Expected, Fault, OpReason, RecordReason, Spot, Thing, VerifyErro
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyOptions {
     /// Whether ops and constants that need a heap are accepted, as they are by default. A host that lends its guests none
-    /// refuses them here, rather than by a trap when they are run.
+    /// refuses them here, rather than by a trap when they are run. Without the crate's feature `heap` none is accepted.
     pub heap: bool,
 }
 
@@ -93,6 +93,7 @@ impl<'a> Module<'a> {
 
     /// [`Module::verify`] with options.
     pub fn verify_with(words: &'a [u64], scratch: &mut [u64], options: VerifyOptions) -> Result<Self, VerifyError<'a>> {
+        let options = VerifyOptions { heap: options.heap && crate::HEAP };
         let mut check = || {
             let container = Container::read(words).map_err(Fault::Container)?;
             let needed = scratch_words(&container);
