@@ -3,14 +3,17 @@
 
 use crate::guest::{self, Kind, Memory, with_guest};
 use crate::support::{Options, Spread, assemble, timed};
+use opstamp::masm::{FUNCTION_ALIGN, Isa, Place};
 use opstamp::vm3::container::Section;
 use opstamp::vm3::op::Op;
-use opstamp::{Module, Value};
+use opstamp::{Module, Value, jit};
 use serde_json::json;
 use std::fmt::Write;
 
 /// How many times as long as in the plain function an op may take.
 const BAR: f64 = 3.0;
+/// Bytes of machine code that the branches go across.
+const ACROSS: usize = 1 << 20;
 /// Registers of a plain function.
 const PLAIN: usize = 8;
 
@@ -115,6 +118,19 @@ fn flat(count: usize) -> Case {
     Case { text, executed: 3.0 }
 }
 
+/// The bytes of machine code that a module's only function becomes.
+fn size(module: &Module<'_>) -> usize {
+    let isa = Isa::HOST.expect("a host that machine code can be made for");
+    let features = opstamp_platform::features();
+    let mut memory = vec![0; 16 * ACROSS];
+    let stubs = jit::stubs(isa, &mut memory, features).expect("the stubs fit");
+    let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
+    let mut scratch = vec![0; jit::scratch_words(module)];
+    let place = Place::new(start, features, stubs, 0);
+    let listing = jit::function(isa, module, 0, &mut memory[start..], place, &mut scratch, usize::MAX);
+    listing.expect("compiles").end()
+}
+
 /// Measures and prints.
 pub fn report(options: &Options) -> serde_json::Value {
     const FILLER: usize = 60_000;
@@ -131,8 +147,8 @@ pub fn report(options: &Options) -> serde_json::Value {
         Pair { what: "1,000 nested loops", plain: flat(1000), cliff: nested(1000), n: 5_000_000 },
     ];
     println!(
-        "{:<23} {:>21} {:>21} {:>19} {:>10}",
-        "cliffs, machine code", "compile, ns/op", "ratio", "run, ns/op", "ratio"
+        "{:<23} {:>9} {:>21} {:>21} {:>19} {:>21}",
+        "cliffs, machine code", "bytes", "compile, ns/op", "ratio", "run, ns/op", "ratio"
     );
     let mut json = serde_json::Map::new();
     for pair in pairs {
@@ -154,6 +170,8 @@ fn measure(pair: &Pair, options: &Options) -> serde_json::Value {
     let mut memories = containers.each_ref().map(|words| Memory::new(&guest::verify(pair.what, words)));
     let mut compile = [const { Vec::new() }; 2];
     let mut run = [const { Vec::new() }; 2];
+    let bytes = containers.each_ref().map(|words| size(&guest::verify(pair.what, words)));
+    assert!(!pair.what.starts_with("branches") || bytes.iter().all(|&bytes| bytes > ACROSS), "too short: {bytes:?}");
     for (words, memory) in containers.iter().zip(&mut memories) {
         let module = guest::verify(pair.what, words);
         let [slow, fast] = [Kind::Interpreter, Kind::MachineCode]
@@ -185,13 +203,16 @@ fn measure(pair: &Pair, options: &Options) -> serde_json::Value {
         [&compile, &run].map(|times| times.each_ref().map(|times| Spread::of(times.iter().copied()).median));
     let met = compile_ratio.median <= BAR && run_ratio.median <= BAR;
     println!(
-        "{:<23} {plain_compile:>9.1} to {cliff_compile:>8.1} {:>21} {plain_run:>8.3} to {cliff_run:>7.3} {:>21}  {}",
+        "{:<23} {:>9} {plain_compile:>9.1} to {cliff_compile:>8.1} {:>21} {plain_run:>8.3} to {cliff_run:>7.3} {:>21}  {}",
         pair.what,
+        bytes[1],
         compile_ratio.cell(),
         run_ratio.cell(),
         if met { "met" } else { "NOT MET" }
     );
     json!({
+        "plain_bytes": bytes[0],
+        "bytes": bytes[1],
         "plain_compile_ns_per_op": plain_compile,
         "compile_ns_per_op": cliff_compile,
         "compile_ratio": compile_ratio.json(),

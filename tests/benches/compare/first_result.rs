@@ -80,6 +80,7 @@ pub fn report(options: &Options) -> serde_json::Value {
         ("machine code", Way::MachineCode, false),
         ("machine code, into pages that were never used", Way::MachineCode, true),
         ("tiered", Way::Tiered, false),
+        ("tiered, into pages that were never used", Way::Tiered, true),
         ("interpreter", Way::Interpreter, false),
     ];
     let mut json = serde_json::Map::new();

@@ -176,7 +176,7 @@ fn print_field(rows: &[&Row], field: &Field) {
     lines.push(("* gcc -O1", of(|row| row.c_o1.median)));
     let mean = |ratios: &[f64]| geometric_mean(ratios.iter().copied()).unwrap_or(f64::NAN);
     lines.sort_by(|(_, one), (_, other)| mean(one).total_cmp(&mean(other)));
-    println!("\ntime over that of gcc -O2; * measured now, the others {}", field.measured);
+    println!("\ntime over that of gcc -O2, lower is better; * measured now, the others {}", field.measured);
     print!("{:<28}", "");
     field.kernels.iter().for_each(|kernel| print!(" {kernel:>11}"));
     println!(" {:>9}", "geo. mean");

@@ -38,10 +38,11 @@ pub fn svg(rows: &[Row], field: &Field) -> String {
             let ratios = engine.ratios.iter().map(|&ratio| Some(single(ratio))).collect();
             series.push(with_mean(Series { name: engine.name.clone(), colour, ratios }));
         }
-        panels.push(("Kernels of the field", names(&first), series));
+        let note = format!("opstamp and Rust measured now, the others {}", field.measured);
+        panels.push(("Kernels of the field", note, names(&first), series));
     }
     if !rest.is_empty() {
-        panels.push(("Other programs", names(&rest), own(&rest)));
+        panels.push(("Other programs", "measured now".into(), names(&rest), own(&rest)));
     }
     let panel_height = ABOVE + HEIGHT + BELOW;
     let height = panel_height * panels.len() as f64;
@@ -49,7 +50,12 @@ pub fn svg(rows: &[Row], field: &Field) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (index, (title, groups, series)) in panels.iter().enumerate() {
+    for (index, (title, note, groups, series)) in panels.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "<text x=\"{MARGIN}\" y=\"{:.1}\" fill=\"#555555\">{note}</text>",
+            panel_height * index as f64 + 52.0
+        );
         panel(&mut text, panel_height * index as f64, title, groups, series);
     }
     text += "</svg>\n";
