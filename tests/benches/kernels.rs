@@ -45,6 +45,7 @@ macro_rules! kernel {
 #[path = "heap_kernels.rs"]
 mod heap;
 
+#[allow(unused_imports, reason = "not all who use this file need all kernels")]
 pub use heap::HEAP_KERNELS;
 
 /// Every kernel that needs no heap.
