@@ -4,6 +4,7 @@ use std::process::Command;
 
 /// What one process under valgrind runs once, by the flag that tells it so.
 pub const NOTHING: &str = "once-nothing";
+pub const C: &str = "once-c";
 pub const NATIVE: &str = "once-native";
 pub const MACHINE_CODE: &str = "once-machine-code";
 pub const INTERPRETER: &str = "once-interpreter";

@@ -5,7 +5,8 @@ const COUNTER: &str = "iterations__";
 
 /// The module with a counter as its first global.
 pub fn counting(source: &str) -> String {
-    let lines: Vec<&str> = source.lines().map(|line| line.split(';').next().unwrap_or("").trim()).collect();
+    let lines = statements(source);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut heads = vec![false; lines.len()];
     let mut start = 0;
     for (at, line) in lines.iter().enumerate() {
@@ -38,6 +39,36 @@ pub fn counting(source: &str) -> String {
         }
     }
     text
+}
+
+/// The statements of a text, one line each: a newline inside brackets ends none.
+fn statements(source: &str) -> Vec<String> {
+    let (mut all, mut open) = (vec![String::new()], 0_usize);
+    for line in source.lines() {
+        let (mut in_string, mut escaped, mut end) = (false, false, line.len());
+        for (at, c) in line.char_indices() {
+            match c {
+                '"' if !escaped => in_string = !in_string,
+                ';' if !in_string => {
+                    end = at;
+                    break;
+                }
+                '(' | '[' | '{' if !in_string => open += 1,
+                ')' | ']' | '}' if !in_string => open = open.saturating_sub(1),
+                _ => {}
+            }
+            escaped = in_string && c == '\\' && !escaped;
+        }
+        let line = line[..end].trim();
+        let last = all.last_mut().expect("a statement");
+        last.push_str(line);
+        last.push(' ');
+        if open == 0 {
+            last.truncate(last.trim_end().len());
+            all.push(String::new());
+        }
+    }
+    all
 }
 
 /// The labels that an op of one line may branch to.

@@ -1,17 +1,16 @@
 //! The programs of arrays, maps and objects in Rust, see [`super`].
 
 #![allow(clippy::needless_range_loop, clippy::manual_memcpy, reason = "the loops are those of the programs")]
-#![allow(dead_code, reason = "the benchmark has no use for them before the engines have a heap")]
 
 use super::{Kernel, Value, arg};
 use std::collections::HashMap;
 
 /// The kernels whose programs need a heap.
 pub const HEAP_KERNELS: &[Kernel] = &[
-    kernel!("nsieve", "nsieve", I64, nsieve(0), [1_000_000], [5_000_000]),
+    kernel!("nsieve", "nsieve", I64, nsieve(0), [1_000_000], [4_000_000]),
     kernel!("fannkuch", "fannkuch", I64, fannkuch(0), [9], [9]),
-    kernel!("matrix_mul", "matrix_mul", F64, matrix_mul(0), [120], [300]),
-    kernel!("n_body", "n_body", F64, n_body(0), [20_000], [400_000]),
+    kernel!("matrix_mul", "matrix_mul", F64, matrix_mul(0), [120], [200]),
+    kernel!("n_body", "n_body", F64, n_body(0), [20_000], [500_000]),
     kernel!("spectral_norm_arr", "norm", F64, spectral_norm_arr(0), [150], [600]),
     kernel!("map_fill_sum", "imap_fill_sum", I64, imap_fill_sum(0), [200_000], [200_000]),
     kernel!("binary_trees", "binary_trees", I64, binary_trees(0), [12], [13]),

@@ -52,10 +52,21 @@ impl Spread {
         format!("{:.3}-{:.3}", self.low, self.high)
     }
 
+    /// The median and the quartiles, for a table.
+    pub fn cell(&self) -> String {
+        format!("{:.2} ({:.2}-{:.2})", self.median, self.low, self.high)
+    }
+
     /// For a file.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({ "lower_quartile": self.low, "median": self.median, "upper_quartile": self.high })
     }
+}
+
+/// The geometric mean; `None` of nothing.
+pub fn geometric_mean(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    let logs: Vec<f64> = numbers.map(f64::ln).collect();
+    (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
 }
 
 /// The folder of the shared programs.
@@ -81,13 +92,13 @@ pub struct Options {
     /// How often everything is measured.
     pub rounds: usize,
     /// Where to write the numbers as JSON.
-    json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
     /// Whether Cargo runs this as a benchmark. As a test, everything runs once, with little work.
     pub measure: bool,
     /// The flags of this benchmark that were given.
     given: Vec<&'static str>,
     /// This benchmark's own settings that were given, and their values.
-    pub values: Vec<(&'static str, String)>,
+    values: Vec<(&'static str, String)>,
 }
 
 impl Options {
@@ -96,8 +107,11 @@ impl Options {
     pub fn read(rounds: usize, flags: &[&'static str], settings: &[(&'static str, &[&str])]) -> Self {
         Self::parse(rounds, flags, settings).unwrap_or_else(|error| {
             let flags: String = flags.iter().map(|flag| format!(" --{flag}")).collect();
-            let settings: String =
-                settings.iter().map(|(name, values)| format!(" --{name} {}", values.join("|"))).collect();
+            let setting = |&(name, values): &(_, &[&str])| match values {
+                [] => format!(" --{name} VALUE"),
+                values => format!(" --{name} {}", values.join("|")),
+            };
+            let settings: String = settings.iter().map(setting).collect();
             eprintln!("error: {error}; the options are: --filter NAME --rounds N --json FILE{flags}{settings}");
             std::process::exit(2);
         })
@@ -150,6 +164,16 @@ impl Options {
     /// Whether something of that name is asked for.
     pub fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+    }
+
+    /// Whether that name, and no other that has it as a part, is asked for.
+    pub fn names(&self, name: &str) -> bool {
+        self.filter.as_deref() == Some(name)
+    }
+
+    /// The value of one of this benchmark's own settings.
+    pub fn value(&self, setting: &str) -> Option<&str> {
+        self.values.iter().rev().find(|(name, _)| *name == setting).map(|(_, value)| value.as_str())
     }
 
     /// Writes the numbers where `--json` says.

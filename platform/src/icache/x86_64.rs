@@ -3,7 +3,7 @@
 //! "Self-Modifying Code"; AMD APM vol. 2, 7.6.1).
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// `int3`
@@ -71,8 +71,9 @@ pub(crate) fn serialize() {
 /// Chooses the way.
 #[cold]
 fn probe() -> Way {
-    const SERIALIZE_BIT: u32 = 1 << 14;
-    if __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & SERIALIZE_BIT != 0 {
+    // In EDX.
+    const SERIALIZE: u64 = 1 << (32 + 14);
+    if crate::x86::leaf_7() & SERIALIZE != 0 {
         return Way::Direct;
     }
     let shadow_stack: u64;

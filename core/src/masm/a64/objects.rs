@@ -4,7 +4,8 @@ use super::convention::{FLOAT_RESULT, FLOAT_SECOND, FRAME, RESULT, SECOND, SITE,
 use super::ints::modulo_64;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::a64::{
-    self, BitField, Cond, Extend, Extended, Imm12, IndexExtend, LogicalImm, Mem, MoveImm, Offset9, Size, X,
+    self, BitField, Cond, Extend, Extended, Imm12, IndexExtend, LogicalImm, Mem, MoveImm, Offset7, Offset9, PairMem,
+    Size, X,
 };
 use crate::asm::{EmitError, Label};
 use crate::masm::{
@@ -33,6 +34,9 @@ const NIBBLE: LogicalImm = LogicalImm::new(15, Size::X).unwrap();
 /// The tag of integers in its place.
 const INT_ABOVE: MoveImm = MoveImm::new(TAG_INT as u16, 48, Size::X).unwrap();
 const ONE: Imm12 = Imm12::new(1).unwrap();
+/// The payload's address in a record, and the word behind it, whose low half is the length.
+const PAYLOAD_AND_LEN: Offset7<3> = Offset7::new(WORD).unwrap();
+const LOW_HALF: Extended = Extended::new(Extend::Uxtw, 0).unwrap();
 /// From one entry of an inline cache to the next.
 const ENTRY: Imm12 = Imm12::new(8).unwrap();
 const SHORT: Imm12 = Imm12::new(16).unwrap();
@@ -54,6 +58,7 @@ fn payload_of(record: X) -> Mem<3> {
     Mem::at(or_sp(record), WORD).unwrap_or(Mem::index(or_sp(record), X::Zr, IndexExtend::Lsl, false))
 }
 
+const _: () = assert!(LEN == WORD + 8);
 const _: () =
     assert!(matches!((Mem::<2>::at(a64::XSp::X0, LEN), Mem::<3>::at(a64::XSp::X0, WORD)), (Some(_), Some(_))));
 
@@ -202,10 +207,9 @@ impl A64<'_> {
     fn element(&mut self, object: Object, x: Int, cold: &mut Label) -> X {
         let record = self.record_in(object);
         let x = self.in_gpr(x, THIRD);
-        a64::ldr_w(&mut self.buf, RESULT, len_of(record));
-        a64::cmp(&mut self.buf, S64, x, RESULT);
+        a64::ldp_x(&mut self.buf, SECOND, RESULT, PairMem::offset(or_sp(record), PAYLOAD_AND_LEN));
+        a64::cmp_extended(&mut self.buf, S64, or_sp(x), RESULT, LOW_HALF);
         a64::b_cond(&mut self.buf, Cond::Hs, cold);
-        a64::ldr_x(&mut self.buf, SECOND, payload_of(record));
         x
     }
 

@@ -145,6 +145,12 @@ fn dispatch(arguments: Vec<OsString>) -> Result<(), Failure> {
     (command.run)(command, Parser::from_args(rest.to_vec()))
 }
 
+// The unwinder that GCC links statically, named before the standard library asks for the shared one. Loading that, and the
+// CPUIDs of its initializer, would take a fifth of a short run.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[link(name = "gcc_eh")]
+unsafe extern "C" {}
+
 #[cfg(unix)]
 mod entry {
     use std::ffi::{CStr, OsStr, c_char, c_int};
