@@ -38,7 +38,7 @@ const ENGINES: [&str; 4] = ["module", "interpreter", "eager", "tiered"];
 
 fn main() {
     let options = Options::read(1, &["expectations"], &[("once", &ENGINES), ("program", &[]), ("threshold", &[])]);
-    let setting = |name| options.write(name);
+    let setting = |name| options.value(name);
     let threshold = setting("threshold").map_or(jit::DEFAULT_THRESHOLD, |text| text.parse().expect("a threshold"));
     let mut files = programs();
     files.retain(|file| setting("program").map_or_else(|| options.wants(&file.name), |name| name == file.name));
