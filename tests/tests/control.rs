@@ -107,7 +107,12 @@ fn endless_guests_are_stopped_by_other_threads() {
                 let outcome = beside(instance, func, || handle.interrupt());
                 let place = interrupted(instance, outcome);
                 let place = (place.0.as_str(), place.1);
-                assert!(stops(func).contains(&place), "{}: {func} stopped at {place:?}", engine.name);
+                // At its entry too, if this thread is slow to make the call.
+                assert!(
+                    stops(func).contains(&place) || place == (*func, 0),
+                    "{}: {func} stopped at {place:?}",
+                    engine.name
+                );
                 // What was asked for once more is answered before it is asked what the next call does.
                 while instance.call("next", &[Value::I64(0)]).is_err() {}
             }
@@ -274,7 +279,9 @@ fn listeners_hear_of_events() {
                 let ten = [1.into(), 2.into(), 3.into(), 4.into()];
                 assert_eq!(instance.call("many", &ten), Ok(Some(10.into())));
             }
-            let expected: &[_] = if engine.tiered { &[(1, 3), (2, 3)] } else { &[] };
+            // Three calls are too few for the default threshold.
+            let tiered = engine.tiered && engine.options.is_some_and(|options| options.threshold <= 3);
+            let expected: &[_] = if tiered { &[(1, 3), (2, 3)] } else { &[] };
             let mut found = compiled(take());
             found.sort_unstable();
             assert_eq!(found, expected, "{}", engine.name);
@@ -286,11 +293,12 @@ fn listeners_hear_of_events() {
             // What is compiled when it is warm is so in the third call.
             let expected = match engine.options {
                 None => 0,
+                Some(_) if engine.tiered && !tiered => 0,
                 Some(options) if engine.tiered && options.threshold == 3 => 1,
                 Some(_) => 3,
             };
             assert_eq!(left, expected, "{}: {found:?}", engine.name);
-            assert_eq!(found.len(), expected + usize::from(engine.tiered), "{}: {found:?}", engine.name);
+            assert_eq!(found.len(), expected + usize::from(tiered), "{}: {found:?}", engine.name);
             // 16,384 words hold 160 arrays of 100 words with what each needs beside them.
             assert_eq!(instance.call("garbage", &[1000.into()]), Ok(None));
             let of = |event| if let Event::Collected { stats } = event { Some(stats) } else { None };
