@@ -1,4 +1,4 @@
-//! The text of floats. Rust's own has tables of some 12 KB and code of as much; this is a twentieth of it. Printing
+//! The text of floats. Rust's own has tables of some 12 KB and code of as much; this is a tenth of it. Printing
 //! is faster, reading about as fast.
 
 mod parse;
