@@ -112,9 +112,10 @@ impl Heap {
                 DynOp::Add => x.wrapping_add(y),
                 DynOp::Sub => x.wrapping_sub(y),
                 DynOp::Mul => x.wrapping_mul(y),
-                DynOp::Div | DynOp::Rem if y == 0 => return Err(TrapKind::DivisionByZero),
-                DynOp::Div => x.wrapping_div(y),
-                DynOp::Rem => x.wrapping_rem(y),
+                DynOp::Div if y == -1 => x.wrapping_neg(),
+                DynOp::Rem if y == -1 => 0,
+                DynOp::Div => x.checked_div(y).ok_or(TrapKind::DivisionByZero)?,
+                DynOp::Rem => x.checked_rem(y).ok_or(TrapKind::DivisionByZero)?,
             };
             return Ok(self.int(value, roots)?);
         }

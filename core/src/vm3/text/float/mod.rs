@@ -1,4 +1,5 @@
-//! The text of floats. Rust's own has tables of some 12 KB and code of as much; this is a twentieth of it, and not slower.
+//! The text of floats. Rust's own has tables of some 12 KB and code of as much; this is a tenth of it. Printing
+//! is faster, reading about as fast.
 
 mod parse;
 mod power;

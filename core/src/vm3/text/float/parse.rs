@@ -25,13 +25,15 @@ impl Decimal<'_> {
     /// The bits of the nearest float, of two that are as near the even one. Infinity for what is too large.
     pub fn nearest(&self) -> u64 {
         let (mut count, mut first, mut cut) = (0_i64, 0_u64, false);
-        for digit in self.digits() {
+        // By `for_each`, because iterators made of others are slow to ask one by one.
+        self.digits().for_each(|digit| {
             if count < 19 {
                 first = first * 10 + u64::from(digit);
+            } else {
+                cut |= digit != 0;
             }
-            cut |= count >= 19 && digit != 0;
             count += 1;
-        }
+        });
         let last = self.exponent.saturating_sub(self.fraction.len() as i64);
         let ten = last.saturating_add((count - 19).max(0));
         if first == 0 || ten < -342 {
@@ -41,6 +43,11 @@ impl Decimal<'_> {
             return super::INFINITY;
         }
         let ten = ten as i32;
+        // Two floats that are exact have a product and a quotient that is rounded once.
+        if !cut && first < super::HIDDEN && ten.unsigned_abs() <= 19 {
+            let (first, power) = (first as f64, 10_u64.pow(ten.unsigned_abs()) as f64);
+            return if ten < 0 { first / power } else { first * power }.to_bits();
+        }
         let zeros = first.leading_zeros();
         let (first, power) = (u128::from(first << zeros), power::significand(ten));
         // The upper 128 of 192 bits, of which at most one is 0 before the first 1.
