@@ -109,7 +109,7 @@ fn endless_guests_are_stopped_by_other_threads() {
                 let place = (place.0.as_str(), place.1);
                 // At its entry too, if this thread is slow to make the call.
                 assert!(
-                    stops(func).contains(&place) || place == (*func, 0),
+                    stops(func).contains(&place) || place == (func, 0),
                     "{}: {func} stopped at {place:?}",
                     engine.name
                 );

@@ -107,6 +107,23 @@ unsafe fn trap(context: *mut Context, trap: Trap, site: Site, frame: *const u64)
     TRAPPED
 }
 
+/// The same, and gives back what has been paid for ops that are not run, if fuel is counted.
+///
+/// # Safety
+///
+/// As for [`give_back`].
+#[cold]
+#[inline(never)]
+unsafe fn trap_paid(context: *mut Context, kind: Trap, site: Site, frame: *const u64, counts_fuel: bool) -> u64 {
+    // SAFETY: by the contract.
+    unsafe {
+        if counts_fuel {
+            give_back(context, site);
+        }
+        trap(context, kind, site, frame)
+    }
+}
+
 /// Polls at a site in the frame at `frame`: 0 to go on, 1 with the trap in the context.
 ///
 /// # Safety
@@ -228,6 +245,9 @@ enum Loop {
 #[inline(never)]
 unsafe fn loop_head(context: *mut Context, engine: &Engine<'_>, frame: *mut u64, way: Way, head: Site) -> Loop {
     let (func, word) = (head.func(), head.word());
+    if cfg!(small) && engine.warm(func, Stopped { context, frame, site: head }).is_none() {
+        return Loop::Interpret;
+    }
     let Some(operands) = engine.loop_entry(func, word) else { return Loop::Interpret };
     if matches!(way, Way::Switch(false)) {
         return Loop::Interpret;
@@ -431,18 +451,29 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
         };
     }
     macro_rules! trap {
-        ($trap:expr) => {{
-            give_back!();
-            // SAFETY: the context is live.
-            return unsafe { trap(context, $trap, site!(pc), frame) };
-        }};
+        ($trap:expr) => {
+            // SAFETY: the context is live, and `pc` is at an op of the running function.
+            return unsafe { trap_paid(context, $trap, site!(pc), frame, counts_fuel) }
+        };
     }
+    // What is left to do before the next op, where size counts: to pay, and to look who goes on at the head of a loop.
+    let (mut pays, mut heads) = (false, false);
     // Pays for what starts at `pc`.
-    macro_rules! pay {
+    macro_rules! pay_now {
         () => {
             // SAFETY: the context is live, and the innermost frame is one of the running function, stopped at `pc`.
             if counts_fuel && unsafe { pay(context, frame, site!(pc)) } == TRAPPED {
                 return TRAPPED;
+            }
+        };
+    }
+    // The same, at the end of an op.
+    macro_rules! pay {
+        () => {
+            if cfg!(small) {
+                pays = true;
+            } else {
+                pay_now!();
             }
         };
     }
@@ -527,31 +558,35 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
             }
         }};
     }
+    // Goes on at the head of a loop, where the guest can be stopped and machine code may take over.
+    macro_rules! loop_head {
+        () => {
+            poll!();
+            if tiered {
+                let stopped = Stopped { context, frame, site: site!(pc) };
+                if cfg!(small) || engine.warm(func, stopped).is_some() {
+                    let switches = frame == base && (exits == Exits::All || func == base_func);
+                    let way = if frame != base { Way::Call } else { Way::Switch(switches) };
+                    // SAFETY: the frame is one of the running function, stopped at the head of a loop.
+                    match unsafe { loop_head(context, engine, frame, way, stopped.site) } {
+                        Loop::Interpret => {}
+                        Loop::End(status) => return status,
+                        Loop::Returned(at) => (frame, func, code, pc) = (at.frame, at.func, at.code, at.pc),
+                    }
+                }
+            }
+        };
+    }
     macro_rules! jump {
         ($target:expr) => {{
             // SAFETY: a branch target is a word of the function.
             let target = unsafe { code.add(usize::from($target)) };
             let backward = target <= pc;
             pc = target;
-            if backward {
-                poll!();
-                if tiered {
-                    let stopped = Stopped { context, frame, site: site!(pc) };
-                    if engine.warm(func, stopped).is_some() {
-                        let switches = frame == base && (exits == Exits::All || func == base_func);
-                        let way = if frame != base { Way::Call } else { Way::Switch(switches) };
-                        // SAFETY: the frame is one of the running function, stopped at the head of a loop.
-                        match unsafe { loop_head(context, engine, frame, way, stopped.site) } {
-                            Loop::Interpret => {}
-                            Loop::End(status) => return status,
-                            Loop::Returned(at) => {
-                                (frame, func, code, pc) = (at.frame, at.func, at.code, at.pc);
-                                pay!();
-                                continue;
-                            }
-                        }
-                    }
-                }
+            if cfg!(small) {
+                heads = backward;
+            } else if backward {
+                loop_head!();
             }
             pay!();
         }};
@@ -572,8 +607,15 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, func: u16, star
         unsafe { init_locals(entry, frame) };
         poll!();
     }
-    pay!();
+    pay_now!();
     loop {
+        if cfg!(small) && pays {
+            if heads {
+                loop_head!();
+            }
+            pay_now!();
+            (pays, heads) = (false, false);
+        }
         // SAFETY: `pc` is at an op of the function.
         let word = unsafe { Word::new(pc) };
         // `d, x, y` and `d, x, literal` on integers.

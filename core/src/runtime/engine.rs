@@ -28,6 +28,8 @@ pub(crate) struct Machine {
 /// Compiling while guests run.
 struct Tier<'e> {
     compiler: spin::Mutex<Incremental>,
+    /// [`Engine::compile_entry`]: by its address, so that a program which makes no such engine does not have its code.
+    compile: for<'a, 'b> fn(&'a Engine<'b>, u16, Option<Stopped>) -> Option<u64>,
     threshold: u32,
     /// Where machine code is evicted.
     rounds: Option<Rounds<'e>>,
@@ -221,7 +223,13 @@ impl<'e> Engine<'e> {
         let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
         let machine = Some(Machine { enter, base: base as u64 });
         let (threshold, enter_at) = (options.threshold, options.enter_at);
-        let tier = Some(Tier { compiler: spin::Mutex::new(compiler), threshold, rounds, enter_at });
+        let tier = Some(Tier {
+            compiler: spin::Mutex::new(compiler),
+            compile: |engine, func, asker| engine.compile_entry(func, asker),
+            threshold,
+            rounds,
+            enter_at,
+        });
         let fuel = options.fuel;
         Ok(Self { module, functions, machine, lazy, tier, listener: None, fuel, code: PhantomData })
     }
@@ -265,7 +273,7 @@ impl<'e> Engine<'e> {
 
     /// Compiles a function now, whatever its heat. Whether it has machine code then.
     pub fn compile(&self, func: u16) -> bool {
-        self.tier.as_ref().map_or_else(|| self.machine.is_some(), |tier| self.compile_entry(tier, func, None).is_some())
+        self.tier.as_ref().map_or_else(|| self.machine.is_some(), |tier| (tier.compile)(self, func, None).is_some())
     }
 
     /// Takes a function's machine code away, if the engine was made with a [`CodeCache`]: it is interpreted from its next
@@ -284,8 +292,8 @@ impl<'e> Engine<'e> {
     }
 
     /// Gives a function machine code. `asker` is the guest that wants it, if one does.
-    #[inline(never)]
-    fn compile_entry(&self, tier: &Tier<'_>, func: u16, asker: Option<Stopped>) -> Option<u64> {
+    fn compile_entry(&self, func: u16, asker: Option<Stopped>) -> Option<u64> {
+        let tier = self.tier.as_ref()?;
         let entry = self.functions.get(usize::from(func))?;
         let mut compiler = tier.compiler.try_lock()?;
         if let Some(code) = self.code_of(entry) {
@@ -322,7 +330,8 @@ impl<'e> Engine<'e> {
 
     /// The address of a function's machine code, which is compiled if it is warm enough: each time that this is asked for, it
     /// gets warmer. The guest that asks has a seat, if the engine has seats.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
+    #[cfg_attr(small, inline(never))]
     pub(crate) fn warm(&self, func: u16, asker: Stopped) -> Option<u64> {
         let entry = self.functions.get(usize::from(func))?;
         let code = self.code_of(entry);
@@ -335,7 +344,7 @@ impl<'e> Engine<'e> {
             entry.cold.store(left - 1, Ordering::Relaxed);
             return None;
         }
-        self.compile_entry(self.tier.as_ref()?, func, Some(asker))
+        (self.tier.as_ref()?.compile)(self, func, Some(asker))
     }
 
     /// A seat for a guest that is being entered from the host, whose context is at that address; `None` if the engine has
