@@ -610,9 +610,9 @@ pub fn field(words: &[u64], index: usize) -> Option<u16> {
 
 /// Calls `each` with the targets of the op that `words` starts with.
 pub fn each_target(words: &[u64], each: &mut dyn FnMut(u16)) {
-    let Some(row) = words.first().and_then(|&word| Op::from_code(word as u8)).and_then(Op::info) else { return };
+    let Some(op) = words.first().and_then(|&word| Op::from_code(word as u8)) else { return };
     let mut at = 0;
-    for operand in row.operands {
+    for operand in op.operands() {
         match operand {
             Operand::Label => field(words, at).map_or((), &mut *each),
             Operand::Targets => {
