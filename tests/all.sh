@@ -68,6 +68,12 @@ hosted() {
     cargo test --workspace --quiet -- --show-output
 }
 
+# Every interleaving of the protocol by which bytes of evicted machine code are used again.
+model() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/loom \
+        cargo test --quiet --release --package opstamp --lib reclaim
+}
+
 # The library crates for a bare target: with rustup's own standard library where it is installed, else with Debian's
 # compiler and its sources.
 bare() {
@@ -130,6 +136,7 @@ part bare-arm64 "core and its bare embedding build for aarch64-unknown-none" bar
 part expectations "the programs' expected values, worked out again in Python" expectations
 part programs "the command, over tests/programs" programs
 part hosted "unit, suite, differential, hostile-input and encoder tests" hosted
+part model "the protocol of eviction, in a model checker" model
 part arm64 "the same of machine code on 64-bit Arm Linux, emulated where this is none" arm64
 part machines "the suite, protection, preemption and several cores on bare x86-64 and arm64, under QEMU" machines
 part windows "the suite, the command and the platform's tests as Windows processes; a build for arm64" bash tests/windows.sh

@@ -76,6 +76,7 @@ const TESTS: &[Test] = &[
             "suite eager permissions",
             "suite called permissions",
             "suite called-stress permissions",
+            "suite cached permissions",
         ],
         &["suite interpreter-stress", "suite warm", "suite unpinned", "suite two-pinned", "suite baseline"],
     ),

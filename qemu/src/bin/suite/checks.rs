@@ -7,7 +7,7 @@ use opstamp_qemu::command_line::words;
 use opstamp_qemu::kernel::Status;
 use opstamp_qemu::memory::Region;
 use opstamp_qemu::println;
-use opstamp_tests::driver::{self, need};
+use opstamp_tests::driver::{self, CacheRoom, need};
 use opstamp_tests::programs::Program;
 use opstamp_tests::{Coverage, SOURCE_BYTES};
 
@@ -90,6 +90,7 @@ impl Chosen {
 /// The shared suite through the chosen engines.
 pub fn suite(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
     let mut room = Room::new(region, need::WORDS, need::SCRATCH, engines::SUITE);
+    let cache = &mut region.values::<CacheRoom>(1)[0];
     let source = region.values(SOURCE_BYTES);
     for engine in chosen.engines() {
         let before = tally.passed;
@@ -103,7 +104,7 @@ pub fn suite(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
             let mut report = |failure: &driver::Failure<'_>| {
                 told.borrow_mut().fail(engine.name, format_args!("{}: {failure}", group.name));
             };
-            let runner = engine.runner(code);
+            let runner = engine.runner(code, cache);
             driver::run_telling(group, &mut memory, runner, &mut coverage, &mut report, &mut |case| {
                 let what = format_args!("{}: {:?} {}({:?})", group.name, case.op, case.func, case.args);
                 told.borrow_mut().pass(engine.name, what);
@@ -123,6 +124,7 @@ pub fn programs(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
     let words = sizes.clone().map(|sizes| sizes.out_words).max().unwrap_or(0);
     let scratch = sizes.map(|sizes| sizes.scratch_words).max().unwrap_or(0);
     let mut room = Room::new(region, words, scratch.max(need::SCRATCH), engines::PROGRAMS);
+    let cache = &mut region.values::<CacheRoom>(1)[0];
     for engine in chosen.engines() {
         if engine.stress {
             tally.fail(engine.name, "programs are not run so");
@@ -134,12 +136,15 @@ pub fn programs(region: &mut Region, tally: &mut Tally, chosen: Chosen) {
             programs += 1;
             let (mut memory, code) = room.parts();
             let program = Program { source, printed };
-            opstamp_tests::programs::run(&program, &mut memory, engine.runner(code), &mut |line, func, wrong| {
-                match wrong {
+            opstamp_tests::programs::run(
+                &program,
+                &mut memory,
+                engine.runner(code, cache),
+                &mut |line, func, wrong| match wrong {
                     None => tally.pass(engine.name, format_args!("{name}:{line}: {func}")),
                     Some(wrong) => tally.fail(engine.name, format_args!("{name}:{line}: {func}: {wrong}")),
-                }
-            });
+                },
+            );
         }
         let passed = tally.passed - before;
         println!("programs: {passed} expectations of {programs} programs hold on {}", engine.name);

@@ -7,7 +7,7 @@ use opstamp::vm3::text;
 use opstamp::{CodeMemory, Module};
 use opstamp_qemu::arch::{Arch, FIRST_STACK, Machine};
 use opstamp_qemu::memory::Region;
-use opstamp_tests::driver::{Memory, Runner, need};
+use opstamp_tests::driver::{CacheRoom, Memory, Runner, need};
 
 /// Bytes of native stack that this image's own functions use at most, below the function that runs the image.
 const OWN_FRAMES: usize = 256 << 10;
@@ -37,6 +37,8 @@ pub struct Engine {
     pub options: Option<Options>,
     /// Whether functions are compiled only when they are warm.
     pub tiered: bool,
+    /// The bytes of a code cache that functions are evicted from; 0 for one that never has to.
+    pub limit: usize,
     /// Whether a collection runs at every allocation.
     pub stress: bool,
 }
@@ -45,10 +47,10 @@ pub struct Engine {
 /// would have machine code.
 pub const USUAL: usize = 3;
 
-/// All engines of this machine. A mode that bounds the code memory has its place here too.
-pub fn all() -> [Engine; 9] {
+/// All engines of this machine.
+pub fn all() -> [Engine; 10] {
     let all = machine_code();
-    let engine = |word, name, options| Engine { word, name, options, tiered: false, stress: false };
+    let engine = |word, name, options| Engine { word, name, options, tiered: false, limit: 0, stress: false };
     let tiered =
         |word, name, threshold| Engine { tiered: true, ..engine(word, name, Some(Options { threshold, ..all })) };
     [
@@ -61,6 +63,7 @@ pub fn all() -> [Engine; 9] {
         engine("baseline", "machine code, baseline CPU", Some(Options::default())),
         Engine { stress: true, ..engine("interpreter-stress", "interpreter, collecting at every allocation", None) },
         Engine { stress: true, ..tiered("called-stress", "machine code, collecting at every allocation", 1) },
+        Engine { limit: 12 << 10, ..tiered("cached", "machine code in a cache of 12 KiB", 1) },
     ]
 }
 
@@ -71,9 +74,10 @@ pub fn machine_code() -> Options {
 
 impl Engine {
     /// How the suite runs it.
-    pub fn runner<'r>(&'r self, code: &'r mut dyn CodeMemory) -> Runner<'r> {
+    pub fn runner<'r>(&self, code: &'r mut dyn CodeMemory, cache: &'r mut CacheRoom) -> Runner<'r> {
         match &self.options {
             None => Runner::Interpreter { fuel: false },
+            Some(options) if self.limit != 0 => Runner::Cached(code, *options, cache, self.limit),
             Some(options) if self.tiered => Runner::Tiered(code, *options),
             Some(options) => Runner::MachineCode(code, *options),
         }
