@@ -264,8 +264,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// a loop, and the table of its loops. Gives the offset behind the code, and that of the table.
     fn switches(&mut self) -> (usize, Option<usize>) {
         let saved = self.plan.saved;
-        let mut heads = 0;
-        self.loop_heads(|_, _| heads += 1);
+        let heads = self.plan.back_branches;
         let loops = self.switching && heads != 0;
         if self.leaves || loops {
             self.masm.leaving();
@@ -286,7 +285,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.masm.entered();
         let table = self.masm.pos();
-        self.masm.data(heads | (entry as u64) << 32);
+        self.masm.data(heads as u64 | (entry as u64) << 32);
         self.loop_heads(|compiler, head| {
             let label = compiler.plan.ops.get(head).map_or(Label::new(), |&op| Label::from_bits(op as u32));
             compiler.masm.data(head as u64 | (label.offset().unwrap_or(0) as u64) << 32);

@@ -136,6 +136,8 @@ pub struct Plan<'s> {
     /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
     /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
+    /// Branches back to a loop head, those of a `switch` one by one.
+    pub back_branches: usize,
     /// Machine registers to save for the caller.
     pub saved: Saved,
     /// The slots that are pinned.
@@ -235,7 +237,8 @@ impl<'s> Plan<'s> {
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
-        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned, records };
+        let mut plan =
+            Self { ops, slots, places, leaf: true, back_branches: 0, saved: Saved::default(), pinned, records };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
         plan.count_uses(container, code, &sig, types);
@@ -248,7 +251,7 @@ impl<'s> Plan<'s> {
 
     /// Pass 1.
     fn find_loops(&mut self, code: &[u64]) {
-        let mut flags = Flags::NONE;
+        let (mut flags, mut back_branches) = (Flags::NONE, 0);
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
             flags = flags.and(shape.flags);
@@ -258,11 +261,13 @@ impl<'s> Plan<'s> {
                         && let Some(op) = self.ops.get_mut(target)
                     {
                         *op = (at as u64 + 1) << 32;
+                        back_branches += 1;
                     }
                 });
             }
         }
         self.leaf = !flags.has(Flags::CALLS);
+        self.back_branches = back_branches;
     }
 
     /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call that comes back.
