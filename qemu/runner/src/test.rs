@@ -89,7 +89,7 @@ const TESTS: &[Test] = &[
     reports(&["protect-stack"], &["exception on core 0: ", ": write to 0x", UNMAPPED]),
     reports(&["protect-handler-stack"], &["exception on core 0: ", ": write to 0x", UNMAPPED]),
     reports(&["protect-null"], &["exception on core 0: ", ": read of 0x8, ", UNMAPPED]),
-    reports(&["protect-filler"], &["exception on core 0: ", " at instruction 0x"]),
+    reports(&["protect-filler"], &["exception on core 0: ", FILLER, " at instruction 0x"]),
     Test {
         name: "protect-panic",
         cores: 1,
