@@ -32,6 +32,9 @@ pub const WORDS_PER_OP: usize = 1;
 pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
 const SLOT_PLAN_WORDS: usize = 2;
 const PREPARED_WORDS: usize = 4;
+/// Words of the longest function whose entry does not poll: with 65,536 calls of it behind one another, a guest is stopped
+/// within some milliseconds.
+const LEAF_WORDS: usize = 64;
 /// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
 pub const SPARE_SLOTS: usize = 3;
 
@@ -132,8 +135,8 @@ pub struct Plan<'s> {
     slots: &'s mut [SlotPlan],
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
-    /// Whether the function calls nothing but services, whose stubs keep every register of the pools. It checks no native
-    /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
+    /// Whether the function is short and calls nothing but services, whose stubs keep every register of the pools. Its entry
+    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the reserve below what its caller checked
     /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
     /// Branches back to a loop head, those of a `switch` one by one.
@@ -266,7 +269,7 @@ impl<'s> Plan<'s> {
                 });
             }
         }
-        self.leaf = !flags.has(Flags::CALLS);
+        self.leaf = !flags.has(Flags::CALLS) && code.len() <= LEAF_WORDS;
         self.back_branches = back_branches;
     }
 

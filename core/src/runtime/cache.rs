@@ -73,15 +73,17 @@ pub struct CacheSite {
 }
 
 /// Fields of shapes that are looked at for a name.
-const LOOKED_AT: u32 = 1024;
+const LOOKED_AT: u32 = 32;
 
 impl CacheSite {
     /// The site `number` of the module, an op that names string `name`. `None` if it lies beyond every offset.
     ///
-    /// The access is that of the first field of that name in the module, if it is among the first 1024 fields: a module
+    /// The access is that of the first field of that name in the module, if it is among the first 32 fields: a module
     /// seldom gives one name to fields of different types.
     pub(crate) fn new(container: &Container<'_>, number: u32, name: u16, writes: bool) -> Option<Self> {
         let words = usize::try_from(number).ok()?.checked_mul(SITE_WORDS)?.checked_add(first_word(container))?;
+        // All entries are within the reach of a displacement.
+        i32::try_from(words.checked_add(SITE_WORDS)?.checked_mul(8)?).ok()?;
         let offset = i32::try_from(words.checked_mul(8)?).ok()?;
         let field = (0..LOOKED_AT).map_while(|index| container.field(index)).find(|field| field.name == name.into());
         let access = field.and_then(|field| Access::new(field.ty, writes)).unwrap_or(Access::Cell);

@@ -48,14 +48,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
             Op::PropGet => match self.cache(at.c, false) {
                 Some(cache) => {
-                    let (object, slow) = (self.object(at.b), self.slow(at));
+                    let (object, slow) = (self.property_object(at.b), self.slow(at));
                     self.masm.get_property(slot_offset(at.a), object, cache, slow);
                 }
                 None => self.service(at),
             },
             Op::PropSet => match self.cache(at.b, true) {
                 Some(cache) => {
-                    let (object, slow) = (self.object(at.a), self.slow(at));
+                    let (object, slow) = (self.property_object(at.a), self.slow(at));
                     self.masm.set_property(object, slot_offset(at.c), cache, slow);
                 }
                 None => self.service(at),
@@ -144,6 +144,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             Some(reg) => Object::Record(reg),
             None => Object::Cell(slot_offset(slot)),
         }
+    }
+
+    /// The same for an access by name, which takes cells of all types. The record of an array or a list is pinned without a
+    /// look at its kind, so where that may be, the object is found anew.
+    fn property_object(&self, slot: u16) -> Object {
+        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
+        let object = ty == TypeId::ANY || matches!(self.container.composite(ty), Some(Composite::Obj(_)));
+        if object { self.object(slot) } else { Object::Cell(slot_offset(slot)) }
     }
 
     fn get_element(&mut self, element: Element, d: Any, at: OpAt<'_>) {
