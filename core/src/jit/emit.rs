@@ -1,6 +1,7 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets};
+use super::near::Near;
+use super::plan::{Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets};
 use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
@@ -126,8 +127,23 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let caches = place.first_cache;
     let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
     let leaves = false;
-    let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, polls, rest, leaves };
+    let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty());
+    let compiler = Compiler {
+        masm,
+        container,
+        index,
+        func,
+        sig,
+        code,
+        plan,
+        caches,
+        switching,
+        leave_at,
+        polls,
+        rest,
+        leaves,
+        near,
+    };
     compiler.run().map_err(failed)
 }
 
@@ -152,6 +168,7 @@ pub(super) struct Compiler<'c, 's, M> {
     polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
+    pub(super) near: Near,
 }
 
 /// An op to be emitted: its place and its words.
@@ -209,8 +226,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 self.masm.relieve_cold();
             }
             self.start_op(word);
+            if by_table && Self::REACH != 0 && self.near.is_due(word) {
+                self.find_near(word);
+            }
             if by_table && self.plain(recipe, bits) {
                 if lane == Lane::Branch {
+                    if Self::REACH != 0 && self.near.is_wanted() {
+                        self.mark_target((bits >> 48) as usize);
+                    }
                     self.end_op(word);
                     open = word as u32 + 1;
                     self.masm.set_link(open);
@@ -238,6 +261,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// so that the loop over all ops is small.
     #[inline(never)]
     fn by_template(&mut self, word: usize, bits: u64, leave: bool) {
+        self.leave_near();
         self.masm.relieve_cold();
         if leave {
             self.leave(word, word, false);
@@ -396,8 +420,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// [`Compiler::start_op`] of an op that a branch named, a loop head, or the start of a run.
     fn start_marked(&mut self, word: usize) {
+        self.leave_near();
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32);
+        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32 & !TARGET);
         if marks != 0 {
             self.masm.relieve_cold();
         }
@@ -417,6 +442,13 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     #[inline(always)]
     fn plain(&mut self, recipe: M::Recipe, word: u64) -> bool {
         self.masm.plain(recipe, PlainOp { word, places: self.plan.places })
+    }
+
+    /// A branch that was made by the table names the op at a word, to which emission has not come yet.
+    fn mark_target(&mut self, word: usize) {
+        if let Some(op) = self.plan.ops.get_mut(word) {
+            *op |= u64::from(TARGET) << 32;
+        }
     }
 
     /// The code of the op at a word, which was made by the table, ends here. Its loop is no longer of interest.

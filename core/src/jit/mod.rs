@@ -11,6 +11,7 @@
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
 
 mod emit;
+mod near;
 mod plan;
 mod shape;
 mod templates;
