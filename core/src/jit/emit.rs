@@ -125,9 +125,11 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
+    let (switching, polls, rest) = (place.switching, place.polls, (0, 0));
     let leaves = false;
-    let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty());
+    // No word has the greatest number there is.
+    let leave_at = place.leave_at.map_or(usize::MAX, usize::from);
+    let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty(), leave_at);
     let compiler = Compiler {
         masm,
         container,
@@ -160,8 +162,8 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) caches: u32,
     /// [`Place::switching`]
     switching: bool,
-    /// [`Place::leave_at`]
-    leave_at: Option<u16>,
+    /// [`Place::leave_at`], or greater than any word.
+    leave_at: usize,
     /// A word of the run that is emitted, and the fuel of its ops from there on; 0 if fuel is not counted.
     rest: (usize, u32),
     /// [`Place::polls`]
@@ -210,15 +212,15 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let body = self.masm.pos();
         let code = self.code;
         let records = crate::HEAP && !self.plan.records.is_empty();
-        // No word has the greatest number there is.
-        let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
+        let leave_at = self.leave_at;
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
-            let by_table = (lane != Lane::Template) & !back & (word != leave_at);
+            let plain = (lane != Lane::Template) & !back;
+            let by_table = plain & (word < self.near.stop);
             if !by_table {
                 if bits as u8 == Op::Args as u8 {
                     continue;
@@ -226,12 +228,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 self.masm.relieve_cold();
             }
             self.start_op(word);
-            if by_table && Self::REACH != 0 && self.near.is_due(word) {
-                self.find_near(word);
-            }
+            let by_table = by_table || plain && self.at_stop(word, leave_at);
             if by_table && self.plain(recipe, bits) {
                 if lane == Lane::Branch {
-                    if Self::REACH != 0 && self.near.is_wanted() {
+                    if self.near.is_wanted {
                         self.mark_target((bits >> 48) as usize);
                     }
                     self.end_op(word);

@@ -21,7 +21,7 @@ const MANY: u32 = 512;
 /// Words that are looked at to find a base.
 const AHEAD: usize = 32;
 /// Words after which there is another look at the earliest, if emission gets there in one run.
-const PAUSE: usize = 8;
+const PAUSE: usize = 16;
 /// The uses of places that make up for the instruction that sets a base: it is 7 bytes long.
 const WORTH: u32 = 4;
 
@@ -29,27 +29,18 @@ const WORTH: u32 = 4;
 pub(super) struct Near {
     /// The slots that are reached by it; none if there is no second base.
     slots: Range<u16>,
-    /// At this word it is looked for; [`usize::MAX`] in functions that have none.
-    look: usize,
+    /// Whether the function may have one.
+    pub(super) is_wanted: bool,
+    /// The first word at which a plain op is not simply made by table: a base is looked for, or the function is left.
+    pub(super) stop: usize,
 }
 
 impl Near {
-    pub(super) fn new(reach: u16, slot_count: u32, has_records: bool) -> Self {
+    /// `leave_at` is the word at which the function is left, or greater than any.
+    pub(super) fn new(reach: u16, slot_count: u32, has_records: bool, leave_at: usize) -> Self {
         // Finding records anew behind a plain op takes scratch registers.
-        let has = reach != 0 && slot_count >= MANY && !has_records;
-        Self { slots: 0..0, look: if has { 0 } else { usize::MAX } }
-    }
-
-    /// Whether the function may have one.
-    #[inline(always)]
-    pub(super) fn is_wanted(&self) -> bool {
-        self.look != usize::MAX
-    }
-
-    /// Whether to look for one at a word.
-    #[inline(always)]
-    pub(super) fn is_due(&self, word: usize) -> bool {
-        word >= self.look
+        let is_wanted = reach != 0 && slot_count >= MANY && !has_records;
+        Self { slots: 0..0, is_wanted, stop: if is_wanted { 0 } else { leave_at } }
     }
 }
 
@@ -83,9 +74,20 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// Slots that are reached through one base, half of them before it.
     pub(super) const REACH: u16 = (M::NEAR / 8) as u16;
 
-    /// Looks whether a base should be set before the plain op at a word, and says when to look again.
+    /// At or behind the word to stop at, before a plain op: looks for a base, if that is why to stop. Whether the op can be
+    /// made by table.
     #[inline(never)]
-    pub(super) fn find_near(&mut self, word: usize) {
+    pub(super) fn at_stop(&mut self, word: usize, leave_at: usize) -> bool {
+        if word == leave_at {
+            return false;
+        }
+        let look = if self.near.is_wanted { self.find_near(word) } else { usize::MAX };
+        self.near.stop = if word < leave_at { look.min(leave_at) } else { look };
+        true
+    }
+
+    /// Looks whether a base should be set before the plain op at a word, and says when to look again.
+    fn find_near(&mut self, word: usize) -> usize {
         // The slots that the base reaches now; from the first other one on, those that another base could reach that is
         // mostly behind it, and one that is around it: their uses, and the first word that uses yet others.
         let mut now = Candidate { start: i32::from(self.near.slots.start), len: self.near.slots.len() as u32, ..NONE };
@@ -116,8 +118,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                         continue;
                     }
                     if at != word {
-                        self.near.look = at;
-                        return;
+                        return at;
                     }
                     let len = u32::from(Self::REACH);
                     behind = Candidate { start: slot - i32::from(Self::REACH / 8), len, ..NONE };
@@ -129,8 +130,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         let best = if behind.uses >= around.uses { behind } else { around };
         if best.len == 0 {
-            self.near.look = end;
-            return;
+            return end;
         }
         let until = if best.uses < now.uses + WORTH {
             0
@@ -138,7 +138,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.set_near(best.start as u16);
             if best.until == 0 { end } else { best.until }
         };
-        self.near.look = until.max(word + PAUSE);
+        until.max(word + PAUSE)
     }
 
     /// Sets the base so that it reaches the slots from that one on.
@@ -158,10 +158,15 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     }
 
     /// Control may come here from elsewhere, or the register changes: there is no second base.
+    #[inline(always)]
     pub(super) fn leave_near(&mut self) {
-        if Self::REACH == 0 || self.near.slots.is_empty() {
-            return;
+        if Self::REACH != 0 && !self.near.slots.is_empty() {
+            self.drop_near();
         }
+    }
+
+    #[inline(never)]
+    fn drop_near(&mut self) {
         for slot in core::mem::take(&mut self.near.slots) {
             let place = self.plan.place(slot);
             if u32::from(slot) < self.func.slot_count
@@ -171,6 +176,6 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             }
         }
         // What follows may be worth a base of its own.
-        self.near.look = 0;
+        self.near.stop = 0;
     }
 }
