@@ -5,10 +5,12 @@
 //! | `shape` | what the scans need of each op, from the op table |
 //! | `plan` | the scan before emission: loops, uses, pinning |
 //! | `emit` | one function: prologue, one template an op, rare halves |
+//! | `near` | a second base for frames of many slots |
 //! | `templates` | the templates, by family |
 //! | `tier` | functions one by one while guests run, and the code cache |
 //!
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
+#![doc = include_str!("SPEED.md")]
 
 mod emit;
 mod near;
