@@ -1,6 +1,7 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets};
+use super::near::Near;
+use super::plan::{Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets};
 use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
@@ -124,10 +125,27 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
+    let (switching, polls, rest) = (place.switching, place.polls, (0, 0));
     let leaves = false;
-    let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, polls, rest, leaves };
+    // No word has the greatest number there is.
+    let leave_at = place.leave_at.map_or(usize::MAX, usize::from);
+    let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty(), leave_at);
+    let compiler = Compiler {
+        masm,
+        container,
+        index,
+        func,
+        sig,
+        code,
+        plan,
+        caches,
+        switching,
+        leave_at,
+        polls,
+        rest,
+        leaves,
+        near,
+    };
     compiler.run().map_err(failed)
 }
 
@@ -144,14 +162,15 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) caches: u32,
     /// [`Place::switching`]
     switching: bool,
-    /// [`Place::leave_at`]
-    leave_at: Option<u16>,
+    /// [`Place::leave_at`], or greater than any word.
+    leave_at: usize,
     /// A word of the run that is emitted, and the fuel of its ops from there on; 0 if fuel is not counted.
     rest: (usize, u32),
     /// [`Place::polls`]
     polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
+    pub(super) near: Near,
 }
 
 /// An op to be emitted: its place and its words.
@@ -193,15 +212,15 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let body = self.masm.pos();
         let code = self.code;
         let records = crate::HEAP && !self.plan.records.is_empty();
-        // No word has the greatest number there is.
-        let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
+        let leave_at = self.leave_at;
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate() {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
-            let by_table = (lane != Lane::Template) & !back & (word != leave_at);
+            let plain = (lane != Lane::Template) & !back;
+            let by_table = plain & (word < self.near.stop);
             if !by_table {
                 if bits as u8 == Op::Args as u8 {
                     continue;
@@ -209,8 +228,12 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 self.masm.relieve_cold();
             }
             self.start_op(word);
+            let by_table = by_table || plain && self.at_stop(word, leave_at);
             if by_table && self.plain(recipe, bits) {
                 if lane == Lane::Branch {
+                    if self.near.is_wanted {
+                        self.mark_target((bits >> 48) as usize);
+                    }
                     self.end_op(word);
                     open = word as u32 + 1;
                     self.masm.set_link(open);
@@ -238,6 +261,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// so that the loop over all ops is small.
     #[inline(never)]
     fn by_template(&mut self, word: usize, bits: u64, leave: bool) {
+        self.leave_near();
         self.masm.relieve_cold();
         if leave {
             self.leave(word, word, false);
@@ -395,8 +419,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// [`Compiler::start_op`] of an op that a branch named, a loop head, or the start of a run.
     fn start_marked(&mut self, word: usize) {
+        self.leave_near();
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32);
+        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32 & !TARGET);
         if marks != 0 {
             self.masm.relieve_cold();
         }
@@ -416,6 +441,13 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     #[inline(always)]
     fn plain(&mut self, recipe: M::Recipe, word: u64) -> bool {
         self.masm.plain(recipe, PlainOp { word, places: self.plan.places })
+    }
+
+    /// A branch that was made by the table names the op at a word, to which emission has not come yet.
+    fn mark_target(&mut self, word: usize) {
+        if let Some(op) = self.plan.ops.get_mut(word) {
+            *op |= u64::from(TARGET) << 32;
+        }
     }
 
     /// The code of the op at a word, which was made by the table, ends here. Its loop is no longer of interest.

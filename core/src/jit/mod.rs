@@ -5,12 +5,15 @@
 //! | `shape` | what the scans need of each op, from the op table |
 //! | `plan` | the scan before emission: loops, uses, pinning |
 //! | `emit` | one function: prologue, one template an op, rare halves |
+//! | `near` | a second base for frames of many slots |
 //! | `templates` | the templates, by family |
 //! | `tier` | functions one by one while guests run, and the code cache |
 //!
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
+#![doc = include_str!("SPEED.md")]
 
 mod emit;
+mod near;
 mod plan;
 mod shape;
 mod templates;
@@ -245,6 +248,8 @@ const STUB_ROOM: usize = 4096;
 const fn function_room(words: u32, slots: u32) -> usize {
     512 + words as usize * 24 + slots as usize * 2
 }
+/// Of a function's room, what many get along with: half.
+const LIKELY: usize = 2;
 
 /// Compiles every function of the module into code memory, publishes all, and points the entries at it. Gives the address
 /// of the entry stub.
@@ -310,7 +315,9 @@ fn emit_module(
     Ok(stubs)
 }
 
-/// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full.
+/// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full. Of a room of
+/// at most a page, the rest of the page that `offset` is in is tried first if that is likely to do: emitting a short
+/// function twice, once in a while, takes less time than a system takes to find a page for what is seldom used.
 fn with_room<T>(
     code: &mut dyn CodeMemory,
     opened: &mut usize,
@@ -318,8 +325,9 @@ fn with_room<T>(
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
 ) -> Result<T, CompileError> {
-    let size = code.size().min(MAX_WINDOW);
-    let mut room = room;
+    let (size, page) = (code.size().min(MAX_WINDOW), code.page());
+    let rest = offset.checked_next_multiple_of(page).map_or(0, |end| end.saturating_sub(offset));
+    let mut room = if room <= page && (room / LIKELY..room).contains(&rest) { rest } else { room };
     loop {
         let end = offset.saturating_add(room).min(size);
         let memory = code.open(CodeRange { start: offset.min(end), end })?;

@@ -26,7 +26,7 @@ use crate::vm3::op::{Bank, Flags, Op, field};
 use crate::vm3::types::{Composite, TypeId};
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half, with
-/// [`RUN`] if fuel is counted.
+/// [`RUN`] if fuel is counted, and [`TARGET`].
 pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
 pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
@@ -79,6 +79,9 @@ impl SlotPlan {
 
 /// In the high half of an op's word: a straight run starts at it ([`crate::runtime::fuel`]).
 pub const RUN: u32 = 1 << 31;
+
+/// In the high half of an op's word, during emission: a branch behind which its label was not kept names it.
+pub const TARGET: u32 = 1 << 30;
 
 /// No word is at or behind this limit.
 const NO_LIMIT: u32 = u32::MAX;

@@ -494,7 +494,19 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     /// Makes a place ready for [`Masm::plain`].
     fn prepare(place: Any) -> Prepared;
 
-    /// Emits a plain operation, with the same bytes as its verb; `false`, with nothing emitted, if the verb must do it.
+    /// Bytes of the frame that plain operations by table reach in a shorter form through a second base, which a scratch
+    /// register holds between them: half of them before it. 0 if there is no such register or no such form.
+    const NEAR: u32;
+
+    /// The second base is at that offset in the frame from here on, until something else than [`Masm::plain`] is emitted.
+    fn near(&mut self, offset: u32);
+
+    /// As [`Masm::prepare`], for the slot at that distance from the second base, from half of [`Masm::NEAR`] before it to
+    /// less than that behind it.
+    fn prepare_near(distance: i32) -> Prepared;
+
+    /// Emits a plain operation, with the same bytes as its verb, of places that were made ready by [`Masm::prepare`];
+    /// `false`, with nothing emitted, if the verb must do it.
     ///
     /// The displacement of a branch is left open: it holds what [`Masm::set_link`] said, until [`Masm::resolve`].
     fn plain(&mut self, recipe: Self::Recipe, op: PlainOp<'_>) -> bool;

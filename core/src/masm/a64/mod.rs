@@ -377,6 +377,14 @@ impl<'m> Masm<'m> for A64<'m> {
         Prepared::default()
     }
 
+    const NEAR: u32 = 0;
+
+    fn near(&mut self, _: u32) {}
+
+    fn prepare_near(_: i32) -> Prepared {
+        Prepared::default()
+    }
+
     #[cfg_attr(not(small), inline(always))]
     fn plain(&mut self, (): (), _: PlainOp<'_>) -> bool {
         false

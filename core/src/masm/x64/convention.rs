@@ -6,7 +6,8 @@
 //! | rbp | context ([`crate::runtime::context::Context`]) | kept |
 //! | rbx | frame: the start of the running function's frame | kept: the caller moves it to the callee's and back |
 //! | rax | scratch; result of i64 and cells | lost |
-//! | rcx, rdx | scratch (shift counts, division) | lost |
+//! | rcx | scratch (shift counts) | lost |
+//! | rdx | scratch (division); between plain ops by table, a second base of the frame | lost |
 //! | rsi, rdi, r8, r9 | pool of integers | lost |
 //! | r10 to r15 | pool of integers | kept: a function that pins to them saves them |
 //! | xmm0 | scratch; result of f64 | lost |
@@ -48,6 +49,9 @@ pub const FLOAT_RESULT: Xmm = Xmm::Xmm0;
 pub const SERVICE_FRAME: Gpr = Gpr::R12;
 /// What System V keeps and a host expects back, in the order in which the entry stub saves it (AMD64 supplement, 3.2.1).
 pub const HOST_SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
+/// Holds the second base of the frame ([`crate::masm::Masm::near`]): the scratch register that plain operations by table
+/// leave alone.
+pub const NEAR: Gpr = Gpr::Rdx;
 /// The site that a stub is told.
 pub const SITE: Gpr = Gpr::Rdx;
 

@@ -15,7 +15,7 @@ use crate::asm::x64::{Alu, Asm, Cc, Gpr, Mem, Size, Xmm};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
 use crate::runtime::trap::{Site, Trap, TrapKind};
-use convention::{CONTEXT, FLOAT_POOL, FRAME, INT_POOL, SITE};
+use convention::{CONTEXT, FLOAT_POOL, FRAME, INT_POOL, NEAR, SITE};
 
 const B8: Size = Size::B8;
 const B4: Size = Size::B4;
@@ -257,6 +257,17 @@ impl<'m> Masm<'m> for X64<'m> {
 
     fn prepare(place: Any) -> Prepared {
         lane::prepare(place)
+    }
+
+    // What a displacement of 8 bits reaches (SDM vol. 2, 2.1.3).
+    const NEAR: u32 = if cfg!(feature = "stencils") { 256 } else { 0 };
+
+    fn near(&mut self, offset: u32) {
+        self.asm.lea(B8, NEAR, slot(offset));
+    }
+
+    fn prepare_near(distance: i32) -> Prepared {
+        lane::prepare_at(Mem::base(NEAR, distance))
     }
 
     #[cfg_attr(not(small), inline(always))]
