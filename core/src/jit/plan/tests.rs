@@ -167,7 +167,8 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let prepare = |_| crate::masm::Prepared::default();
-    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, usize::MAX).unwrap();
+    let plan =
+        Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, (usize::MAX, usize::MAX)).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
