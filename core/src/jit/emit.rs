@@ -90,7 +90,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     module: &Module<'_>,
     index: u16,
     scratch: &'s mut [u64],
-    max_pinned: usize,
+    max_pinned: (usize, usize),
 ) -> Result<(Func, Plan<'s>), CompileError> {
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
@@ -112,7 +112,9 @@ pub(super) fn function<'m, M: Backend<'m>>(
     scratch: &mut [u64],
     max_pinned: usize,
 ) -> Result<Extent, CompileError> {
-    let (func, mut plan) = plan::<M>(module, index, scratch, max_pinned)?;
+    // The stubs preserve no more floats.
+    let max_floats = max_pinned.min(place.stubs.floats);
+    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats))?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
     let sig = container.sig(func.sig).ok_or(missing)?;

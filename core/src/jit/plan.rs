@@ -221,7 +221,7 @@ struct Uses {
 
 impl<'s> Plan<'s> {
     /// Scans a verified function. `scratch` holds at least [`WORDS_PER_OP`] words an op word and [`WORDS_PER_SLOT`] a
-    /// slot; `None` if it does not.
+    /// slot; `None` if it does not. Pins at most so many registers of each of the two pools.
     pub fn new(
         container: &Container<'_>,
         func: &Func,
@@ -229,7 +229,7 @@ impl<'s> Plan<'s> {
         scratch: &'s mut [u64],
         pools: (&[PoolReg], &[PoolReg]),
         prepare: fn(Any) -> Prepared,
-        max_pinned: usize,
+        max_pinned: (usize, usize),
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
@@ -402,7 +402,7 @@ impl<'s> Plan<'s> {
         plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
-    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), max_pinned: usize) {
+    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), max_pinned: (usize, usize)) {
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
@@ -421,11 +421,12 @@ impl<'s> Plan<'s> {
                 _ => {}
             }
         }
-        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned);
-        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned);
+        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
+        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
     }
 
-    /// Hands out a pool's registers, the heaviest candidates first. Gives the mask of registers to save.
+    /// Hands out a pool's registers, the heaviest candidates first: of those that callees keep and of the others never any
+    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save.
     fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], mark: u32, sig: &Sig, max_pinned: usize) -> u32 {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;

@@ -135,6 +135,12 @@ pub struct PoolReg {
     pub callee_saved: bool,
 }
 
+/// The registers of a float pool that functions may pin something to, each at most `count` ([`Stubs::floats`]).
+fn first_floats(pool: &[PoolReg], count: usize) -> impl Iterator<Item = &PoolReg> {
+    let kind = move |saved: bool| pool.iter().filter(move |reg| reg.callee_saved == saved).take(count);
+    kind(false).chain(kind(true))
+}
+
 /// Integer operations on two sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the vm3 ops")]
@@ -308,9 +314,13 @@ impl Features {
 
 /// The places of the shared stubs in the code window, as offsets in bytes from its start. [`Masm::stubs`] emits them once
 /// an engine, and states each one's register contract.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stubs {
-    /// The entry from the host ([`crate::runtime::context::EnterFn`]).
+    /// How many floats a function in the window may pin at most. Pinning takes the first register of the pool that is free
+    /// and will do, so of the float registers that guest functions keep, and of those that they do not, only the first so
+    /// many ever hold anything: no stub preserves others, whatever is said below.
+    pub floats: usize,
+    /// The entry from the host ([`crate::runtime::context::EnterFn`]): 0, at the window's start.
     pub enter: usize,
     /// Ends the run with the trap whose bits are in the result register, at the site in the site register.
     pub trap: usize,
@@ -326,6 +336,7 @@ pub struct Stubs {
     /// Goes on in the interpreter until the frame returns, then returns its result; or says that machine code goes on.
     pub deopt: usize,
     /// Stands for a function that has no machine code: its entry leads here. Runs it, or has it compiled and goes there.
+    /// Always [`Masm::LAZY`].
     pub lazy: usize,
     /// The same for a function that is left at its entry, and interpreted.
     pub whole: usize,
@@ -337,6 +348,28 @@ pub struct Stubs {
     pub closure: usize,
     /// One past the last byte of all stubs.
     pub end: usize,
+}
+
+impl Default for Stubs {
+    /// Stubs of unknown places, which preserve every float register.
+    fn default() -> Self {
+        Self {
+            floats: usize::MAX,
+            enter: 0,
+            trap: 0,
+            trap_kind: [0; _],
+            guard: 0,
+            host: 0,
+            soft: 0,
+            deopt: 0,
+            lazy: 0,
+            whole: 0,
+            op: 0,
+            cached_op: 0,
+            closure: 0,
+            end: 0,
+        }
+    }
 }
 
 /// Where emission happens and what it may assume.
@@ -484,11 +517,14 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     const INT_POOL: &'static [PoolReg];
     /// The registers that floats are pinned to, the cheapest first.
     const FLOAT_POOL: &'static [PoolReg];
+    /// Where the stub `lazy` starts: known before the stubs are there, because entries lead to it from the first.
+    const LAZY: usize;
 
     /// A macro assembler that appends to `buf`.
     fn new(buf: Buf<'m>, place: Place) -> Self;
 
-    /// Emits the shared stubs and states their places. The buffer must start at the window's start.
+    /// Emits the shared stubs, which preserve as many floats as [`Place::stubs`] says, and states their places. The buffer
+    /// must start at the window's start.
     fn stubs(&mut self) -> Stubs;
 
     /// Makes a place ready for [`Masm::plain`].

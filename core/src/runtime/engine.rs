@@ -168,7 +168,8 @@ impl<'e> Engine<'e> {
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
     /// machine code. A function that cannot be compiled, because the code memory is full, stays with the interpreter.
     ///
-    /// Several threads may run instances of it. Who finds another one compiling interprets on; nobody ever waits.
+    /// Nothing is written to the code memory before the first function is warm. Several threads may run instances of it. Who
+    /// finds another one compiling interprets on; nobody ever waits.
     pub fn tiered(
         module: Module<'e>,
         functions: &'e mut [Entry],
@@ -212,15 +213,14 @@ impl<'e> Engine<'e> {
         rounds: Option<Rounds<'e>>,
     ) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        let stubs = *compiler.stubs();
-        let lazy = base.saturating_add(stubs.lazy) as u64;
+        let lazy = compiler.lazy();
         for entry in functions.iter() {
             entry.code.store(lazy, Ordering::Release);
             jit::cool(entry, options.threshold);
         }
-        // SAFETY: this is the address of the entry stub, which was emitted to this signature and published in code memory
-        // that stays mapped for 'e.
-        let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
+        // SAFETY: this is the address of the entry stub, in code memory that stays mapped for 'e. It is called only to run a
+        // function's machine code, before which the stub was emitted, to this signature, and published.
+        let enter = unsafe { core::mem::transmute::<usize, EnterFn>(compiler.enter() as usize) };
         let machine = Some(Machine { enter, base: base as u64 });
         let (threshold, enter_at) = (options.threshold, options.enter_at);
         let tier = Some(Tier {

@@ -68,9 +68,14 @@ pub struct Code {
 
 impl Bench {
     pub fn new<F: Family>(features: Features) -> Self {
+        Self::with_floats::<F>(features, usize::MAX)
+    }
+
+    /// With stubs that preserve only what functions need that pin at most so many floats.
+    pub fn with_floats<F: Family>(features: Features, floats: usize) -> Self {
         let mut code = HostCode::new(CODE).expect("code memory");
         let memory = code.open(CodeRange { start: 0, end: 8192 }).expect("opens");
-        let place = Place::new(0, features, Stubs::default(), 0);
+        let place = Place::new(0, features, Stubs { floats, ..Stubs::default() }, 0);
         let mut masm = F::Masm::new(Buf::new(memory).expect("large enough"), place);
         let stubs = masm.stubs();
         masm.finish().expect("stubs can be emitted");
@@ -89,6 +94,19 @@ impl Bench {
         bench.context.services = (&raw const *bench.services) as u64;
         bench.context.stack_end = bench.stack.as_ptr_range().end as u64;
         bench
+    }
+
+    /// Whether stubs preserve a register of the pools, by its index in both: all integers, and of the floats that callees
+    /// keep, and of the others, as many as a function may pin.
+    pub fn preserves<F: Family>(&self, index: usize) -> bool {
+        let pool = <F::Masm<'_> as Masm<'_>>::FLOAT_POOL;
+        let Some(index) = index.checked_sub(<F::Masm<'_> as Masm<'_>>::INT_POOL.len()) else { return true };
+        pool[..index].iter().filter(|reg| reg.callee_saved == pool[index].callee_saved).count() < self.stubs.floats
+    }
+
+    /// Bytes of all stubs.
+    pub fn stub_bytes(&self) -> usize {
+        self.stubs.end
     }
 
     /// Forgets all functions.

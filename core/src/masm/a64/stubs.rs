@@ -9,11 +9,14 @@ use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
 use crate::asm::{EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Stubs};
+use crate::masm::{FUNCTION_ALIGN, Stubs, first_floats};
 use crate::runtime::context::{Entry, Services};
 use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
+
+/// Where `lazy` is: behind `enter`.
+pub(super) const LAZY: usize = 192;
 
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
@@ -22,12 +25,33 @@ const OLD_ENTRY: i64 = OLD_FPCR + 8;
 impl A64<'_> {
     /// Emits all stubs.
     pub(super) fn emit_stubs(&mut self) -> Stubs {
-        let mut stubs = Stubs::default();
+        let mut stubs = Stubs { floats: self.place.stubs.floats, ..Stubs::default() };
         let mut leave = Label::new();
         let mut unwind = Label::new();
+        let link = Saves::new([LINK], [], 0);
 
         stubs.enter = self.buf.pos();
         self.enter(&mut leave);
+
+        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
+        self.align_to(LAZY);
+        stubs.lazy = self.buf.pos();
+        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+            a64::ldr_w(&mut self.buf, SITE, mem);
+        }
+        a64::mov_imm(&mut self.buf, RESULT, 0);
+        // The same with the function's own site in x2 and not 0 in x0.
+        stubs.whole = self.buf.pos();
+        let mut jump = Label::new();
+        self.save(&link);
+        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
+        self.restore(&link);
+        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
+        self.load_result();
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut jump);
+        self.load_context(TARGET, field::OPERANDS);
+        a64::br(&mut self.buf, TARGET);
 
         // Ends the run: x0 holds the trap's bits, x2 the site, x20 its frame. Does not return.
         self.align();
@@ -63,7 +87,6 @@ impl A64<'_> {
         // x0 holds the import, x1 its frame, x2 the site. Uses all that calls may.
         self.align();
         stubs.host = self.buf.pos();
-        let link = Saves::new([LINK], [], 0);
         self.save(&link);
         self.service(offset_of!(Services, host_call), SECOND, &mut unwind);
         self.restore(&link);
@@ -79,26 +102,6 @@ impl A64<'_> {
         a64::cmp(&mut self.buf, S64, RESULT, X::Zr);
         self.load_result();
         a64::ret(&mut self.buf, LINK);
-
-        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
-        self.align();
-        stubs.lazy = self.buf.pos();
-        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
-            a64::ldr_w(&mut self.buf, SITE, mem);
-        }
-        a64::mov_imm(&mut self.buf, RESULT, 0);
-        // The same with the function's own site in x2 and not 0 in x0.
-        stubs.whole = self.buf.pos();
-        let mut jump = Label::new();
-        self.save(&link);
-        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
-        self.restore(&link);
-        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
-        self.load_result();
-        a64::ret(&mut self.buf, LINK);
-        a64::bind(&mut self.buf, &mut jump);
-        self.load_context(TARGET, field::OPERANDS);
-        a64::br(&mut self.buf, TARGET);
 
         if crate::HEAP {
             self.heap_stubs(&mut stubs, &mut unwind);
@@ -203,12 +206,13 @@ impl A64<'_> {
         a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
     }
 
-    /// Calls a service with x0 as its operand, with every register of the pools kept, and returns.
+    /// Calls a service with x0 as its operand, with every register of the pools kept but floats that no function pins, and
+    /// returns.
     fn keeping_all(&mut self, at: usize, unwind: &mut Label) {
         // Those that guest functions keep AAPCS64 keeps too.
         let ints = INT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| gpr(reg.number));
-        let floats = FLOAT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| fpr(reg.number));
-        let saves = Saves::new([LINK].into_iter().chain(ints), floats, 0);
+        let floats = first_floats(&FLOAT_POOL, self.place.stubs.floats).filter(|reg| !reg.callee_saved);
+        let saves = Saves::new([LINK].into_iter().chain(ints), floats.map(|reg| fpr(reg.number)), 0);
         self.save(&saves);
         self.service(at, FRAME, unwind);
         self.restore(&saves);
@@ -231,6 +235,17 @@ impl A64<'_> {
             a64::cmp_imm(&mut self.buf, S64, or_sp(X::X0), one);
         }
         a64::b_cond(&mut self.buf, Cond::Eq, unwind);
+    }
+
+    /// Pads with words that fault to an offset, which must not be passed already.
+    fn align_to(&mut self, offset: usize) {
+        let at = self.buf.pos();
+        if at > offset {
+            self.buf.fail(EmitError::Operand { at });
+        }
+        while self.buf.pos() < offset && self.buf.check().is_ok() {
+            a64::udf(&mut self.buf, 0);
+        }
     }
 
     /// Pads with words that fault to where a function may start.

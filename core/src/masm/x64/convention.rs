@@ -19,7 +19,8 @@
 //! (round to nearest, no flushing, all exceptions masked), as the entry stub sets it.
 //!
 //! Calls to Rust follow the System V ABI (AMD64 supplement, 3.2) on every system. It keeps rbx, rbp and r12 to r15, so of
-//! what guest functions keep a stub has to save r10, r11 and xmm8 to xmm15. Guest functions keep more than System V does,
+//! what guest functions keep a stub has to save r10, r11 and xmm8 to xmm15: of the latter as many as the window's functions
+//! may pin ([`crate::masm::Stubs::floats`]), so none in a module without floats. Guest functions keep more than System V does,
 //! because most values of a function that calls live across a call, and a leaf seldom needs more than four.
 //!
 //! # Unwinding

@@ -3,13 +3,16 @@
 
 use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_SAVED, INT_POOL, RESULT, SERVICE_FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, xmm};
-use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Shift};
-use crate::masm::{PoolReg, Stubs};
+use crate::asm::{EmitError, Label};
+use crate::masm::{PoolReg, Stubs, first_floats};
 use crate::runtime::context::{Entry, Services};
 use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
+
+/// Where `lazy` is: behind `enter`.
+pub(super) const LAZY: usize = 128;
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
@@ -17,12 +20,29 @@ const MXCSR: i32 = 0x1F80;
 impl X64<'_> {
     /// Emits all stubs.
     pub(super) fn emit_stubs(&mut self) -> Stubs {
-        let mut stubs = Stubs::default();
+        let mut stubs = Stubs { floats: self.place.stubs.floats, ..Stubs::default() };
         let mut leave = Label::new();
         let mut unwind = Label::new();
 
         stubs.enter = self.asm.buf.pos();
         self.enter(&mut leave);
+
+        // rbx holds the frame of the function, whose header says which it is; the return address leads to its caller.
+        self.align_to(LAZY);
+        stubs.lazy = self.asm.buf.pos();
+        self.asm.mov_rm(B4, SITE, Mem::base(FRAME, 0));
+        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rax, Gpr::Rax);
+        // The same with the function's own site in rdx and not 0 in rax.
+        stubs.whole = self.asm.buf.pos();
+        let mut jump = Label::new();
+        self.service(offset_of!(Services, lazy), |reg| reg.callee_saved, None, &mut unwind);
+        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+        self.asm.jcc(Cc::Ne, &mut jump);
+        self.asm.mov_rm(B8, RESULT, context(field::RESULT));
+        self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
+        self.asm.ret();
+        self.asm.bind(&mut jump);
+        self.asm.jmp_m(context(field::OPERANDS));
 
         // Ends the run: rax holds the trap's bits, rdx the site, rbx its frame. Does not return.
         self.asm.align(16);
@@ -73,23 +93,6 @@ impl X64<'_> {
         self.asm.mov_rm(B8, RESULT, context(field::RESULT));
         self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
         self.asm.ret();
-
-        // rbx holds the frame of the function, whose header says which it is; the return address leads to its caller.
-        self.asm.align(16);
-        stubs.lazy = self.asm.buf.pos();
-        self.asm.mov_rm(B4, SITE, Mem::base(FRAME, 0));
-        self.asm.alu_rr(Alu::Xor, B4, Gpr::Rax, Gpr::Rax);
-        // The same with the function's own site in rdx and not 0 in rax.
-        stubs.whole = self.asm.buf.pos();
-        let mut jump = Label::new();
-        self.service(offset_of!(Services, lazy), |reg| reg.callee_saved, None, &mut unwind);
-        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
-        self.asm.jcc(Cc::Ne, &mut jump);
-        self.asm.mov_rm(B8, RESULT, context(field::RESULT));
-        self.asm.movsd_rm(FLOAT_RESULT, context(field::FLOAT_RESULT));
-        self.asm.ret();
-        self.asm.bind(&mut jump);
-        self.asm.jmp_m(context(field::OPERANDS));
 
         if crate::HEAP {
             self.heap_stubs(&mut stubs, &mut unwind);
@@ -182,12 +185,24 @@ impl X64<'_> {
         self.asm.ret();
     }
 
+    /// Pads to an offset, which must not be passed already.
+    fn align_to(&mut self, offset: usize) {
+        let at = self.asm.buf.pos();
+        if at > offset {
+            self.asm.buf.fail(EmitError::Operand { at });
+        }
+        while self.asm.buf.pos() < offset && self.asm.buf.check().is_ok() {
+            self.asm.int3();
+        }
+    }
+
     /// Calls a service with the context, the frame (or what `frame` holds), the site in rdx and the operand in rax, with
-    /// the pool registers that `keep` names saved, those that System V keeps excepted. Unwinds if it gives 1; any other
-    /// status is left in rax.
+    /// the pool registers that `keep` names saved, those that System V keeps excepted, and of the floats those that no
+    /// function pins. Unwinds if it gives 1; any other status is left in rax.
     fn service(&mut self, at: usize, keep: fn(&PoolReg) -> bool, frame: Option<Gpr>, unwind: &mut Label) {
         let ints = || INT_POOL.iter().filter(|reg| keep(reg) && !HOST_SAVED.contains(&gpr(reg.number)));
-        let floats = || FLOAT_POOL.iter().filter(|reg| keep(reg));
+        let count = self.place.stubs.floats;
+        let floats = || first_floats(&FLOAT_POOL, count).filter(|reg| keep(reg));
         // r12 keeps the stack pointer over the call, which must be made with it at a multiple of 16 (3.2.2). The word at it
         // leads unwinders to the entry.
         self.asm.push_r(SERVICE_FRAME);
@@ -195,7 +210,9 @@ impl X64<'_> {
             self.asm.push_r(gpr(reg.number));
         }
         let room = 8 * floats().count() as i32;
-        self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, room);
+        if room != 0 {
+            self.asm.alu_ri(Alu::Sub, B8, Gpr::Rsp, room);
+        }
         for (place, reg) in (0..).zip(floats()) {
             self.asm.movsd_mr(Mem::base(Gpr::Rsp, 8 * place), xmm(reg.number));
         }
