@@ -3,16 +3,20 @@
 
 use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_SAVED, INT_POOL, RESULT, SERVICE_FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, xmm};
-use crate::asm::Label;
-use crate::asm::x64::{Alu, Cc, Gpr, Mem, Shift};
+use crate::asm::{EmitError, Label};
+use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Shift, Unary};
 use crate::masm::{PoolReg, Stubs};
+use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
+use crate::runtime::frame::{HEADER, slot_offset};
 use crate::runtime::heap::Record;
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
+/// Bytes of code that copy a bound value in [`X64::adaptors`].
+const COPY: i32 = 8;
 
 impl X64<'_> {
     /// Emits all stubs.
@@ -109,49 +113,116 @@ impl X64<'_> {
         self.asm.ret();
 
         self.asm.align(16);
+        let (many, enter) = self.adaptors();
+        self.asm.align(16);
         stubs.closure = self.asm.buf.pos();
-        self.closure(stubs);
+        self.closure(stubs, many, enter);
     }
 
-    /// Lays out a closure's frame: eax holds the low half of its cell, rcx the frame's address, rdx the site. Gives the
-    /// place of the first argument that is not bound in rax and the code's address in rdx. Uses rcx.
-    fn closure(&mut self, stubs: &Stubs) {
-        let (payload, count) = (Gpr::Rsi, Gpr::Rdi);
+    /// What a call of a closure that binds something goes through: rax holds the address of the cache's word
+    /// [`call::ADAPTOR`], rbx that of the laid out frame. Copies what is bound into the frame and goes on at the function.
+    /// Gives the adaptor of more than [`call::BOUND_COUNT`] values, and where the function is gone to; that of n values is
+    /// n times [`COPY`] bytes before that. Uses rax, rcx, rdx, xmm0.
+    fn adaptors(&mut self) -> (usize, usize) {
+        let cached = |index: usize| Mem::base(Gpr::Rax, 8 * (index as i32 - call::ADAPTOR as i32));
+        let mut enter = Label::new();
+        let many = self.asm.buf.pos();
+        let (payload, count) = (Gpr::Rdx, Gpr::Rcx);
+        self.asm.mov_rm(B8, payload, cached(call::BOUND));
+        self.asm.movzx16_rm(count, Mem::base(payload, 2));
+        let mut next = Label::bound_at(self.asm.buf.pos());
+        let (from, to) = (Mem::indexed(payload, count, Scale::X8, 0), Mem::indexed(FRAME, count, Scale::X8, 0));
+        if let (Some(from), Some(to)) = (from, to) {
+            self.asm.movsd_rm(FLOAT_RESULT, from);
+            self.asm.movsd_mr(to, FLOAT_RESULT);
+        }
+        self.asm.alu_ri(Alu::Sub, B4, count, 1);
+        self.asm.jcc(Cc::Ne, &mut next);
+        self.asm.jmp(&mut enter);
+        let first = self.asm.buf.pos();
+        for index in (0..call::BOUND_COUNT).rev() {
+            self.asm.mov_rm(B8, Gpr::Rcx, cached(call::BOUND + index));
+            self.asm.mov_mr(B8, Mem::base(FRAME, slot_offset(index as u16) as i32), Gpr::Rcx);
+        }
+        let end = self.asm.buf.pos();
+        if end.wrapping_sub(first) != call::BOUND_COUNT * COPY as usize {
+            self.asm.buf.fail(EmitError::Operand { at: first });
+        }
+        self.asm.bind(&mut enter);
+        self.asm.mov_rm(B8, Gpr::Rax, cached(call::ENTRY));
+        self.asm.jmp_m(Mem::base(Gpr::Rax, offset_of!(Entry, code) as i32));
+        (many, end)
+    }
+
+    /// Fills the cache of a call of a closure: rax holds its cell, rdx the site, rcx in its low half the distance to the
+    /// callee's frame and in its high half that of the cache from the context. Traps null, and a frame that no stack of
+    /// this size has room for. Uses rcx, rdx.
+    fn closure(&mut self, stubs: &Stubs, many: usize, enter: usize) {
+        let (entry, payload, frame, count, words) = (Gpr::Rsi, Gpr::Rdi, Gpr::R8, Gpr::R9, Gpr::Rcx);
+        let saved = [entry, payload, frame, count];
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
-        self.asm.push_r(payload);
-        self.asm.push_r(count);
-        self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
+        let word = |index: usize| Mem::base(words, 8 * index as i32);
+        for reg in saved {
+            self.asm.push_r(reg);
+        }
+        self.asm.mov_rr(B4, entry, Gpr::Rax);
+        self.asm.shift_ri(Shift::Shl, B8, entry, size_of::<Record>().trailing_zeros() as u8);
         self.asm.jcc(Cc::E, &mut trap(TrapKind::NullReference));
-        self.asm.shift_ri(Shift::Shl, B8, Gpr::Rax, size_of::<Record>().trailing_zeros() as u8);
         self.asm.mov_rm(B8, payload, context(field::RECORDS));
-        self.asm.alu_rr(Alu::Sub, B8, payload, Gpr::Rax);
+        self.asm.alu_rr(Alu::Sub, B8, payload, entry);
         self.asm.mov_rm(B8, payload, Mem::base(payload, offset_of!(Record, word) as i32));
         // The function's entry, by the lowest 16 bits of the first word.
-        self.asm.movzx16_rm(Gpr::Rax, Mem::base(payload, 0));
-        self.asm.imul_rri(B8, Gpr::Rax, Gpr::Rax, size_of::<Entry>() as i32);
-        self.asm.alu_rm(Alu::Add, B8, Gpr::Rax, context(field::ENTRIES));
-        self.asm.mov_rm(B4, count, Mem::base(Gpr::Rax, offset_of!(Entry, frame_bytes) as i32));
-        self.asm.alu_rr(Alu::Add, B8, count, Gpr::Rcx);
-        self.asm.alu_rm(Alu::Cmp, B8, count, context(field::STACK_END));
-        self.asm.jcc(Cc::A, &mut trap(TrapKind::StackOverflow));
-        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), SITE);
-        self.asm.mov_rm(B8, Gpr::Rdx, Mem::base(Gpr::Rax, offset_of!(Entry, code) as i32));
+        self.asm.movzx16_rm(entry, Mem::base(payload, 0));
+        self.asm.shift_ri(Shift::Shl, B8, entry, size_of::<Entry>().trailing_zeros() as u8);
+        self.asm.alu_rm(Alu::Add, B8, entry, context(field::ENTRIES));
+        self.asm.mov_rr(B4, frame, words);
+        self.asm.shift_ri(Shift::Shr, B8, words, 32);
+        self.asm.alu_rr(Alu::Add, B8, words, CONTEXT);
+        // The greatest address of a frame that leaves room for the distance and the callee's frame.
+        self.asm.mov_rm(B4, count, Mem::base(entry, offset_of!(Entry, frame_bytes) as i32));
+        self.asm.alu_rr(Alu::Add, B8, count, frame);
+        self.asm.unary_r(Unary::Neg, B8, count);
+        self.asm.alu_rm(Alu::Add, B8, count, context(field::STACK_END));
+        self.asm.jcc(Cc::Ae, &mut trap(TrapKind::StackOverflow));
+        self.asm.mov_mr(B8, word(call::LIMIT), count);
+        self.asm.alu_mi(Alu::Add, B8, word(call::MISSES), 1);
+        self.asm.mov_mr(B8, word(call::ENTRY), entry);
         // The bound arguments follow the first word, whose next 16 bits are their number.
         self.asm.movzx16_rm(count, Mem::base(payload, 2));
-        let (mut next, mut done) = (Label::new(), Label::new());
-        self.asm.bind(&mut next);
-        self.asm.alu_ri(Alu::Add, B8, Gpr::Rcx, 8);
-        self.asm.alu_ri(Alu::Add, B8, payload, 8);
+        if let Some(mem) = Mem::indexed(frame, count, Scale::X8, HEADER as i32) {
+            self.asm.lea(B8, frame, mem);
+        }
+        self.asm.mov_mr(B8, word(call::ARGS), frame);
+        let (mut several, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new());
+        self.asm.test_rr(B4, count, count);
+        self.asm.jcc(Cc::E, &mut filled);
+        self.asm.alu_ri(Alu::Cmp, B4, count, call::BOUND_COUNT as i32);
+        self.asm.jcc(Cc::A, &mut several);
+        let (adaptor, value) = (frame, Gpr::Rdx);
+        self.asm.lea_label(adaptor, &mut Label::bound_at(enter));
+        let mut next = Label::bound_at(self.asm.buf.pos());
+        let to = Mem::indexed(words, count, Scale::X8, 8 * (call::BOUND as i32 - 1));
+        if let (Some(from), Some(to)) = (Mem::indexed(payload, count, Scale::X8, 0), to) {
+            self.asm.mov_rm(B8, value, from);
+            self.asm.mov_mr(B8, to, value);
+        }
+        self.asm.alu_ri(Alu::Sub, B8, adaptor, COPY);
         self.asm.alu_ri(Alu::Sub, B4, count, 1);
-        self.asm.jcc(Cc::B, &mut done);
-        self.asm.mov_rm(B8, Gpr::Rax, Mem::base(payload, 0));
-        self.asm.mov_mr(B8, Mem::base(Gpr::Rcx, 0), Gpr::Rax);
-        self.asm.jmp(&mut next);
-        self.asm.bind(&mut done);
-        self.asm.mov_rr(B8, Gpr::Rax, Gpr::Rcx);
-        self.asm.pop_r(count);
-        self.asm.pop_r(payload);
+        self.asm.jcc(Cc::Ne, &mut next);
+        self.asm.bind(&mut adapt);
+        self.asm.mov_mr(B8, word(call::ADAPTOR), adaptor);
+        self.asm.lea(B8, entry, word(call::ADAPTOR));
+        self.asm.bind(&mut filled);
+        self.asm.mov_mr(B8, word(call::TARGET), entry);
+        self.asm.mov_mr(B8, word(call::CELL), Gpr::Rax);
+        for reg in saved.into_iter().rev() {
+            self.asm.pop_r(reg);
+        }
         self.asm.ret();
+        self.asm.bind(&mut several);
+        self.asm.mov_mr(B8, word(call::BOUND), payload);
+        self.asm.lea_label(adaptor, &mut Label::bound_at(many));
+        self.asm.jmp(&mut adapt);
     }
 
     /// The entry from the host: rdi holds the context, rsi the frame, rdx the code. Gives 0, or 1 for a trap, in rax.

@@ -101,6 +101,10 @@ pub(crate) trait Roots {
     /// The module, for its shapes and signatures.
     fn container(&self) -> Container<'_>;
 
+    /// Objects have died and payloads have moved: what is known of any beside the handles that [`Roots::each`] visits is
+    /// to be forgotten.
+    fn moved(&mut self);
+
     /// A collection has ended.
     fn collected(&self, _stats: HeapStats) {}
 }
