@@ -4,8 +4,8 @@ use super::convention::{CONTEXT, FLOAT_RESULT, FLOAT_SECOND, FRAME, RESULT, SECO
 use super::ints::modulo_64;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::a64::{
-    self, BitField, Cond, Extend, Extended, Imm12, IndexExtend, LogicalImm, Mem, MoveImm, Nzcv, Offset7, Offset9, PairMem,
-    Size, X,
+    self, BitField, Cond, Extend, Extended, Imm12, IndexExtend, LogicalImm, Mem, MoveImm, Nzcv, Offset7, Offset9,
+    PairMem, Size, X,
 };
 use crate::asm::{EmitError, Label};
 use crate::masm::{

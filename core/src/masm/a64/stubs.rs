@@ -2,12 +2,14 @@
 //! says.
 
 use super::convention::{
-    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT, SECOND, SITE,
-    TARGET, THIRD,
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FLOAT_SECOND, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT,
+    SECOND, SITE, TARGET, THIRD,
 };
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
-use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, IndexExtend, Mem, Shift, Shift6, Size, SysReg, X, XSp};
+use crate::asm::a64::{
+    self, Cond, Extend, Extended, Imm12, IndexExtend, Mem, Offset7, PairMem, Shift, Shift6, Size, SysReg, X, XSp,
+};
 use crate::asm::{EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Stubs};
 use crate::runtime::cache::call;
@@ -20,6 +22,8 @@ use core::mem::{offset_of, size_of};
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
 const OLD_ENTRY: i64 = OLD_FPCR + 8;
+/// Bytes of an adaptor, a power of two.
+const ADAPTOR_BYTES: usize = 32;
 
 impl A64<'_> {
     /// Emits all stubs.
@@ -122,7 +126,7 @@ impl A64<'_> {
         let adaptors = self.adaptors();
         self.align();
         stubs.closure = self.buf.pos();
-        if adaptors.and_then(|(many, enter)| self.closure(stubs, many, enter)).is_none() {
+        if adaptors.and_then(|(first, many)| self.closure(stubs, first, many)).is_none() {
             let at = self.buf.pos();
             self.buf.fail(EmitError::Operand { at });
         }
@@ -130,37 +134,69 @@ impl A64<'_> {
 
     /// What a call of a closure that binds something goes through: x16 holds the address of the cache's word
     /// [`call::ADAPTOR`], x20 that of the laid out frame. Copies what is bound into the frame and goes on at the function.
-    /// Gives the adaptor of more than [`call::BOUND_COUNT`] values, and where the function is gone to; that of n values is
-    /// 2 n instructions before that. Uses x0, x1, x2, x16. `None` if an operand has no encoding.
+    /// Gives the adaptor of 1 value, behind which those of up to [`call::BOUND_COUNT`] follow every [`ADAPTOR_BYTES`], and
+    /// that of more. Uses x0, x1, x2, x16, d0, d1. `None` if an operand has no encoding.
     fn adaptors(&mut self) -> Option<(usize, usize)> {
-        let cached = |index: usize| Mem::at(or_sp(TARGET), 8 * (index as i64 - call::ADAPTOR as i64));
-        let mut enter = Label::new();
-        let many = self.buf.pos();
-        let (payload, count) = (SECOND, THIRD);
-        a64::ldr_x(&mut self.buf, payload, cached(call::BOUND)?);
-        a64::ldrh(&mut self.buf, count, Mem::at(or_sp(payload), 2)?);
-        let mut next = Label::bound_at(self.buf.pos());
-        a64::ldr_x(&mut self.buf, RESULT, Mem::index(or_sp(payload), count, IndexExtend::Lsl, true));
-        a64::str_x(&mut self.buf, RESULT, Mem::index(or_sp(FRAME), count, IndexExtend::Lsl, true));
-        a64::subs_imm(&mut self.buf, S64, count, or_sp(count), Imm12::new(1)?);
-        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
-        a64::b(&mut self.buf, &mut enter);
-        for index in (0..call::BOUND_COUNT).rev() {
-            a64::ldr_x(&mut self.buf, RESULT, cached(call::BOUND + index)?);
-            a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(FRAME), slot_offset(index as u16).into())?);
+        let cached = |index: usize| 8 * (index as i64 - call::ADAPTOR as i64);
+        let bound = |index: u32| (cached(call::BOUND + index as usize), i64::from(slot_offset(index as u16)));
+        let pair = |base: X, at: i64| Offset7::new(at).map(|at| PairMem::offset(or_sp(base), at));
+        self.align_to(ADAPTOR_BYTES);
+        let first = self.buf.pos();
+        for count in 1..=call::BOUND_COUNT as u32 {
+            self.align_to(ADAPTOR_BYTES);
+            let start = self.buf.pos();
+            for index in (0..count - count % 2).step_by(2) {
+                let (from, to) = bound(index);
+                a64::ldp_x(&mut self.buf, RESULT, SECOND, pair(TARGET, from)?);
+                a64::stp_x(&mut self.buf, RESULT, SECOND, pair(FRAME, to)?);
+            }
+            if count % 2 != 0 {
+                let (from, to) = bound(count - 1);
+                a64::ldr_x(&mut self.buf, RESULT, Mem::at(or_sp(TARGET), from)?);
+                a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(FRAME), to)?);
+            }
+            self.enter_cached(cached(call::ENTRY))?;
+            if self.buf.pos().wrapping_sub(start) > ADAPTOR_BYTES {
+                return None;
+            }
         }
-        let end = self.buf.pos();
-        a64::bind(&mut self.buf, &mut enter);
-        a64::ldr_x(&mut self.buf, TARGET, cached(call::ENTRY)?);
+        self.align();
+        let many = self.buf.pos();
+        let (from, to, left) = (SECOND, RESULT, THIRD);
+        let (one, word) = (Imm12::new(1)?, Imm12::new(8)?);
+        let mut even = Label::new();
+        a64::ldr_x(&mut self.buf, from, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+        a64::ldrh(&mut self.buf, left, Mem::at(or_sp(from), 2)?);
+        a64::tbz(&mut self.buf, left, Shift6::new(0, S64)?, &mut even);
+        // Value i is in word 1 + i of the payload, and of the frame.
+        a64::ldr_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(from), left, IndexExtend::Lsl, true));
+        a64::str_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(FRAME), left, IndexExtend::Lsl, true));
+        a64::sub_imm(&mut self.buf, S64, or_sp(left), or_sp(left), one);
+        a64::bind(&mut self.buf, &mut even);
+        a64::add_imm(&mut self.buf, S64, or_sp(from), or_sp(from), word);
+        a64::add_imm(&mut self.buf, S64, or_sp(to), or_sp(FRAME), word);
+        let mut next = Label::bound_at(self.buf.pos());
+        let step = Offset7::new(16)?;
+        a64::ldp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(from), step));
+        a64::stp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(to), step));
+        a64::subs_imm(&mut self.buf, S64, left, or_sp(left), Imm12::new(2)?);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        self.enter_cached(cached(call::ENTRY))?;
+        Some((first, many))
+    }
+
+    /// Goes to the function whose entry's address is at this distance from x16.
+    fn enter_cached(&mut self, entry: i64) -> Option<()> {
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), entry)?);
         a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), offset_of!(Entry, code) as i64)?);
         a64::br(&mut self.buf, TARGET);
-        Some((many, end))
+        Some(())
     }
 
     /// Fills the cache of a call of a closure: x0 holds its cell, x1 the distance to the callee's frame, x2 the site, x16 the
     /// address of the cache. Traps null, then a stack that has no room for the callee's frame. Uses x0, x1. `None` if an
     /// operand has no encoding.
-    fn closure(&mut self, stubs: &Stubs, many: usize, enter: usize) -> Option<()> {
+    fn closure(&mut self, stubs: &Stubs, first: usize, many: usize) -> Option<()> {
         let (payload, entry, count, limit, words) = (X::X3, X::X4, X::X5, X::X6, TARGET);
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
         let word = |index: usize| Mem::at(or_sp(words), 8 * index as i64);
@@ -200,8 +236,9 @@ impl A64<'_> {
         a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(call::BOUND_COUNT as u64)?);
         a64::b_cond(&mut self.buf, Cond::Hi, &mut several);
         let (adaptor, base) = (limit, entry);
-        a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(enter));
-        a64::sub_shifted(&mut self.buf, adaptor, adaptor, count, by_word);
+        a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(first));
+        a64::add_shifted(&mut self.buf, adaptor, adaptor, count, lsl(ADAPTOR_BYTES.trailing_zeros())?);
+        a64::sub_imm(&mut self.buf, S64, or_sp(adaptor), or_sp(adaptor), Imm12::new(ADAPTOR_BYTES as u64)?);
         a64::add_imm(&mut self.buf, S64, or_sp(base), or_sp(words), Imm12::new(8 * (call::BOUND as u64 - 1))?);
         let mut next = Label::bound_at(self.buf.pos());
         a64::ldr_x(&mut self.buf, SECOND, Mem::index(or_sp(payload), count, IndexExtend::Lsl, true));
@@ -292,7 +329,12 @@ impl A64<'_> {
 
     /// Pads with words that fault to where a function may start.
     fn align(&mut self) {
-        while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
+        self.align_to(FUNCTION_ALIGN);
+    }
+
+    /// Pads with words that fault to a multiple of so many bytes.
+    fn align_to(&mut self, bytes: usize) {
+        while !self.buf.pos().is_multiple_of(bytes) {
             a64::udf(&mut self.buf, 0);
         }
     }

@@ -303,9 +303,15 @@ impl Objects for X64<'_> {
         let word = |index: usize| context(cache.from_context() as usize + 8 * index);
         self.asm.mov_rm(B8, Gpr::Rax, slot(closure));
         self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rax, word(call::CELL));
-        self.cold_if(Cc::Ne, ColdKind::Callee { frame, cache, site });
+        let mut label = Label::new();
+        self.asm.jcc(Cc::Ne, &mut label);
         self.asm.alu_rm(Alu::Cmp, B8, FRAME, word(call::LIMIT));
         self.trap_if(Cc::A, TrapKind::StackOverflow, site);
+        // Filling the cache compares with the limit.
+        let back = self.asm.buf.pos();
+        if self.cold.push(Cold { label, back, kind: ColdKind::Callee { frame, cache, site } }).is_err() {
+            self.asm.buf.fail(EmitError::Label { at: back });
+        }
         for (index, value) in (0..).zip(args) {
             if index == 0 {
                 self.asm.mov_rm(B8, Gpr::Rcx, word(call::ARGS));

@@ -3,8 +3,8 @@
 
 use super::convention::{CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_SAVED, INT_POOL, RESULT, SERVICE_FRAME, SITE};
 use super::{B4, B8, X64, context, field, gpr, xmm};
-use crate::asm::{EmitError, Label};
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Shift, Unary};
+use crate::asm::{EmitError, Label};
 use crate::masm::{PoolReg, Stubs};
 use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
@@ -15,8 +15,8 @@ use core::mem::{offset_of, size_of};
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
-/// Bytes of code that copy a bound value in [`X64::adaptors`].
-const COPY: i32 = 8;
+/// Bytes of an adaptor, a power of two.
+const ADAPTOR_BYTES: usize = 32;
 
 impl X64<'_> {
     /// Emits all stubs.
@@ -113,51 +113,72 @@ impl X64<'_> {
         self.asm.ret();
 
         self.asm.align(16);
-        let (many, enter) = self.adaptors();
+        let (first, many) = self.adaptors();
         self.asm.align(16);
         stubs.closure = self.asm.buf.pos();
-        self.closure(stubs, many, enter);
+        self.closure(stubs, first, many);
     }
 
     /// What a call of a closure that binds something goes through: rax holds the address of the cache's word
     /// [`call::ADAPTOR`], rbx that of the laid out frame. Copies what is bound into the frame and goes on at the function.
-    /// Gives the adaptor of more than [`call::BOUND_COUNT`] values, and where the function is gone to; that of n values is
-    /// n times [`COPY`] bytes before that. Uses rax, rcx, rdx, xmm0.
+    /// Gives the adaptor of 1 value, behind which those of up to [`call::BOUND_COUNT`] follow every [`ADAPTOR_BYTES`], and
+    /// that of more. Uses rax, rcx, rdx, xmm0.
     fn adaptors(&mut self) -> (usize, usize) {
         let cached = |index: usize| Mem::base(Gpr::Rax, 8 * (index as i32 - call::ADAPTOR as i32));
-        let mut enter = Label::new();
-        let many = self.asm.buf.pos();
-        let (payload, count) = (Gpr::Rdx, Gpr::Rcx);
-        self.asm.mov_rm(B8, payload, cached(call::BOUND));
-        self.asm.movzx16_rm(count, Mem::base(payload, 2));
-        let mut next = Label::bound_at(self.asm.buf.pos());
-        let (from, to) = (Mem::indexed(payload, count, Scale::X8, 0), Mem::indexed(FRAME, count, Scale::X8, 0));
-        if let (Some(from), Some(to)) = (from, to) {
-            self.asm.movsd_rm(FLOAT_RESULT, from);
-            self.asm.movsd_mr(to, FLOAT_RESULT);
-        }
-        self.asm.alu_ri(Alu::Sub, B4, count, 1);
-        self.asm.jcc(Cc::Ne, &mut next);
-        self.asm.jmp(&mut enter);
+        let bound =
+            |index: u32| (cached(call::BOUND + index as usize), Mem::base(FRAME, slot_offset(index as u16) as i32));
+        self.asm.align(ADAPTOR_BYTES);
         let first = self.asm.buf.pos();
-        for index in (0..call::BOUND_COUNT).rev() {
-            self.asm.mov_rm(B8, Gpr::Rcx, cached(call::BOUND + index));
-            self.asm.mov_mr(B8, Mem::base(FRAME, slot_offset(index as u16) as i32), Gpr::Rcx);
+        for count in 1..=call::BOUND_COUNT as u32 {
+            self.asm.align(ADAPTOR_BYTES);
+            let start = self.asm.buf.pos();
+            for index in (0..count - count % 2).step_by(2) {
+                let (from, to) = bound(index);
+                self.asm.movups_rm(FLOAT_RESULT, from);
+                self.asm.movups_mr(to, FLOAT_RESULT);
+            }
+            if count % 2 != 0 {
+                let (from, to) = bound(count - 1);
+                self.asm.mov_rm(B8, Gpr::Rcx, from);
+                self.asm.mov_mr(B8, to, Gpr::Rcx);
+            }
+            self.enter_cached(cached(call::ENTRY));
+            if self.asm.buf.pos().wrapping_sub(start) > ADAPTOR_BYTES {
+                self.asm.buf.fail(EmitError::Operand { at: start });
+            }
         }
-        let end = self.asm.buf.pos();
-        if end.wrapping_sub(first) != call::BOUND_COUNT * COPY as usize {
-            self.asm.buf.fail(EmitError::Operand { at: first });
-        }
-        self.asm.bind(&mut enter);
-        self.asm.mov_rm(B8, Gpr::Rax, cached(call::ENTRY));
+        self.asm.align(16);
+        let many = self.asm.buf.pos();
+        let (payload, left) = (Gpr::Rdx, Gpr::Rcx);
+        let mut even = Label::new();
+        self.asm.mov_rm(B8, payload, cached(call::BOUND));
+        self.asm.movzx16_rm(left, Mem::base(payload, 2));
+        self.asm.test_ri(B4, left, 1);
+        self.asm.jcc(Cc::E, &mut even);
+        // Value i is in word 1 + i of the payload, and of the frame.
+        let at = |base: Gpr, disp: i32| Mem::indexed(base, left, Scale::X8, disp).unwrap_or(Mem::base(base, 0));
+        self.asm.movsd_rm(FLOAT_RESULT, at(payload, 0));
+        self.asm.movsd_mr(at(FRAME, 0), FLOAT_RESULT);
+        self.asm.alu_ri(Alu::Sub, B4, left, 1);
+        self.asm.bind(&mut even);
+        self.asm.movups_rm(FLOAT_RESULT, at(payload, -8));
+        self.asm.movups_mr(at(FRAME, -8), FLOAT_RESULT);
+        self.asm.alu_ri(Alu::Sub, B4, left, 2);
+        self.asm.jcc(Cc::Ne, &mut even);
+        self.enter_cached(cached(call::ENTRY));
+        (first, many)
+    }
+
+    /// Goes to the function whose entry's address is in memory.
+    fn enter_cached(&mut self, entry: Mem) {
+        self.asm.mov_rm(B8, Gpr::Rax, entry);
         self.asm.jmp_m(Mem::base(Gpr::Rax, offset_of!(Entry, code) as i32));
-        (many, end)
     }
 
     /// Fills the cache of a call of a closure: rax holds its cell, rdx the site, rcx in its low half the distance to the
-    /// callee's frame and in its high half that of the cache from the context. Traps null, and a frame that no stack of
-    /// this size has room for. Uses rcx, rdx.
-    fn closure(&mut self, stubs: &Stubs, many: usize, enter: usize) {
+    /// callee's frame and in its high half that of the cache from the context. Traps null, then a stack that has no room
+    /// for the callee's frame. Uses rcx, rdx.
+    fn closure(&mut self, stubs: &Stubs, first: usize, many: usize) {
         let (entry, payload, frame, count, words) = (Gpr::Rsi, Gpr::Rdi, Gpr::R8, Gpr::R9, Gpr::Rcx);
         let saved = [entry, payload, frame, count];
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
@@ -184,6 +205,8 @@ impl X64<'_> {
         self.asm.unary_r(Unary::Neg, B8, count);
         self.asm.alu_rm(Alu::Add, B8, count, context(field::STACK_END));
         self.asm.jcc(Cc::Ae, &mut trap(TrapKind::StackOverflow));
+        self.asm.alu_rr(Alu::Cmp, B8, FRAME, count);
+        self.asm.jcc(Cc::A, &mut trap(TrapKind::StackOverflow));
         self.asm.mov_mr(B8, word(call::LIMIT), count);
         self.asm.alu_mi(Alu::Add, B8, word(call::MISSES), 1);
         self.asm.mov_mr(B8, word(call::ENTRY), entry);
@@ -199,14 +222,18 @@ impl X64<'_> {
         self.asm.alu_ri(Alu::Cmp, B4, count, call::BOUND_COUNT as i32);
         self.asm.jcc(Cc::A, &mut several);
         let (adaptor, value) = (frame, Gpr::Rdx);
-        self.asm.lea_label(adaptor, &mut Label::bound_at(enter));
+        self.asm.mov_rr(B4, adaptor, count);
+        self.asm.shift_ri(Shift::Shl, B4, adaptor, ADAPTOR_BYTES.trailing_zeros() as u8);
+        self.asm.lea_label(value, &mut Label::bound_at(first));
+        if let Some(mem) = Mem::indexed(value, adaptor, Scale::X1, -(ADAPTOR_BYTES as i32)) {
+            self.asm.lea(B8, adaptor, mem);
+        }
         let mut next = Label::bound_at(self.asm.buf.pos());
         let to = Mem::indexed(words, count, Scale::X8, 8 * (call::BOUND as i32 - 1));
         if let (Some(from), Some(to)) = (Mem::indexed(payload, count, Scale::X8, 0), to) {
             self.asm.mov_rm(B8, value, from);
             self.asm.mov_mr(B8, to, value);
         }
-        self.asm.alu_ri(Alu::Sub, B8, adaptor, COPY);
         self.asm.alu_ri(Alu::Sub, B4, count, 1);
         self.asm.jcc(Cc::Ne, &mut next);
         self.asm.bind(&mut adapt);
