@@ -879,7 +879,8 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
         }
     }
     bench.publish();
-    for (func, bound) in [(0_usize, 0_usize), (1, 1), (65_535, 2), (900, 300), (2, 3), (3, 4), (40_000, 5)] {
+    let bounds = [0, 1, 2, 300, 3, 4, 5, 6, 7, 8, 9];
+    for (func, bound) in [0_usize, 1, 65_535, 900, 2, 3, 40_000, 4, 5, 6, 7].into_iter().zip(bounds) {
         table[ENTRY * func] = callee.address;
         let size = slot_offset((bound + 300) as u16);
         table[ENTRY * func + FRAME_BYTES] = u64::from(size) << 32;

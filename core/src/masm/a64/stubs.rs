@@ -15,7 +15,7 @@ use crate::masm::{FUNCTION_ALIGN, Stubs};
 use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
 use crate::runtime::frame::{HEADER, slot_offset};
-use crate::runtime::heap::Record;
+use crate::runtime::heap::{BOUND, Record};
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
 
@@ -23,7 +23,9 @@ use core::mem::{offset_of, size_of};
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
 const OLD_ENTRY: i64 = OLD_FPCR + 8;
 /// Bytes of an adaptor, a power of two.
-const ADAPTOR_BYTES: usize = 32;
+const ADAPTOR_BYTES: usize = 64;
+/// The most values that an adaptor copies without a loop.
+const UNROLLED: u32 = 6;
 
 impl A64<'_> {
     /// Emits all stubs.
@@ -134,25 +136,33 @@ impl A64<'_> {
 
     /// What a call of a closure that binds something goes through: x16 holds the address of the cache's word
     /// [`call::ADAPTOR`], x20 that of the laid out frame. Copies what is bound into the frame and goes on at the function.
-    /// Gives the adaptor of 1 value, behind which those of up to [`call::BOUND_COUNT`] follow every [`ADAPTOR_BYTES`], and
-    /// that of more. Uses x0, x1, x2, x16, d0, d1. `None` if an operand has no encoding.
+    /// Gives the adaptor of 1 value, behind which those of up to [`UNROLLED`] follow every [`ADAPTOR_BYTES`], and that of
+    /// more. Uses x0, x1, x2, x16, d0, d1. `None` if an operand has no encoding.
     fn adaptors(&mut self) -> Option<(usize, usize)> {
         let cached = |index: usize| 8 * (index as i64 - call::ADAPTOR as i64);
-        let bound = |index: u32| (cached(call::BOUND + index as usize), i64::from(slot_offset(index as u16)));
         let pair = |base: X, at: i64| Offset7::new(at).map(|at| PairMem::offset(or_sp(base), at));
         self.align_to(ADAPTOR_BYTES);
         let first = self.buf.pos();
-        for count in 1..=call::BOUND_COUNT as u32 {
+        for count in 1..=UNROLLED {
             self.align_to(ADAPTOR_BYTES);
             let start = self.buf.pos();
+            let inside = count as usize <= call::BOUND_COUNT;
+            let base = if inside { TARGET } else { THIRD };
+            if !inside {
+                a64::ldr_x(&mut self.buf, base, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+            }
+            let bound = |index: u32| {
+                let from = if inside { cached(call::BOUND + index as usize) } else { 8 * i64::from(BOUND + index) };
+                (from, i64::from(slot_offset(index as u16)))
+            };
             for index in (0..count - count % 2).step_by(2) {
                 let (from, to) = bound(index);
-                a64::ldp_x(&mut self.buf, RESULT, SECOND, pair(TARGET, from)?);
+                a64::ldp_x(&mut self.buf, RESULT, SECOND, pair(base, from)?);
                 a64::stp_x(&mut self.buf, RESULT, SECOND, pair(FRAME, to)?);
             }
             if count % 2 != 0 {
                 let (from, to) = bound(count - 1);
-                a64::ldr_x(&mut self.buf, RESULT, Mem::at(or_sp(TARGET), from)?);
+                a64::ldr_x(&mut self.buf, RESULT, Mem::at(or_sp(base), from)?);
                 a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(FRAME), to)?);
             }
             self.enter_cached(cached(call::ENTRY))?;
@@ -201,7 +211,7 @@ impl A64<'_> {
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
         let word = |index: usize| Mem::at(or_sp(words), 8 * index as i64);
         let lsl = |by: u32| Shift6::new(by.into(), S64).map(Shift::Lsl);
-        let by_word = lsl(3)?;
+        let (by_word, by_adaptor) = (lsl(3)?, Shift6::new(ADAPTOR_BYTES.trailing_zeros().into(), S64)?);
         let saves = Saves::new([payload, entry, count, limit], [], 0);
         self.save(&saves);
         a64::cbz(&mut self.buf, Size::W, RESULT, &mut trap(TrapKind::NullReference));
@@ -231,20 +241,22 @@ impl A64<'_> {
         a64::add_shifted(&mut self.buf, SECOND, SECOND, count, by_word);
         a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(HEADER.into())?);
         a64::str_x(&mut self.buf, SECOND, word(call::ARGS)?);
-        let (mut several, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new());
+        let (mut several, mut find, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new(), Label::new());
         a64::cbz(&mut self.buf, S64, count, &mut filled);
         a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(call::BOUND_COUNT as u64)?);
         a64::b_cond(&mut self.buf, Cond::Hi, &mut several);
         let (adaptor, base) = (limit, entry);
-        a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(first));
-        a64::add_shifted(&mut self.buf, adaptor, adaptor, count, lsl(ADAPTOR_BYTES.trailing_zeros())?);
-        a64::sub_imm(&mut self.buf, S64, or_sp(adaptor), or_sp(adaptor), Imm12::new(ADAPTOR_BYTES as u64)?);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
         a64::add_imm(&mut self.buf, S64, or_sp(base), or_sp(words), Imm12::new(8 * (call::BOUND as u64 - 1))?);
         let mut next = Label::bound_at(self.buf.pos());
         a64::ldr_x(&mut self.buf, SECOND, Mem::index(or_sp(payload), count, IndexExtend::Lsl, true));
         a64::str_x(&mut self.buf, SECOND, Mem::index(or_sp(base), count, IndexExtend::Lsl, true));
         a64::subs_imm(&mut self.buf, S64, count, or_sp(count), Imm12::new(1)?);
         a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        a64::bind(&mut self.buf, &mut find);
+        a64::adr(&mut self.buf, SECOND, &mut Label::bound_at(first));
+        a64::add(&mut self.buf, S64, adaptor, adaptor, SECOND);
+        a64::sub_imm(&mut self.buf, S64, or_sp(adaptor), or_sp(adaptor), Imm12::new(ADAPTOR_BYTES as u64)?);
         a64::bind(&mut self.buf, &mut adapt);
         a64::str_x(&mut self.buf, adaptor, word(call::ADAPTOR)?);
         a64::add_imm(&mut self.buf, S64, or_sp(entry), or_sp(words), Imm12::new(8 * call::ADAPTOR as u64)?);
@@ -255,6 +267,9 @@ impl A64<'_> {
         a64::ret(&mut self.buf, LINK);
         a64::bind(&mut self.buf, &mut several);
         a64::str_x(&mut self.buf, payload, word(call::BOUND)?);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(UNROLLED.into())?);
+        a64::b_cond(&mut self.buf, Cond::Ls, &mut find);
         a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(many));
         a64::b(&mut self.buf, &mut adapt);
         Some(())

@@ -9,14 +9,16 @@ use crate::masm::{PoolReg, Stubs};
 use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
 use crate::runtime::frame::{HEADER, slot_offset};
-use crate::runtime::heap::Record;
+use crate::runtime::heap::{BOUND, Record};
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
 
 /// MXCSR with all exceptions masked, round to nearest, no flushing (SDM vol. 1, 10.2.3).
 const MXCSR: i32 = 0x1F80;
 /// Bytes of an adaptor, a power of two.
-const ADAPTOR_BYTES: usize = 32;
+const ADAPTOR_BYTES: usize = 64;
+/// The most values that an adaptor copies without a loop.
+const UNROLLED: u32 = 6;
 
 impl X64<'_> {
     /// Emits all stubs.
@@ -121,17 +123,24 @@ impl X64<'_> {
 
     /// What a call of a closure that binds something goes through: rax holds the address of the cache's word
     /// [`call::ADAPTOR`], rbx that of the laid out frame. Copies what is bound into the frame and goes on at the function.
-    /// Gives the adaptor of 1 value, behind which those of up to [`call::BOUND_COUNT`] follow every [`ADAPTOR_BYTES`], and
-    /// that of more. Uses rax, rcx, rdx, xmm0.
+    /// Gives the adaptor of 1 value, behind which those of up to [`UNROLLED`] follow every [`ADAPTOR_BYTES`], and that of
+    /// more. Uses rax, rcx, rdx, xmm0.
     fn adaptors(&mut self) -> (usize, usize) {
         let cached = |index: usize| Mem::base(Gpr::Rax, 8 * (index as i32 - call::ADAPTOR as i32));
-        let bound =
-            |index: u32| (cached(call::BOUND + index as usize), Mem::base(FRAME, slot_offset(index as u16) as i32));
         self.asm.align(ADAPTOR_BYTES);
         let first = self.asm.buf.pos();
-        for count in 1..=call::BOUND_COUNT as u32 {
+        for count in 1..=UNROLLED {
             self.asm.align(ADAPTOR_BYTES);
             let start = self.asm.buf.pos();
+            let inside = count as usize <= call::BOUND_COUNT;
+            if !inside {
+                self.asm.mov_rm(B8, Gpr::Rdx, cached(call::BOUND));
+            }
+            let bound = |index: u32| {
+                let word = 8 * (BOUND + index) as i32;
+                let from = if inside { cached(call::BOUND + index as usize) } else { Mem::base(Gpr::Rdx, word) };
+                (from, Mem::base(FRAME, slot_offset(index as u16) as i32))
+            };
             for index in (0..count - count % 2).step_by(2) {
                 let (from, to) = bound(index);
                 self.asm.movups_rm(FLOAT_RESULT, from);
@@ -216,18 +225,13 @@ impl X64<'_> {
             self.asm.lea(B8, frame, mem);
         }
         self.asm.mov_mr(B8, word(call::ARGS), frame);
-        let (mut several, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new());
+        let (mut several, mut find, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new(), Label::new());
         self.asm.test_rr(B4, count, count);
         self.asm.jcc(Cc::E, &mut filled);
         self.asm.alu_ri(Alu::Cmp, B4, count, call::BOUND_COUNT as i32);
         self.asm.jcc(Cc::A, &mut several);
         let (adaptor, value) = (frame, Gpr::Rdx);
         self.asm.mov_rr(B4, adaptor, count);
-        self.asm.shift_ri(Shift::Shl, B4, adaptor, ADAPTOR_BYTES.trailing_zeros() as u8);
-        self.asm.lea_label(value, &mut Label::bound_at(first));
-        if let Some(mem) = Mem::indexed(value, adaptor, Scale::X1, -(ADAPTOR_BYTES as i32)) {
-            self.asm.lea(B8, adaptor, mem);
-        }
         let mut next = Label::bound_at(self.asm.buf.pos());
         let to = Mem::indexed(words, count, Scale::X8, 8 * (call::BOUND as i32 - 1));
         if let (Some(from), Some(to)) = (Mem::indexed(payload, count, Scale::X8, 0), to) {
@@ -236,6 +240,12 @@ impl X64<'_> {
         }
         self.asm.alu_ri(Alu::Sub, B4, count, 1);
         self.asm.jcc(Cc::Ne, &mut next);
+        self.asm.bind(&mut find);
+        self.asm.shift_ri(Shift::Shl, B4, adaptor, ADAPTOR_BYTES.trailing_zeros() as u8);
+        self.asm.lea_label(value, &mut Label::bound_at(first));
+        if let Some(mem) = Mem::indexed(value, adaptor, Scale::X1, -(ADAPTOR_BYTES as i32)) {
+            self.asm.lea(B8, adaptor, mem);
+        }
         self.asm.bind(&mut adapt);
         self.asm.mov_mr(B8, word(call::ADAPTOR), adaptor);
         self.asm.lea(B8, entry, word(call::ADAPTOR));
@@ -248,6 +258,9 @@ impl X64<'_> {
         self.asm.ret();
         self.asm.bind(&mut several);
         self.asm.mov_mr(B8, word(call::BOUND), payload);
+        self.asm.mov_rr(B4, adaptor, count);
+        self.asm.alu_ri(Alu::Cmp, B4, count, UNROLLED as i32);
+        self.asm.jcc(Cc::Be, &mut find);
         self.asm.lea_label(adaptor, &mut Label::bound_at(many));
         self.asm.jmp(&mut adapt);
     }

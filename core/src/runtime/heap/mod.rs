@@ -48,6 +48,7 @@ use super::trap::TrapKind;
 use crate::vm3::container::Container;
 use crate::vm3::types::{Composite, TypeId};
 
+pub(crate) use closure::BOUND;
 pub(crate) use collect::is_cell;
 pub(crate) use dynamic::DynOp;
 pub(crate) use map::MapError;
