@@ -956,6 +956,7 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
             }
             // A frame one word behind the limit has no room, also for the closure that was called last.
             let limit = std::mem::replace(&mut bench.context.words[place + LIMIT], start - 8);
+            bench.context.stack_end -= 8;
             assert_eq!(limit, start, "the room is just enough");
             assert_eq!(bench.run(code), 1);
             assert_eq!(bench.context.trap, Trap::new(TrapKind::StackOverflow).encode());
