@@ -11,7 +11,7 @@
 
 ARM64_TARGET=aarch64-unknown-linux-gnu
 ARM64_TESTS="suite programs switches masm emission rare_halves differential out_of_memory hostile hostile_modules"
-ARM64_TESTS+=" control traces fuel code_cache"
+ARM64_TESTS+=" control traces fuel code_cache caches"
 
 # arm64_tools: finds compiler, linker and emulator; sets the variables that cargo reads and arm64_flags.
 arm64_tools() {

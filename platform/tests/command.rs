@@ -381,6 +381,62 @@ fn run_prints_statistics() {
     assert!(!texts(opstamp([OsStr::new("run"), path.as_os_str(), OsStr::new("1")])).1.contains("functions"));
 }
 
+/// Each inline cache that missed has a line.
+#[test]
+fn run_prints_what_inline_caches_have_seen() {
+    let source = "
+shape Near { x: i64 }
+shape Far { y: any, x: i64 }
+func triple(x: i64) -> i64
+  i64.mul   x, x, 3
+  ret       x
+end
+func minus(k: i64, x: i64) -> i64
+  i64.sub   x, x, k
+  ret       x
+end
+func of(o: any, f: fn(i64) -> i64) -> i64
+  local v: i64, c: any
+  prop.get  c, o, \"x\"
+  unbox.i64 v, c
+  fn.call   v, f(v)
+  box.i64   c, v
+  prop.set  o, \"x\", c
+  ret       v
+end
+func main(n: i64) -> i64
+  local a: obj Near, b: obj Far, f: fn(i64) -> i64, g: fn(i64) -> i64, v: i64
+  obj.new   a
+  obj.new   b
+  fn.new    f, triple()
+  fn.new    g, minus(n)
+  call      v, of(a, f)
+  call      v, of(a, f)
+  call      v, of(b, f)
+  call      v, of(b, g)
+  ret       v
+end
+";
+    let path = file("caches.vm3", source);
+    let of = |engine: &str| {
+        let arguments = [OsStr::new("run"), path.as_os_str(), OsStr::new("--stats"), OsStr::new("--engine")];
+        texts(opstamp(arguments.into_iter().chain([engine, "5"].map(OsStr::new))))
+    };
+    let counts = |stderr: &str| {
+        let names =
+            ["inline caches", "misses of inline caches", "inline caches of calls", "misses of inline caches of calls"];
+        names.map(|name| statistics(stderr).into_iter().find(|(known, _)| *known == name).expect("it is told").1)
+    };
+    let (stdout, stderr, code) = of("jit");
+    assert_eq!((stdout.as_str(), code, counts(&stderr)), ("-5\n", Some(0), [2, 4, 1, 2]), "{stderr}");
+    let sites = "prop.get in of at op 0: 2 misses, Near, Far\nfn.call in of at op 2: 2 misses, last of minus\n\
+                 prop.set in of at op 4: 2 misses, Near, Far\n";
+    assert!(stderr.ends_with(sites), "{stderr}");
+    let (stdout, stderr, code) = of("interp");
+    assert_eq!((stdout.as_str(), code, counts(&stderr)), ("-5\n", Some(0), [2, 0, 1, 0]), "{stderr}");
+    assert!(!stderr.contains(" in of at op "), "{stderr}");
+}
+
 /// What does not fit in the code memory is interpreted.
 #[test]
 fn code_memory_may_be_too_small() {

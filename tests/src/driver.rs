@@ -24,7 +24,7 @@ pub mod need {
     /// Words of heap.
     pub const HEAP: usize = 128 * 1024;
     /// Words of state.
-    pub const STATE: usize = 512;
+    pub const STATE: usize = 1024;
     /// Entries of the function table.
     pub const FUNCTIONS: usize = 512;
     /// Bytes of native stack.

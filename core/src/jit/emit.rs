@@ -160,7 +160,7 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) sig: Sig,
     pub(super) code: &'c [u64],
     pub(super) plan: Plan<'s>,
-    /// The ops with an inline cache so far, in the module.
+    /// The blocks of inline caches so far, in the module.
     pub(super) caches: u32,
     /// [`Place::switching`]
     switching: bool,

@@ -344,7 +344,7 @@ pub struct Stubs {
     pub op: usize,
     /// The same, with the number of an inline cache plus 1 in the result register.
     pub cached_op: usize,
-    /// Finds a closure's function and lays out its frame. Preserves every register of the pools.
+    /// Fills the inline cache of a call of a closure. Preserves every register of the pools.
     pub closure: usize,
     /// One past the last byte of all stubs.
     pub end: usize,
@@ -383,7 +383,7 @@ pub struct Place {
     pub stubs: Stubs,
     /// The function that is compiled.
     pub func: u16,
-    /// The number of ops with an inline cache in the functions before it.
+    /// The number of blocks of inline caches in the functions before it.
     pub first_cache: u32,
     /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
     /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
@@ -481,6 +481,15 @@ pub enum ColdKind {
         cache: CacheSite,
         /// The op.
         slow: Slow,
+    },
+    /// Fills the inline cache of a call of a closure, by its stub, and goes back.
+    Callee {
+        /// The distance to the callee's frame.
+        frame: u32,
+        /// The cache.
+        cache: CacheSite,
+        /// Where.
+        site: Site,
     },
     /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
     /// back.

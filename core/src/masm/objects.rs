@@ -157,8 +157,8 @@ pub trait Objects {
     fn null_record(&mut self, d: IntReg);
 
     /// Calls a closure whose frame is `frame` bytes from the start of this one: traps `null_reference`, then
-    /// `stack_overflow`, at `site`; else lays out what the closure binds and behind it `args`.
-    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, site: Site);
+    /// `stack_overflow`, at `site`; else lays out what the closure binds and behind it `args`. `cache` is of a call.
+    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, cache: CacheSite, site: Site);
 
     /// The length of an array or list.
     fn len(&mut self, d: Int, object: Object, slow: Slow);

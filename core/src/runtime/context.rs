@@ -109,13 +109,16 @@ pub struct Entry {
     pub(crate) zeros: u32,
     /// The number of locals that start as null: the cells. They come last.
     pub(crate) nulls: u32,
-    /// The number of ops with an inline cache in the functions before it.
+    /// The number of blocks of inline caches in the functions before it.
     pub(crate) first_cache: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
     pub(crate) result: u32,
     /// How often its machine code has been freed.
     pub(crate) evictions: AtomicU32,
 }
+
+/// Machine code finds an entry by a shift, and the code's address through the entry's.
+const _: () = assert!(size_of::<Entry>().is_power_of_two() && core::mem::offset_of!(Entry, code) == 0);
 
 impl Entry {
     /// The entry of no function.

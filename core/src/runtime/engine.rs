@@ -520,7 +520,7 @@ fn fill<'e>(module: &Module<'_>, functions: &'e mut [Entry]) -> Result<&'e mut [
             result: sig.result.0.into(),
             ..Entry::default()
         };
-        caches = caches.saturating_add(cache::sites_in(code) as u32);
+        caches = caches.saturating_add(cache::blocks_in(code) as u32);
     }
     Ok(functions)
 }

@@ -12,6 +12,7 @@ use opstamp::runtime::context::{Context, EnterFn, Services};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::Site;
 use opstamp_platform::HostCode;
+use std::ops::{Deref, DerefMut};
 
 /// A macro assembler, whatever it borrows.
 pub trait Family: 'static {
@@ -48,10 +49,34 @@ pub const POISON: u64 = 0xDEAD_BEEF_0BAD_F00D;
 
 const CODE: usize = 96 << 20;
 
+/// Words behind the context.
+const STATE_WORDS: usize = 40_000;
+
+/// The state of an instance: its context, and the words behind it.
+#[repr(C)]
+pub struct State {
+    context: Context,
+    pub words: [u64; STATE_WORDS],
+}
+
+impl Deref for State {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
 /// A window of code with stubs, and an instance's memory.
 pub struct Bench {
     code: HostCode,
-    pub context: Box<Context>,
+    pub context: Box<State>,
     pub services: Box<Services>,
     pub stack: Vec<u64>,
     pub features: Features,
@@ -84,7 +109,7 @@ impl Bench {
         let services = Box::new(super::services::SERVICES);
         let mut bench = Self {
             code,
-            context: Box::new(Context::new()),
+            context: Box::new(State { context: Context::new(), words: [0; STATE_WORDS] }),
             services,
             stack: vec![POISON; STACK_WORDS],
             features,
@@ -158,7 +183,7 @@ impl Bench {
         let enter = self.enter_fn();
         let frame = self.stack.as_mut_ptr();
         // SAFETY: the code was emitted by verbs that touch this frame, this context and what it refers to.
-        let status = unsafe { enter(&raw mut *self.context, frame, code.address) };
+        let status = unsafe { enter((&raw mut *self.context).cast(), frame, code.address) };
         assert_eq!(self.context.entry_sp, 0, "the entry around it is restored");
         status
     }

@@ -306,6 +306,12 @@ impl A64<'_> {
                     self.cache_chain(service, found as usize, cache, slow);
                     a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
+                ColdKind::Callee { frame, site, .. } => {
+                    a64::mov_imm(&mut self.buf, convention::SECOND, frame.into());
+                    a64::mov_imm(&mut self.buf, SITE, site.0.into());
+                    self.call_stub(self.place.stubs.closure);
+                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                }
                 // Other ISAs' instructions have these rare halves.
                 ColdKind::Unpaid { .. }
                 | ColdKind::Saturate { .. }

@@ -2,16 +2,20 @@
 //! says.
 
 use super::convention::{
-    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT, SECOND, SITE,
-    TARGET,
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FLOAT_SECOND, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT,
+    SECOND, SITE, TARGET, THIRD,
 };
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
-use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
+use crate::asm::a64::{
+    self, Cond, Extend, Extended, Imm12, IndexExtend, Mem, Offset7, PairMem, Shift, Shift6, Size, SysReg, X, XSp,
+};
 use crate::asm::{EmitError, Label};
 use crate::masm::{FUNCTION_ALIGN, Stubs, first_floats};
+use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
-use crate::runtime::heap::Record;
+use crate::runtime::frame::{HEADER, slot_offset};
+use crate::runtime::heap::{BOUND, Record};
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
 
@@ -21,6 +25,10 @@ pub(super) const LAZY: usize = 192;
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
 const OLD_ENTRY: i64 = OLD_FPCR + 8;
+/// Bytes of an adaptor, a power of two.
+const ADAPTOR_BYTES: usize = 64;
+/// The most values that an adaptor copies without a loop.
+const UNROLLED: u32 = 6;
 
 impl A64<'_> {
     /// Emits all stubs.
@@ -34,7 +42,7 @@ impl A64<'_> {
         self.enter(&mut leave);
 
         // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
-        self.align_to(LAZY);
+        self.pad_to(LAZY);
         stubs.lazy = self.buf.pos();
         if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
             a64::ldr_w(&mut self.buf, SITE, mem);
@@ -120,19 +128,94 @@ impl A64<'_> {
         self.keeping_all(offset_of!(Services, op), unwind);
 
         self.align();
+        let adaptors = self.adaptors();
+        self.align();
         stubs.closure = self.buf.pos();
-        if self.closure(stubs).is_none() {
+        if adaptors.and_then(|(first, many)| self.closure(stubs, first, many)).is_none() {
             let at = self.buf.pos();
             self.buf.fail(EmitError::Operand { at });
         }
     }
 
-    /// Lays out a closure's frame: x0 holds its cell, x1 the frame's address, x2 the site. Gives the place of the first
-    /// argument that is not bound in x0 and the code's address in x16. Uses x1, x17. `None` if an operand has no encoding.
-    fn closure(&mut self, stubs: &Stubs) -> Option<()> {
-        let (entry, end, payload) = (X::X3, X::X4, TARGET);
+    /// What a call of a closure that binds something goes through: x16 holds the address of the cache's word
+    /// [`call::ADAPTOR`], x20 that of the laid out frame. Copies what is bound into the frame and goes on at the function.
+    /// Gives the adaptor of 1 value, behind which those of up to [`UNROLLED`] follow every [`ADAPTOR_BYTES`], and that of
+    /// more. Uses x0, x1, x2, x16, d0, d1. `None` if an operand has no encoding.
+    fn adaptors(&mut self) -> Option<(usize, usize)> {
+        let cached = |index: usize| 8 * (index as i64 - call::ADAPTOR as i64);
+        let pair = |base: X, at: i64| Offset7::new(at).map(|at| PairMem::offset(or_sp(base), at));
+        self.align_to(ADAPTOR_BYTES);
+        let first = self.buf.pos();
+        for count in 1..=UNROLLED {
+            self.align_to(ADAPTOR_BYTES);
+            let start = self.buf.pos();
+            let inside = count as usize <= call::BOUND_COUNT;
+            let base = if inside { TARGET } else { THIRD };
+            if !inside {
+                a64::ldr_x(&mut self.buf, base, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+            }
+            let bound = |index: u32| {
+                let from = if inside { cached(call::BOUND + index as usize) } else { 8 * i64::from(BOUND + index) };
+                (from, i64::from(slot_offset(index as u16)))
+            };
+            for index in (0..count - count % 2).step_by(2) {
+                let (from, to) = bound(index);
+                a64::ldp_x(&mut self.buf, RESULT, SECOND, pair(base, from)?);
+                a64::stp_x(&mut self.buf, RESULT, SECOND, pair(FRAME, to)?);
+            }
+            if count % 2 != 0 {
+                let (from, to) = bound(count - 1);
+                a64::ldr_x(&mut self.buf, RESULT, Mem::at(or_sp(base), from)?);
+                a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(FRAME), to)?);
+            }
+            self.enter_cached(cached(call::ENTRY))?;
+            if self.buf.pos().wrapping_sub(start) > ADAPTOR_BYTES {
+                return None;
+            }
+        }
+        self.align();
+        let many = self.buf.pos();
+        let (from, to, left) = (SECOND, RESULT, THIRD);
+        let (one, word) = (Imm12::new(1)?, Imm12::new(8)?);
+        let mut even = Label::new();
+        a64::ldr_x(&mut self.buf, from, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+        a64::ldrh(&mut self.buf, left, Mem::at(or_sp(from), 2)?);
+        a64::tbz(&mut self.buf, left, Shift6::new(0, S64)?, &mut even);
+        // Value i is in word 1 + i of the payload, and of the frame.
+        a64::ldr_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(from), left, IndexExtend::Lsl, true));
+        a64::str_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(FRAME), left, IndexExtend::Lsl, true));
+        a64::sub_imm(&mut self.buf, S64, or_sp(left), or_sp(left), one);
+        a64::bind(&mut self.buf, &mut even);
+        a64::add_imm(&mut self.buf, S64, or_sp(from), or_sp(from), word);
+        a64::add_imm(&mut self.buf, S64, or_sp(to), or_sp(FRAME), word);
+        let mut next = Label::bound_at(self.buf.pos());
+        let step = Offset7::new(16)?;
+        a64::ldp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(from), step));
+        a64::stp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(to), step));
+        a64::subs_imm(&mut self.buf, S64, left, or_sp(left), Imm12::new(2)?);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        self.enter_cached(cached(call::ENTRY))?;
+        Some((first, many))
+    }
+
+    /// Goes to the function whose entry's address is at this distance from x16.
+    fn enter_cached(&mut self, entry: i64) -> Option<()> {
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), entry)?);
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), offset_of!(Entry, code) as i64)?);
+        a64::br(&mut self.buf, TARGET);
+        Some(())
+    }
+
+    /// Fills the cache of a call of a closure: x0 holds its cell, x1 the distance to the callee's frame, x2 the site, x16 the
+    /// address of the cache. Traps null, then a stack that has no room for the callee's frame. Uses x0, x1. `None` if an
+    /// operand has no encoding.
+    fn closure(&mut self, stubs: &Stubs, first: usize, many: usize) -> Option<()> {
+        let (payload, entry, count, limit, words) = (X::X3, X::X4, X::X5, X::X6, TARGET);
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
-        let saves = Saves::new([entry, end], [], 0);
+        let word = |index: usize| Mem::at(or_sp(words), 8 * index as i64);
+        let lsl = |by: u32| Shift6::new(by.into(), S64).map(Shift::Lsl);
+        let (by_word, by_adaptor) = (lsl(3)?, Shift6::new(ADAPTOR_BYTES.trailing_zeros().into(), S64)?);
+        let saves = Saves::new([payload, entry, count, limit], [], 0);
         self.save(&saves);
         a64::cbz(&mut self.buf, Size::W, RESULT, &mut trap(TrapKind::NullReference));
         self.load_context(payload, field::RECORDS);
@@ -140,32 +223,58 @@ impl A64<'_> {
         a64::sub_extended(&mut self.buf, S64, or_sp(payload), or_sp(payload), RESULT, by_record);
         a64::ldr_x(&mut self.buf, payload, Mem::at(or_sp(payload), offset_of!(Record, word) as i64)?);
         // The function's entry, by the lowest 16 bits of the first word.
-        a64::ldrh(&mut self.buf, RESULT, Mem::at(or_sp(payload), 0)?);
-        a64::mov_imm(&mut self.buf, entry, size_of::<Entry>() as u64);
-        self.load_context(end, field::ENTRIES);
-        a64::madd(&mut self.buf, S64, entry, RESULT, entry, end);
-        a64::ldr_w(&mut self.buf, end, Mem::at(or_sp(entry), offset_of!(Entry, frame_bytes) as i64)?);
-        a64::add(&mut self.buf, S64, end, end, SECOND);
-        self.load_context(RESULT, field::STACK_END);
-        a64::cmp(&mut self.buf, S64, end, RESULT);
+        a64::ldrh(&mut self.buf, count, Mem::at(or_sp(payload), 0)?);
+        self.load_context(entry, field::ENTRIES);
+        a64::add_shifted(&mut self.buf, entry, entry, count, lsl(size_of::<Entry>().trailing_zeros())?);
+        // The greatest address of a frame that leaves room for the distance and the callee's frame.
+        a64::ldr_w(&mut self.buf, count, Mem::at(or_sp(entry), offset_of!(Entry, frame_bytes) as i64)?);
+        a64::add(&mut self.buf, S64, count, count, SECOND);
+        self.load_context(limit, field::STACK_END);
+        a64::subs(&mut self.buf, S64, limit, limit, count);
+        a64::b_cond(&mut self.buf, Cond::Lo, &mut trap(TrapKind::StackOverflow));
+        a64::cmp(&mut self.buf, S64, FRAME, limit);
         a64::b_cond(&mut self.buf, Cond::Hi, &mut trap(TrapKind::StackOverflow));
-        a64::str_x(&mut self.buf, SITE, Mem::at(or_sp(SECOND), 0)?);
+        a64::str_x(&mut self.buf, limit, word(call::LIMIT)?);
+        a64::ldr_x(&mut self.buf, count, word(call::MISSES)?);
+        a64::add_imm(&mut self.buf, S64, or_sp(count), or_sp(count), Imm12::new(1)?);
+        a64::str_x(&mut self.buf, count, word(call::MISSES)?);
+        a64::str_x(&mut self.buf, entry, word(call::ENTRY)?);
         // The bound arguments follow the first word, whose next 16 bits are their number.
-        a64::ldrh(&mut self.buf, end, Mem::at(or_sp(payload), 2)?);
-        let word = Offset9::new(8)?;
-        let (mut next, mut done) = (Label::new(), Label::new());
-        a64::bind(&mut self.buf, &mut next);
-        a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(8)?);
-        a64::cbz(&mut self.buf, S64, end, &mut done);
-        a64::ldr_x(&mut self.buf, RESULT, Mem::pre(or_sp(payload), word));
-        a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(SECOND), 0)?);
-        a64::sub_imm(&mut self.buf, S64, or_sp(end), or_sp(end), Imm12::new(1)?);
-        a64::b(&mut self.buf, &mut next);
-        a64::bind(&mut self.buf, &mut done);
-        a64::mov(&mut self.buf, S64, RESULT, SECOND);
-        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(entry), offset_of!(Entry, code) as i64)?);
+        a64::ldrh(&mut self.buf, count, Mem::at(or_sp(payload), 2)?);
+        a64::add_shifted(&mut self.buf, SECOND, SECOND, count, by_word);
+        a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(HEADER.into())?);
+        a64::str_x(&mut self.buf, SECOND, word(call::ARGS)?);
+        let (mut several, mut find, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new(), Label::new());
+        a64::cbz(&mut self.buf, S64, count, &mut filled);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(call::BOUND_COUNT as u64)?);
+        a64::b_cond(&mut self.buf, Cond::Hi, &mut several);
+        let (adaptor, base) = (limit, entry);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
+        a64::add_imm(&mut self.buf, S64, or_sp(base), or_sp(words), Imm12::new(8 * (call::BOUND as u64 - 1))?);
+        let mut next = Label::bound_at(self.buf.pos());
+        a64::ldr_x(&mut self.buf, SECOND, Mem::index(or_sp(payload), count, IndexExtend::Lsl, true));
+        a64::str_x(&mut self.buf, SECOND, Mem::index(or_sp(base), count, IndexExtend::Lsl, true));
+        a64::subs_imm(&mut self.buf, S64, count, or_sp(count), Imm12::new(1)?);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        a64::bind(&mut self.buf, &mut find);
+        a64::adr(&mut self.buf, SECOND, &mut Label::bound_at(first));
+        a64::add(&mut self.buf, S64, adaptor, adaptor, SECOND);
+        a64::sub_imm(&mut self.buf, S64, or_sp(adaptor), or_sp(adaptor), Imm12::new(ADAPTOR_BYTES as u64)?);
+        a64::bind(&mut self.buf, &mut adapt);
+        a64::str_x(&mut self.buf, adaptor, word(call::ADAPTOR)?);
+        a64::add_imm(&mut self.buf, S64, or_sp(entry), or_sp(words), Imm12::new(8 * call::ADAPTOR as u64)?);
+        a64::bind(&mut self.buf, &mut filled);
+        a64::str_x(&mut self.buf, entry, word(call::TARGET)?);
+        a64::str_x(&mut self.buf, RESULT, word(call::CELL)?);
         self.restore(&saves);
         a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut several);
+        a64::str_x(&mut self.buf, payload, word(call::BOUND)?);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(UNROLLED.into())?);
+        a64::b_cond(&mut self.buf, Cond::Ls, &mut find);
+        a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(many));
+        a64::b(&mut self.buf, &mut adapt);
         Some(())
     }
 
@@ -238,7 +347,7 @@ impl A64<'_> {
     }
 
     /// Pads with words that fault to an offset, which must not be passed already.
-    fn align_to(&mut self, offset: usize) {
+    fn pad_to(&mut self, offset: usize) {
         let at = self.buf.pos();
         if at > offset {
             self.buf.fail(EmitError::Operand { at });
@@ -250,7 +359,12 @@ impl A64<'_> {
 
     /// Pads with words that fault to where a function may start.
     fn align(&mut self) {
-        while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
+        self.align_to(FUNCTION_ALIGN);
+    }
+
+    /// Pads with words that fault to a multiple of so many bytes.
+    fn align_to(&mut self, bytes: usize) {
+        while !self.buf.pos().is_multiple_of(bytes) {
             a64::udf(&mut self.buf, 0);
         }
     }

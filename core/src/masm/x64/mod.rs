@@ -227,6 +227,11 @@ impl X64<'_> {
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);
                 }
+                ColdKind::Callee { frame, cache, site } => {
+                    self.asm.mov_ri(Gpr::Rcx, u64::from(cache.from_context()) << 32 | u64::from(frame));
+                    self.asm.mov_ri(SITE, site.0.into());
+                    self.asm.call_outside(self.stub(self.place.stubs.closure));
+                }
             }
             self.asm.jmp(&mut back);
         }
