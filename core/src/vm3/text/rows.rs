@@ -133,7 +133,7 @@ fn samples(row: &OpInfo) -> impl Iterator<Item = &'static str> + '_ {
 }
 
 /// Writes the distinct forms of an op, for messages.
-pub(super) fn write_forms(mnemonic: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write_forms(mnemonic: &str, f: &mut dyn fmt::Write) -> fmt::Result {
     let rows = || OPS.iter().filter(|row| row.mnemonic == mnemonic);
     for (place, row) in rows().enumerate() {
         if rows().take(place).any(|earlier| samples(earlier).eq(samples(row))) {
@@ -230,6 +230,16 @@ pub(super) fn closest(name: &str) -> Option<&'static str> {
         (Some((_, mnemonic)), None) => Some(mnemonic),
         (_, family) => family,
     }
+}
+
+/// The candidate that is most like a name that is none of them, if one is near enough to be meant: if fewer than a third
+/// of the characters have to change.
+pub fn closest_name<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    candidates
+        .filter_map(|candidate| Some((distance(name.as_bytes(), candidate.as_bytes())?, candidate)))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, candidate)| distance * 3 <= name.len().max(candidate.len()))
+        .map(|(_, candidate)| candidate)
 }
 
 /// The Levenshtein distance of two short texts; `None` if one is longer than any mnemonic could be meant by.
