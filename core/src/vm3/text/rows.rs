@@ -242,25 +242,31 @@ pub fn closest_name<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -
         .map(|(_, candidate)| candidate)
 }
 
-/// The Levenshtein distance of two short texts; `None` if one is longer than any mnemonic could be meant by.
+/// The distance of two short texts, in letters that are put in, left out, changed, or exchanged with their neighbours
+/// (Damerau, CACM 7(3), 1964, each letter edited once); `None` if one is longer than any mnemonic could be meant by.
 fn distance(a: &[u8], b: &[u8]) -> Option<usize> {
     const LONGEST: usize = 32;
     if a.len() > LONGEST || b.len() > LONGEST {
         return None;
     }
-    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|column| column);
-    for (number, left) in a.iter().enumerate() {
-        let mut diagonal = number;
-        let mut before = number + 1;
-        *row.first_mut()? = before;
-        for (cell, right) in row.iter_mut().skip(1).zip(b) {
-            let changed = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            before = changed.min(diagonal + 1).min(before + 1);
-            *cell = before;
+    let mut last: [usize; LONGEST + 1] = core::array::from_fn(|column| column);
+    let mut older = last;
+    for (y, left) in a.iter().enumerate() {
+        let mut row = [y + 1; LONGEST + 1];
+        for (x, right) in b.iter().enumerate() {
+            let changed = last.get(x)? + usize::from(left != right);
+            let mut least = changed.min(last.get(x + 1)? + 1).min(row.get(x)? + 1);
+            if let (Some(above), Some(before)) = (y.checked_sub(1), x.checked_sub(1))
+                && a.get(above) == Some(right)
+                && b.get(before) == Some(left)
+            {
+                least = least.min(older.get(before)? + 1);
+            }
+            *row.get_mut(x + 1)? = least;
         }
+        (older, last) = (last, row);
     }
-    row.get(b.len()).copied()
+    last.get(b.len()).copied()
 }
 
 /// Whether a name is the first of the two words of a mnemonic.

@@ -46,7 +46,8 @@ Options, of which the last counts if one is repeated:
 BYTES may end in K, M or G, for 1024, 1024 K and 1024 M.
 
 A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, with a line for each function that was running:
-`called from g at op 7`. The exit code is 1.",
+`called from g at op 7`. The exit code is 1. A host function traps with numbers of its own: host(N). Those above trap
+host(0) if standard output refuses what they print, which is then told as an error with exit code 2.",
     run,
 };
 
@@ -185,7 +186,9 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
         Err(EngineError::Compile(CompileError::Emit { func: None, .. })) if request.code_limit.is_some() => {
             let limit = request.code_limit.unwrap_or(0);
             let least = least_limit(module, plan, limit);
-            return Err(command.usage(format_args!("--code-limit is {limit} bytes, expected at least {least}")));
+            return Err(
+                command.usage(format_args!("the value of --code-limit is {limit}, expected at least {least} bytes"))
+            );
         }
         done => done,
     }
