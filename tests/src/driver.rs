@@ -89,7 +89,7 @@ impl CacheRoom {
 
     /// A cache of that many bytes.
     pub fn cache<'c>(&'c mut self, code: &'c mut dyn CodeMemory, limit: usize) -> CodeCache<'c> {
-        CodeCache { code, map: &mut self.map, limit, seats: &self.seats, marks: &self.marks }
+        CodeCache { code, map: &mut self.map, limit, seats: &mut self.seats, marks: &mut self.marks }
     }
 }
 

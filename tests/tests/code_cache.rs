@@ -136,9 +136,10 @@ fn try_engine(source: &str, size: Size, work: impl FnOnce(&Engine<'_>) + Send) -
             let mut functions: Vec<Entry> = (0..Engine::functions_needed(&module)).map(|_| Entry::default()).collect();
             let mut code = HostCode::new_with(need::CODE, size.scheme).expect("code memory");
             let mut map = vec![0; CodeCache::map_words(code.size())];
-            let seats: Vec<_> = (0..size.seats).map(|_| Seat::new()).collect();
-            let marks: Vec<_> = (0..CodeCache::mark_words(&module)).map(|_| Marks::new(0)).collect();
-            let cache = CodeCache { code: &mut code, map: &mut map, limit: size.limit, seats: &seats, marks: &marks };
+            let mut seats: Vec<_> = (0..size.seats).map(|_| Seat::new()).collect();
+            let mut marks: Vec<_> = (0..CodeCache::mark_words(&module)).map(|_| Marks::new(0)).collect();
+            let cache =
+                CodeCache { code: &mut code, map: &mut map, limit: size.limit, seats: &mut seats, marks: &mut marks };
             let options =
                 Options { features: opstamp_platform::features(), threshold: size.threshold, ..Options::default() };
             let engine = Engine::cached(module, &mut functions, cache, &mut scratch, &options)?;

@@ -319,8 +319,10 @@ fn emit_module(
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let first_cache = entry.first_cache;
+        let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
         let place = Place {
             first_cache,
+            leave_at,
             fuel: options.fuel,
             polls: options.polls,
             ..Place::new(offset, options.features, stubs, index)

@@ -277,7 +277,9 @@ impl Incremental {
         let entry = entries.get(usize::from(index)).ok_or(CompileError::NoFunction { func: index })?;
         let again = entry.evictions.load(Ordering::Relaxed) != 0;
         // What most functions need; others tell when it does not do.
-        let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE);
+        let Space::Cache(cache) = &self.space else { return Err(Refusal::Later) };
+        let capacity = cache.granules.saturating_sub(stubs.end.div_ceil(GRANULE));
+        let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE).min(capacity);
         loop {
             let hole = self.room(wanted, again, entries, guests, &stubs)?;
             let bytes = CodeRange { start: hole.start * GRANULE, end: hole.end * GRANULE };
@@ -288,8 +290,8 @@ impl Incremental {
             let emitted = unsafe { self.emit(module, index, entry, bytes.start, memory, stubs) };
             let published = code.publish(bytes);
             let emitted = match emitted {
-                Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) => {
-                    wanted = hole.len().saturating_mul(2);
+                Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) if hole.len() < capacity => {
+                    wanted = hole.len().saturating_mul(2).min(capacity);
                     continue;
                 }
                 emitted => emitted?,
@@ -299,13 +301,13 @@ impl Incremental {
             let block = hole.start..hole.start.saturating_add(emitted.end.div_ceil(GRANULE));
             let reused = block.start < cache.fresh;
             cache.fresh = cache.fresh.max(hole.end);
-            // SAFETY: as above.
-            if let Some(mut map) = unsafe { cache.map() } {
-                map.take(block, index);
-            }
             // Bytes that have never been executed need nothing more on x86-64: SDM vol. 3, 9.1.3 is about code that has.
             if reused || !cfg!(target_arch = "x86_64") {
                 code.sync_cores().map_err(CompileError::Code)?;
+            }
+            // SAFETY: as above.
+            if let Some(mut map) = unsafe { cache.map() } {
+                map.take(block, index);
             }
             let address = self.link(entry, bytes.start, emitted);
             if !again {

@@ -326,8 +326,11 @@ pub struct Stubs {
     pub trap: usize,
     /// The same with the trap of that [`crate::runtime::trap::TrapKind`] number.
     pub trap_kind: [usize; 12],
-    /// A poll, or the end of the native stack. Preserves every register of the pools.
+    /// At a function's entry: a poll, or the end of the native stack. Preserves every register of the pools.
     pub guard: usize,
+    /// At the head of a loop: a poll. The function's entry has answered for what it and this take of the native stack.
+    /// Preserves every register of the pools.
+    pub poll: usize,
     /// Calls a host function.
     pub host: usize,
     /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools. 0 where the ISA
@@ -359,6 +362,7 @@ impl Default for Stubs {
             trap: 0,
             trap_kind: [0; _],
             guard: 0,
+            poll: 0,
             host: 0,
             soft: 0,
             deopt: 0,

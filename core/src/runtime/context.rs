@@ -149,7 +149,8 @@ pub struct Services {
     /// Calls import `index`; its frame is at `frame`, the call at `site`.
     pub host_call: ServiceFn,
     /// The guard was hit at `site`, with the frame at `frame` and the native stack pointer in `operand`: a poll, or the
-    /// end of the native stack.
+    /// end of the native stack. At the head of a loop, which the stack pointer may have come to behind the end because of
+    /// what the function saved, `operand` is the greatest number there is.
     pub guard: ServiceFn,
     /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
     /// [`Context::operands`].

@@ -48,9 +48,9 @@ pub struct CodeCache<'e> {
     pub limit: usize,
     /// A seat for every guest that runs at the same time, on as many threads or cores. Calls that find none are
     /// interpreted.
-    pub seats: &'e [Seat],
+    pub seats: &'e mut [Seat],
     /// A bit for every function of the module: [`CodeCache::mark_words`] says how many words.
-    pub marks: &'e [Marks],
+    pub marks: &'e mut [Marks],
 }
 
 impl CodeCache<'_> {
@@ -276,8 +276,8 @@ impl<'e> Engine<'e> {
         self.tier.as_ref().map_or_else(|| self.machine.is_some(), |tier| (tier.compile)(self, func, None).is_some())
     }
 
-    /// Takes a function's machine code away, if the engine was made with a [`CodeCache`]: it is interpreted from its next
-    /// call on, until it is warm, and the code's bytes are free as soon as no guest runs it. Whether it had machine code;
+    /// Gives a function's machine code up, if the engine was made with a [`CodeCache`]: its bytes are free once no guest runs
+    /// it and there is a use for them. If it is called before, it is not given up after all. Whether it had machine code;
     /// `false` too while another thread compiles.
     pub fn evict(&self, func: u16) -> bool {
         let Some(tier) = &self.tier else { return false };
@@ -302,14 +302,13 @@ impl<'e> Engine<'e> {
         let mut guests = Asking { engine: self, rounds: tier.rounds.as_ref(), asker };
         let relinked = entry.len.load(Ordering::Relaxed) != 0;
         let outcome = compiler.function(&self.module, func, self.functions, &mut guests);
+        if outcome.is_ok() && !relinked {
+            // Before anybody can evict it.
+            self.tell(|| self.compiled(func, entry));
+        }
         drop(compiler);
         match outcome {
-            Ok(code) => {
-                if !relinked {
-                    self.tell(|| self.compiled(func, entry));
-                }
-                Some(code)
-            }
+            Ok(code) => Some(code),
             Err(Refusal::Later) => {
                 jit::cool(entry, tier.threshold);
                 None

@@ -424,6 +424,16 @@ impl<'e> Instance<'e> {
         unsafe { (*self.context).activation as *const Activation }
     }
 
+    /// The engine of an instance that others may refer to.
+    ///
+    /// # Safety
+    ///
+    /// The instance is live.
+    pub(crate) unsafe fn engine_of(instance: *const Self) -> &'e Engine<'e> {
+        // SAFETY: by the contract; the field is never written.
+        unsafe { (*instance).engine }
+    }
+
     /// The engine.
     pub fn engine(&self) -> &'e Engine<'e> {
         self.engine

@@ -163,11 +163,13 @@ impl Stopped {
     ///
     /// # Safety
     ///
-    /// The context is live, of an instance that is entered, and nothing it leads to changes meanwhile.
+    /// The context is live, of an instance that is entered and whose frames do not change meanwhile. Its thread may run a
+    /// host function, to which the instance is lent: only what host functions do not write is read here, and no reference
+    /// is made.
     pub unsafe fn functions(&self, visit: &mut dyn FnMut(u16)) {
         // SAFETY: by the contract; the engine outlives the instance, and activations are live while their entries run.
         unsafe {
-            let engine = (*((*self.context).instance as *const Instance<'_>)).engine();
+            let engine = Instance::engine_of((*self.context).instance as *const Instance<'_>);
             let activation = (*self.context).activation as *const Activation;
             for frame in walk::running(engine.functions(), self.frame, self.site, activation) {
                 visit(frame.site.func());

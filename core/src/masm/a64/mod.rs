@@ -327,7 +327,8 @@ impl A64<'_> {
     fn guard(&mut self, site: Site, head: bool) {
         self.push_link();
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
-        self.call_stub(self.place.stubs.guard);
+        let stubs = &self.place.stubs;
+        self.call_stub(if head { stubs.poll } else { stubs.guard });
         self.pop_link();
         if self.place.switching {
             a64::mov_imm(&mut self.buf, SITE, site.0.into());

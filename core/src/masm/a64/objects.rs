@@ -387,6 +387,8 @@ impl Objects for A64<'_> {
             if index == 0 {
                 a64::add(&mut self.buf, S64, RESULT, FRAME, RESULT);
             }
+            // One call may have thousands. What this emits is jumped over.
+            self.keep_cold_near();
             self.store_any(RESULT, 8 * index, value);
         }
         a64::mov_imm(&mut self.buf, SITE, site.0.into());

@@ -85,11 +85,16 @@ impl A64<'_> {
 
         // x2 holds the site; the caller has pushed its x30 and 8 bytes more. Uses x0 to x2, x16, x17, x30, d0 to d2.
         self.align();
+        let mut guarded = Label::new();
+        stubs.poll = self.buf.pos();
+        a64::mov_imm(&mut self.buf, RESULT, u64::MAX);
+        a64::b(&mut self.buf, &mut guarded);
         stubs.guard = self.buf.pos();
         // The stack pointer as the guest compared it.
         if let Some(pushed) = Imm12::new(16) {
             a64::add_imm(&mut self.buf, S64, or_sp(RESULT), XSp::Sp, pushed);
         }
+        a64::bind(&mut self.buf, &mut guarded);
         self.keeping_all(offset_of!(Services, guard), &mut unwind);
 
         // x0 holds the import, x1 its frame, x2 the site. Uses all that calls may.

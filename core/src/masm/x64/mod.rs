@@ -200,7 +200,8 @@ impl X64<'_> {
                 }
                 ColdKind::Guard { site, head } => {
                     self.asm.mov_ri(SITE, site.0.into());
-                    self.asm.call_outside(self.stub(self.place.stubs.guard));
+                    let stubs = &self.place.stubs;
+                    self.asm.call_outside(self.stub(if head { stubs.poll } else { stubs.guard }));
                     if self.place.switching {
                         self.asm.mov_ri(SITE, site.0.into());
                         self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);

@@ -72,9 +72,14 @@ impl X64<'_> {
 
         // rdx holds the site. Uses rax, rcx, rdx, xmm0, xmm1.
         self.asm.align(16);
+        let mut guarded = Label::new();
+        stubs.poll = self.asm.buf.pos();
+        self.asm.mov_ri(Gpr::Rax, u64::MAX);
+        self.asm.jmp(&mut guarded);
         stubs.guard = self.asm.buf.pos();
         // The stack pointer as the guest compared it: above the return address of this call.
         self.asm.lea(B8, Gpr::Rax, Mem::base(Gpr::Rsp, 8));
+        self.asm.bind(&mut guarded);
         self.service(offset_of!(Services, guard), |_| true, None, &mut unwind);
         self.asm.ret();
 

@@ -106,10 +106,10 @@ pub fn with_planned<R>(
                 return Engine::tiered(module, &mut functions, &mut code, &mut scratch, &options).map(body);
             };
             let mut map = vec![0; CodeCache::map_words(code.size())];
-            let seats = [Seat::new()];
+            let mut seats = [Seat::new()];
             let mut marks = Vec::new();
             marks.resize_with(CodeCache::mark_words(&module), Marks::default);
-            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &seats, marks: &marks };
+            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &mut seats, marks: &mut marks };
             Engine::cached(module, &mut functions, cache, &mut scratch, &options).map(body)
         }
     }
