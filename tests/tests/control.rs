@@ -118,8 +118,16 @@ fn endless_guests_are_stopped_by_other_threads() {
             }
             // The trap of the inner call is passed on by the host function.
             let handle = instance.interrupter();
-            let outcome = beside(instance, "inside", || handle.interrupt());
-            assert_eq!(interrupted(instance, outcome), ("inside".to_owned(), 1), "{}", engine.name);
+            let place = loop {
+                let outcome = beside(instance, "inside", || handle.interrupt());
+                let place = interrupted(instance, outcome);
+                while instance.call("next", &[Value::I64(0)]).is_err() {}
+                // As above.
+                if place != ("inside".to_owned(), 0) {
+                    break place;
+                }
+            };
+            assert_eq!(place, ("inside".to_owned(), 1), "{}", engine.name);
         });
     });
 }
