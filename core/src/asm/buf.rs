@@ -145,6 +145,12 @@ impl<'m> Buf<'m> {
         self.pos = self.pos.wrapping_add(len);
     }
 
+    /// For many writes in a [`Room`] each: the same without looking into memory.
+    #[cfg_attr(not(small), inline(always))]
+    pub fn tail(&mut self) -> Tail<'_> {
+        Tail { start: self.start, pos: self.pos, room_limit: self.room_limit, appended: &mut self.pos }
+    }
+
     /// Appends one 32-bit word, lowest byte first.
     #[cfg_attr(not(small), inline(always))]
     pub fn put_u32(&mut self, word: u32) {
@@ -206,6 +212,48 @@ impl<'m> Buf<'m> {
     }
 }
 
+/// Appends to a [`Buf`], which knows of it once this is dropped.
+pub struct Tail<'b> {
+    start: *mut u8,
+    pos: usize,
+    /// The buffer's own.
+    room_limit: usize,
+    appended: &'b mut usize,
+}
+
+impl Tail<'_> {
+    /// [`Buf::pos`]
+    #[cfg_attr(not(small), inline(always))]
+    pub fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// [`Buf::room`]
+    #[cfg_attr(not(small), inline(always))]
+    pub fn room(&mut self) -> Option<&mut Room> {
+        if self.pos >= self.room_limit {
+            return None;
+        }
+        // SAFETY: as in `Buf::room`: `start` and `room_limit` are those of a buffer that is borrowed exclusively while this
+        // lives, by way of its position.
+        Some(unsafe { &mut *self.start.add(self.pos).cast::<Room>() })
+    }
+
+    /// [`Buf::advance`]
+    #[cfg_attr(not(small), inline(always))]
+    pub fn advance(&mut self, len: usize) {
+        debug_assert!(len <= ROOM);
+        self.pos = self.pos.wrapping_add(len);
+    }
+}
+
+impl Drop for Tail<'_> {
+    #[cfg_attr(not(small), inline(always))]
+    fn drop(&mut self) {
+        *self.appended = self.pos;
+    }
+}
+
 /// A place in the code that branches can name before it is known.
 ///
 /// While a label is unbound, the branches that name it form a list through their own displacement fields, so a label
@@ -241,7 +289,7 @@ impl Label {
 
     /// A label at byte offset `at` (below 2 GiB).
     pub const fn bound_at(at: usize) -> Self {
-        Self(at as u32 | BOUND)
+        Self((at as u32).wrapping_add(BOUND))
     }
 
     /// Its byte offset, if it is bound.

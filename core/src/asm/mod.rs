@@ -9,4 +9,4 @@ mod buf;
 pub mod a64;
 pub mod x64;
 
-pub use buf::{Buf, EmitError, Label, ROOM, Room};
+pub use buf::{Buf, EmitError, Label, ROOM, Room, Tail};

@@ -6,7 +6,7 @@ use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Src};
+use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Run, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::fuel;
@@ -217,16 +217,25 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let leave_at = self.leave_at;
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
-        for (word, &bits) in code.iter().enumerate() {
+        // Runs name bytecode registers by a byte, and nothing is done behind their ops.
+        let runs = M::RUNS && self.func.slot_count <= 256 && !records;
+        for &slot in self.plan.pinned.iter().filter(|_| runs) {
+            self.masm.pin(slot as u8, self.plan.place(slot).any());
+        }
+        let mut next = 0;
+        loop {
+            if runs {
+                next = self.plain_run(next, &mut open);
+            }
+            let word = next;
+            let Some(&bits) = code.get(word) else { break };
+            next += 1;
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
             let plain = (lane != Lane::Template) & !back;
             let by_table = plain & (word < self.near.stop);
             if !by_table {
-                if bits as u8 == Op::Args as u8 {
-                    continue;
-                }
                 self.masm.relieve_cold();
             }
             self.start_op(word);
@@ -246,6 +255,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 continue;
             }
             self.by_template(word, bits, word == leave_at);
+            while code.get(next).is_some_and(|&more| more as u8 == Op::Args as u8) {
+                next += 1;
+            }
             if records {
                 self.find_records(word, bits);
             }
@@ -437,6 +449,43 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.charge(units, self.site(word));
             self.rest = (word, units);
         }
+    }
+
+    /// Emits plain ops on registers from a word on, up to the first that must be made otherwise or that something is to be
+    /// done at, and says which one that is. `open` is as in [`Compiler::run`].
+    #[inline(always)]
+    fn plain_run(&mut self, from: usize, open: &mut u32) -> usize {
+        let end = self.near.stop.min(self.code.len());
+        let code = self.code.get(from..end).unwrap_or(&[]);
+        let ops = self.plan.ops.get_mut(from..end).unwrap_or_default();
+        let mut run = self.masm.run();
+        let mut word = from;
+        let mut link = *open;
+        for (&bits, op) in code.iter().zip(ops) {
+            let (_, recipe) = M::LANES[usize::from(bits as u8)];
+            if *op != 0 {
+                break;
+            }
+            let Some(len) = run.put(recipe, bits, link) else { break };
+            let at = run.pos();
+            let mut label = u64::from(Label::bound_at(at).bits());
+            if M::Run::branches(recipe) {
+                if (bits >> 48) as usize <= word {
+                    break;
+                }
+                link = word as u32 + 1;
+                label |= ((at + len) as u64) << 32;
+            }
+            *op = label;
+            run.advance(len);
+            word += 1;
+        }
+        drop(run);
+        if link != *open {
+            *open = link;
+            self.masm.set_link(link);
+        }
+        word
     }
 
     /// Emits a plain op by table, if the backend can.

@@ -198,6 +198,8 @@ pub fn function<'s>(
 trait Backend<'m>: Masm<'m> {
     /// By the op's code.
     const LANES: &'static [(Lane, Self::Recipe); 256];
+    /// Whether there are ops that [`Masm::run`] makes.
+    const RUNS: bool;
 }
 
 static X64_LANES: [(Lane, lane::Recipe); 256] = {
@@ -214,10 +216,12 @@ static X64_LANES: [(Lane, lane::Recipe); 256] = {
 
 impl<'m> Backend<'m> for X64<'m> {
     const LANES: &'static [(Lane, lane::Recipe); 256] = &X64_LANES;
+    const RUNS: bool = cfg!(feature = "stencils");
 }
 
 impl<'m> Backend<'m> for A64<'m> {
     const LANES: &'static [(Lane, ()); 256] = &[(Lane::Template, ()); 256];
+    const RUNS: bool = false;
 }
 
 fn function_once(

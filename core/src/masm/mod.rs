@@ -518,6 +518,51 @@ pub const FUNCTION_ALIGN: usize = 16;
 /// Rare halves that a macro assembler keeps before it writes them out.
 pub const COLD_CAPACITY: usize = 48;
 
+/// Plain operations one behind the other, those whose operands are in machine registers or in the first slots of the frame:
+/// what most operations are, and quicker than each by [`Masm::plain`].
+///
+/// The operands are bytecode registers whose numbers are below 256.
+pub trait Run {
+    /// [`Masm::Recipe`]
+    type Recipe;
+
+    /// [`Masm::pos`]
+    fn pos(&self) -> usize;
+
+    /// Writes a plain operation, with the same bytes as [`Masm::plain`], and gives the length, by which [`Run::advance`]
+    /// appends it; `None` if [`Masm::plain`] must make it. The displacement of a branch holds `link` until
+    /// [`Masm::resolve`].
+    fn put(&mut self, recipe: Self::Recipe, word: u64, link: u32) -> Option<usize>;
+
+    /// Whether the operation branches.
+    fn branches(recipe: Self::Recipe) -> bool;
+
+    /// Appends what was written.
+    fn advance(&mut self, len: usize);
+}
+
+/// For macro assemblers that make no operation by table.
+#[derive(Debug)]
+pub struct NoRun;
+
+impl Run for NoRun {
+    type Recipe = ();
+
+    fn pos(&self) -> usize {
+        0
+    }
+
+    fn put(&mut self, (): (), _: u64, _: u32) -> Option<usize> {
+        None
+    }
+
+    fn branches((): ()) -> bool {
+        false
+    }
+
+    fn advance(&mut self, _: usize) {}
+}
+
 /// A macro assembler for one ISA, over one buffer: the verbs of all families.
 ///
 /// Verbs read all their sources before they write their destination, so a destination may be one of the sources. What a
@@ -525,6 +570,11 @@ pub const COLD_CAPACITY: usize = 48;
 pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     /// What [`Masm::plain`] has to know of an operation, worked out at build time.
     type Recipe: Copy + fmt::Debug + 'static;
+
+    /// What emits runs of plain operations.
+    type Run<'r>: Run<Recipe = Self::Recipe>
+    where
+        Self: 'r;
 
     /// The registers that integers are pinned to, the cheapest first.
     const INT_POOL: &'static [PoolReg];
@@ -559,6 +609,12 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     ///
     /// The displacement of a branch is left open: it holds what [`Masm::set_link`] said, until [`Masm::resolve`].
     fn plain(&mut self, recipe: Self::Recipe, op: PlainOp<'_>) -> bool;
+
+    /// A run of plain operations from here on, of which the macro assembler knows once it is dropped.
+    fn run(&mut self) -> Self::Run<'_>;
+
+    /// [`Masm::run`] finds the bytecode register of that number in this machine register. All others are in the frame.
+    fn pin(&mut self, number: u8, place: Any);
 
     /// What the next branches that [`Masm::plain`] emits leave in their displacements.
     fn set_link(&mut self, link: u32);

@@ -5,9 +5,10 @@ use opstamp::asm::{Buf, Label};
 use opstamp::masm::x64::{X64, lane};
 use opstamp::masm::{
     Any, Cond, ContextWord, Features, Float, FloatCond, FloatOp, FloatReg, FloatUnary, Floats, Flow, Int, IntOp,
-    IntReg, IntUnary, Ints, Masm, Place, Plain, PlainOp, Prepared, Src, Stubs,
+    IntReg, IntUnary, Ints, Masm, Place, Plain, PlainOp, Run, Src, Stubs,
 };
 use opstamp::masm::{Calls, x64::convention};
+use opstamp::runtime::frame::slot_offset;
 
 const INT_OPS: [IntOp; 10] = [
     IntOp::Add,
@@ -160,9 +161,16 @@ struct Count {
     left: usize,
 }
 
-fn check(plain: Plain, features: Features, places: &[Any], prepared: &[Prepared]) -> Count {
+/// Compares what `table` makes of an operation, with any of these in its fields, with its verb.
+fn check(
+    plain: Plain,
+    features: Features,
+    places: &[Any],
+    choices: [Vec<u16>; 3],
+    table: impl Fn(&mut X64<'_>, u64) -> bool,
+) -> Count {
     let mut count = Count::default();
-    let [first, second, third] = fields(plain).map(|field| choices(field, places));
+    let [first, second, third] = choices;
     for &a in &first {
         for &b in &second {
             for &c in &third {
@@ -170,8 +178,7 @@ fn check(plain: Plain, features: Features, places: &[Any], prepared: &[Prepared]
                 if fields(plain)[1] == Field::Wide {
                     word = word & 0xFFFF_FFFF | (WIDE[usize::from(b)] as u64) << 32;
                 }
-                let op = PlainOp { word, places: prepared };
-                match emit(features, 512, |masm| masm.plain(lane::recipe(plain), op)) {
+                match emit(features, 512, |masm| table(masm, word)) {
                     None => count.left += 1,
                     Some(found) => {
                         let wanted = emit(features, 512, |masm| {
@@ -197,7 +204,10 @@ fn bytes_are_those_of_the_verbs() {
     let (mut made, mut left) = (0, 0);
     for plain in all() {
         for features in [Features::ALL, some, Features::default()] {
-            let count = check(plain, features, &places, &prepared);
+            let choices = fields(plain).map(|field| choices(field, &places));
+            let count = check(plain, features, &places, choices, |masm, word| {
+                masm.plain(lane::recipe(plain), PlainOp { word, places: &prepared })
+            });
             if features == Features::ALL {
                 assert!(count.made > 0, "{plain:?} is never made by table");
                 made += count.made;
@@ -207,6 +217,66 @@ fn bytes_are_those_of_the_verbs() {
     }
     println!("lane: {made} operations by table, {left} left to their verbs");
     assert!(left * 10 < made, "{left} operations of {} are left to their verbs", made + left);
+}
+
+/// Bytecode registers as a run finds them: all machine registers of the pools, and slots at their own offsets, on both
+/// sides of where displacements change their length and at the end of what a byte numbers.
+fn numbered() -> Vec<Any> {
+    let mut places: Vec<_> = (0..256).map(|slot| Any::Int(Int::Slot(slot_offset(slot)))).collect();
+    for slot in [2, 3, 15, 31, 255] {
+        places[slot] = Any::Float(Float::Slot(slot_offset(slot as u16)));
+    }
+    for (place, reg) in places[4..].iter_mut().zip(&convention::INT_POOL) {
+        *place = Any::Int(Int::Reg(IntReg(reg.number)));
+    }
+    for (place, reg) in places[16..].iter_mut().zip(&convention::FLOAT_POOL) {
+        *place = Any::Float(Float::Reg(FloatReg(reg.number)));
+    }
+    places
+}
+
+/// Makes an operation as a run of its own.
+fn run_of(masm: &mut X64<'_>, plain: Plain, places: &[Any], word: u64) -> bool {
+    for (number, &place) in (0..=255).zip(places) {
+        masm.pin(number, place);
+    }
+    let mut run = masm.run();
+    let Some(len) = run.put(lane::recipe(plain), word, 0) else { return false };
+    run.advance(len);
+    true
+}
+
+/// What of an operation runs make, with any of these bytecode registers in its fields.
+fn runs(plain: Plain, features: Features, places: &[Any], is_wanted: impl Fn(u16) -> bool) -> Count {
+    let choices = fields(plain).map(|field| {
+        let mut numbers = choices(field, places);
+        if matches!(field, Field::Int | Field::Float) {
+            numbers.retain(|&number| is_wanted(number));
+        }
+        numbers
+    });
+    check(plain, features, places, choices, |masm, word| run_of(masm, plain, places, word))
+}
+
+#[test]
+fn bytes_of_runs_are_those_of_the_verbs() {
+    let places = numbered();
+    let is_near = |number: u16| !(31..=253).contains(&number);
+    let in_register =
+        |number: u16| matches!(places[usize::from(number)], Any::Int(Int::Reg(_)) | Any::Float(Float::Reg(_)));
+    let some = Features { bmi1: true, lzcnt: true, popcnt: true, ..Features::default() };
+    let (mut made, mut left) = (0, 0);
+    for plain in all() {
+        for features in [Features::ALL, some, Features::default()] {
+            runs(plain, features, &places, is_near);
+        }
+        let count = runs(plain, Features::ALL, &places, in_register);
+        assert!(count.made > 0, "{plain:?} is never made in a run");
+        made += count.made;
+        left += count.left;
+    }
+    println!("runs: {made} operations on registers, {left} left to the lane");
+    assert!(left * 8 < made, "{left} operations on registers of {} are not made in runs", made + left);
 }
 
 /// An operation is made by table only if there is room for the longest one, and then it stays inside the memory.
@@ -229,6 +299,13 @@ fn too_little_room() {
     }
     assert_eq!(shortest, Some(opstamp::asm::ROOM), "the least memory for an operation by table");
     assert!(emit(Features::ALL, 512, |masm| masm.plain(recipe, PlainOp { word: 0, places: &[] })).is_none());
+    let places = numbered();
+    for (size, made) in [(8, false), (opstamp::asm::ROOM - 1, false), (opstamp::asm::ROOM, true), (512, true)] {
+        for plain in [Plain::Int(IntOp::And), Plain::FloatMov, Plain::Branch(Cond::Lt)] {
+            let run = emit(Features::ALL, size, |masm| run_of(masm, plain, &places, 4 << 48 | 5 << 32 | 6 << 16));
+            assert_eq!(run.is_some(), made, "{plain:?} in {size} bytes");
+        }
+    }
 }
 
 /// Open branches hold what was said, each in its own displacement, until they get their targets.
@@ -242,9 +319,17 @@ fn branches_are_resolved() {
     // On the first register of the pool and 5: cmp (4 bytes), jl (6 bytes).
     let op = PlainOp { word: 5 << 32, places: &prepared };
     let links = [0, 1, 77, 65_536];
-    for link in links {
-        masm.set_link(link);
-        assert!(masm.plain(recipe, op));
+    masm.pin(0, places[0]);
+    for (index, link) in links.into_iter().enumerate() {
+        // By turns on its own and in a run.
+        if index % 2 == 0 {
+            masm.set_link(link);
+            assert!(masm.plain(recipe, op));
+        } else {
+            let mut run = masm.run();
+            let len = run.put(recipe, op.word, link).expect("on a register");
+            run.advance(len);
+        }
     }
     let ends = [10, 20, 30, 40];
     assert_eq!(masm.pos(), 40);

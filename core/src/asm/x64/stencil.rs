@@ -89,6 +89,16 @@ impl Operand {
         self.rm >> SIB_AT & 1 != 0
     }
 
+    /// Of a register: the three lower bits of its number.
+    pub const fn low_bits(self) -> u32 {
+        (self.rm >> MODRM_AT) as u32 & 7
+    }
+
+    /// Of a register: whether its number is above 7.
+    pub const fn has_high_bit(self) -> bool {
+        self.rm >> REX_AT & 1 != 0
+    }
+
     /// Whether it is a register.
     #[inline(always)]
     pub const fn is_register(self) -> bool {
@@ -123,25 +133,27 @@ pub enum Disp {
 pub struct Operands([u64; 256]);
 
 impl Default for Operands {
-    /// Without bytes, all of them.
     fn default() -> Self {
-        Self([0; 256])
+        Self::NONE
     }
 }
 
 impl Operands {
+    /// Without bytes, all of them.
+    pub const NONE: Self = Self([0; 256]);
+
     /// Sets the operand of a number.
     #[inline(always)]
-    pub fn set(&mut self, number: u8, operand: Operand) {
-        let at = usize::from(number & 127) * 2;
+    pub const fn set(&mut self, number: u8, operand: Operand) {
+        let at = (number & 127) as usize * 2;
         self.0[at] = operand.rm;
         self.0[at + 1] = operand.reg;
     }
 
     /// Sets the memory of a number, by its [`Operand::sum_word`].
     #[inline(always)]
-    pub fn set_sum(&mut self, number: u8, word: u64) {
-        self.0[usize::from(number & 127) * 2] = word;
+    pub const fn set_sum(&mut self, number: u8, word: u64) {
+        self.0[(number & 127) as usize * 2] = word;
     }
 }
 
@@ -477,6 +489,16 @@ impl Stencil {
     }
 }
 
+/// An instruction with its operands, but for the literal behind it.
+struct Encoded {
+    /// The prefixes, and their length in bytes.
+    head: u64,
+    head_len: usize,
+    /// What is behind them, and its length in bytes.
+    code: u64,
+    code_len: usize,
+}
+
 impl Stencil {
     /// Writes the instruction to `at` in `room`, and says where the next one goes: at most 16 bytes further. `ANY` may be
     /// false if the stencil [is simple](Stencil::is_simple).
@@ -489,36 +511,53 @@ impl Stencil {
         room: &mut Room,
         at: usize,
     ) -> usize {
-        let parts = operands.0[usize::from(self.reg)] | operands.0[usize::from(self.rm)];
-        let bits = (parts >> REX_AT) as u32 & 7;
-        let (head, head_len) = if ANY && self.prefix_bits == VEX {
-            self.vex_head(variant, bits, operands.0[usize::from(self.second)])
-        } else {
-            let rex = bits | u32::from(self.rex);
-            // 1 unless REX is 0: it is below 80.
-            let has_rex = (rex + 0x7f) >> 7;
-            (u32::from(self.head) | rex << (self.prefix_bits & 31), (has_rex + u32::from(self.prefix_len)) as usize)
-        };
-        room.put(at, head.into());
+        let Encoded { head, head_len, code, code_len } = self.encode::<ANY>(&operands.0, variant);
+        room.put(at, head);
         let at = at + head_len;
-        let mut code = u64::from(self.code) ^ parts >> (self.down & 63);
-        if ANY {
-            code ^= u64::from(variant) << (self.vary & 63);
-        }
         room.put(at, code);
-        let at = at + usize::from(self.code_len) + (parts >> LEN_AT) as usize;
+        let at = at + code_len;
         room.put(at, literal);
         at + usize::from(self.imm)
     }
 
+    /// The instruction as [`Stencil::put`] writes it, for tables made at build time: its bytes, the first one lowest, and how
+    /// many they are. `operands` are the [words](Operand::words) of as many operands as are named.
+    pub const fn bytes(&self, operands: &[u64], variant: u8, literal: u64) -> (u128, usize) {
+        let Encoded { head, head_len, code, code_len } = self.encode::<true>(operands, variant);
+        let (bytes, len) = (lowest(head, head_len), head_len);
+        let (bytes, len) = (bytes | lowest(code, code_len) << (len * 8), len + code_len);
+        let imm = self.imm as usize;
+        (bytes | lowest(literal, imm) << (len * 8), len + imm)
+    }
+
+    #[inline(always)]
+    const fn encode<const ANY: bool>(&self, operands: &[u64], variant: u8) -> Encoded {
+        let parts = operands[self.reg as usize] | operands[self.rm as usize];
+        let bits = (parts >> REX_AT) as u32 & 7;
+        let (head, head_len) = if ANY && self.prefix_bits == VEX {
+            self.vex_head(variant, bits, operands[self.second as usize])
+        } else {
+            let rex = bits | self.rex as u32;
+            // 1 unless REX is 0: it is below 80.
+            let has_rex = (rex + 0x7f) >> 7;
+            (self.head as u32 | rex << (self.prefix_bits & 31), (has_rex + self.prefix_len as u32) as usize)
+        };
+        let mut code = self.code as u64 ^ parts >> (self.down & 63);
+        if ANY {
+            code ^= (variant as u64) << (self.vary & 63);
+        }
+        Encoded { head: head as u64, head_len, code, code_len: self.code_len as usize + (parts >> LEN_AT) as usize }
+    }
+
     /// The VEX prefix and its length: of two bytes where they can say everything, else of three (SDM vol. 2, 2.3.5).
     #[inline(always)]
-    fn vex_head(&self, variant: u8, bits: u32, second: u64) -> (u32, usize) {
+    const fn vex_head(&self, variant: u8, bits: u32, second: u64) -> (u32, usize) {
         // R, X, B and vvvv are stored inverted.
         let inverted = bits ^ 7;
         let number = (second >> (MODRM_AT + 3)) as u32 & 7 | ((second >> (REX_AT + 2)) as u32) << 3;
-        let [low, map] = self.head.to_le_bytes().map(u32::from);
-        let pp = if self.vary == PP { u32::from(variant) } else { 0 };
+        let [low, map] = self.head.to_le_bytes();
+        let (low, map) = (low as u32, map as u32);
+        let pp = if self.vary == PP { variant as u32 } else { 0 };
         let low = (low ^ pp) | (number ^ 15) << 3;
         if map == 1 && bits & 3 == 0 && low & 0x80 == 0 {
             (0xc5 | (low | (inverted & 4) << 5) << 8, 2)
@@ -526,6 +565,11 @@ impl Stencil {
             (0xc4 | (map | inverted << 5) << 8 | low << 16, 3)
         }
     }
+}
+
+/// The `len` lowest bytes, of at most 8.
+const fn lowest(bytes: u64, len: usize) -> u128 {
+    bytes as u128 & ((1 << (len * 8)) - 1)
 }
 
 /// Where [`Stencil::put`] may start if all of the instruction is to be written.

@@ -10,7 +10,9 @@ mod saves;
 mod stubs;
 
 use super::FUNCTION_ALIGN;
-use super::{Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, Place, PlainOp, PoolReg, Prepared, Src, Stubs};
+use super::{
+    Any, COLD_CAPACITY, Cold, ColdKind, Float, Int, Masm, NoRun, Place, PlainOp, PoolReg, Prepared, Src, Stubs,
+};
 use crate::asm::a64::{self, BranchOffset, Cond, D, Imm12, Mem, Size, X, XSp};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
@@ -360,6 +362,10 @@ impl A64<'_> {
 impl<'m> Masm<'m> for A64<'m> {
     /// Everything is done by verbs.
     type Recipe = ();
+    type Run<'r>
+        = NoRun
+    where
+        Self: 'r;
 
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
@@ -397,6 +403,12 @@ impl<'m> Masm<'m> for A64<'m> {
     fn plain(&mut self, (): (), _: PlainOp<'_>) -> bool {
         false
     }
+
+    fn run(&mut self) -> NoRun {
+        NoRun
+    }
+
+    fn pin(&mut self, _: u8, _: Any) {}
 
     fn set_link(&mut self, _: u32) {}
 

@@ -5,9 +5,11 @@
 //! pick rows of instructions that are all put together in the same way. The rows are worked out at build time (`forms.rs`)
 //! from the conditions that the verbs test, and the bytes are the same.
 //!
-//! What no row is made for, because it is rare or long, the verbs do.
+//! Most operations have their operands in registers; those are made quicker still, as single words (`words.rs`). What no row
+//! is made for, because it is rare or long, the verbs do.
 
 mod forms;
+pub(super) mod words;
 
 use super::convention::CONTEXT;
 use super::{X64, field, gpr, slot, xmm};
@@ -33,15 +35,36 @@ const GLOBALS: u8 = 6;
 const LINK: u8 = 7;
 const NONE: u8 = 8;
 
-/// What the lane knows of an operation.
+/// What the lane knows of an operation, in one word: the [`forms::Kind`]; from bit 8 on those [`feature_bits`] without which
+/// the verb does it; from bit 16 on the variant of the stencils that have one; from bit 24 on, whether it branches.
 #[derive(Clone, Copy, Debug)]
-pub struct Recipe {
-    /// The [`forms::Kind`].
-    kind: u8,
-    /// Bits of [`feature_bits`]: without them the verb does it.
-    needs: u8,
-    /// The variant of the stencils that have one.
-    variant: u8,
+pub struct Recipe(u32);
+
+impl Recipe {
+    const fn new(kind: u8, needs: u8, variant: u8, branches: bool) -> Self {
+        Self(u32::from_le_bytes([kind, needs, variant, branches as u8]))
+    }
+
+    #[inline(always)]
+    const fn kind(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Whether it needs a feature that is among the missing ones, given as [`Lane::missing`].
+    #[inline(always)]
+    const fn lacks(self, missing: u32) -> bool {
+        self.0 & missing != 0
+    }
+
+    #[inline(always)]
+    const fn variant(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    #[inline(always)]
+    const fn branches(self) -> bool {
+        self.0 >> 24 != 0
+    }
 }
 
 const POPCNT: u8 = 1 << 0;
@@ -133,18 +156,23 @@ static TABLE: Table = forms::table();
 
 /// What the lane keeps of a macro assembler's state.
 pub(super) struct Lane {
-    missing: u8,
+    /// The [`feature_bits`] that the processor lacks, where a [`Recipe`] has them.
+    missing: u32,
     operands: Operands,
+    places: words::Places,
 }
+
+/// Where the context holds the globals' address.
+const GLOBALS_AT: Mem = Mem::base(CONTEXT, field::GLOBALS as i32);
 
 impl Lane {
     pub(super) fn new(features: Features) -> Self {
         let mut operands = Operands::default();
         operands.set(A, Operand::gpr(Gpr::Rax));
         operands.set(C, Operand::gpr(Gpr::Rcx));
-        operands.set(GLOBALS, Operand::mem(Mem::base(CONTEXT, field::GLOBALS as i32)));
+        operands.set(GLOBALS, Operand::mem(GLOBALS_AT));
         operands.set(LINK, Operand::bytes4(0));
-        Self { missing: !feature_bits(features), operands }
+        Self { missing: u32::from(!feature_bits(features)) << 8, operands, places: words::Places::NONE }
     }
 }
 
@@ -184,10 +212,10 @@ impl X64<'_> {
     /// Emits a plain operation; `false`, with nothing emitted, if the verb must do it.
     #[inline(always)]
     pub(super) fn by_table(&mut self, recipe: Recipe, op: PlainOp<'_>) -> bool {
-        if !cfg!(feature = "stencils") || recipe.needs & self.lane.missing != 0 {
+        if !cfg!(feature = "stencils") || recipe.lacks(self.lane.missing) {
             return false;
         }
-        let Some(format) = TABLE.formats.get(usize::from(recipe.kind)) else { return false };
+        let Some(format) = TABLE.formats.get(usize::from(recipe.kind())) else { return false };
         let Some(last) = op.places.len().checked_sub(1) else { return false };
         let fields = op.word << (format.fields & 63);
         let number = |at: u32| usize::from((fields >> at) as u16);
@@ -218,7 +246,7 @@ impl X64<'_> {
             return false;
         }
         let Some(room) = self.asm.buf.room() else { return false };
-        let values = Values { variant: recipe.variant, literal };
+        let values = Values { variant: recipe.variant(), literal };
         let mut at = 0;
         let mut next = TABLE.put(first, &self.lane.operands, values, room, &mut at);
         while next != VERB {
@@ -226,6 +254,17 @@ impl X64<'_> {
         }
         self.asm.buf.advance(at);
         true
+    }
+
+    /// The lane for operations on registers.
+    #[inline(always)]
+    pub(super) fn words(&mut self) -> words::Words<'_> {
+        words::Words { tail: self.asm.buf.tail(), places: &self.lane.places, missing: self.lane.missing }
+    }
+
+    /// The lane for operations on registers finds that bytecode register in a machine register.
+    pub(super) fn pin_word(&mut self, number: u8, place: Any) {
+        self.lane.places.pin(number, place);
     }
 
     /// What the next branch of the lane leaves in its displacement.

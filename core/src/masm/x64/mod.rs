@@ -241,6 +241,10 @@ impl X64<'_> {
 
 impl<'m> Masm<'m> for X64<'m> {
     type Recipe = lane::Recipe;
+    type Run<'r>
+        = lane::words::Words<'r>
+    where
+        Self: 'r;
 
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
@@ -280,6 +284,15 @@ impl<'m> Masm<'m> for X64<'m> {
     #[cfg_attr(not(small), inline(always))]
     fn plain(&mut self, recipe: lane::Recipe, op: PlainOp<'_>) -> bool {
         self.by_table(recipe, op)
+    }
+
+    #[cfg_attr(not(small), inline(always))]
+    fn run(&mut self) -> lane::words::Words<'_> {
+        self.words()
+    }
+
+    fn pin(&mut self, number: u8, place: Any) {
+        self.pin_word(number, place);
     }
 
     #[cfg_attr(not(small), inline(always))]

@@ -21,7 +21,7 @@ macro_rules! kinds {
         #[repr(u8)]
         pub(super) enum Kind { $($name),* }
 
-        const ALL: &[Kind] = &[$(Kind::$name),*];
+        pub(super) const ALL: &[Kind] = &[$(Kind::$name),*];
     };
 }
 
@@ -97,30 +97,30 @@ pub const fn recipe(plain: Plain) -> Recipe {
         Plain::GetFloat => (LoadFloat, 0, 0),
         Plain::SetInt => (StoreInt, 0, 0),
     };
-    Recipe { kind: kind as u8, needs, variant }
+    Recipe::new(kind as u8, needs, variant, plain.branches())
 }
 
 impl Recipe {
     /// The verb does it.
-    pub const VERB: Self = Self { kind: Kind::Verb as u8, needs: 0, variant: 0 };
+    pub const VERB: Self = Self::new(Kind::Verb as u8, 0, 0, false);
 }
 
 /// The conditions on the operands, as [`Format`] has them.
 #[derive(Clone, Copy)]
-struct Case {
-    d: bool,
-    x: bool,
-    y: bool,
-    dx: bool,
-    dy: bool,
+pub(super) struct Case {
+    pub d: bool,
+    pub x: bool,
+    pub y: bool,
+    pub dx: bool,
+    pub dy: bool,
 }
 
 /// Instructions one after the other.
 #[derive(Clone, Copy)]
-struct Form {
-    steps: [Stencil; 3 * STEPS],
-    len: usize,
-    unless: u8,
+pub(super) struct Form {
+    pub steps: [Stencil; 3 * STEPS],
+    pub len: usize,
+    pub unless: u8,
 }
 
 const NOTHING: Stencil = Stencil::none(NONE);
@@ -194,7 +194,7 @@ impl Case {
 }
 
 /// `None`: the verb does it.
-const fn build(kind: Kind, case: Case) -> Option<Form> {
+pub(super) const fn build(kind: Kind, case: Case) -> Option<Form> {
     Some(match kind {
         Kind::Verb => return None,
         Kind::Mov => mov(case),
@@ -414,7 +414,7 @@ const fn store(case: Case) -> Option<Form> {
 }
 
 /// The part of a format that does not depend on the operands.
-const fn format(kind: Kind) -> Format {
+pub(super) const fn format(kind: Kind) -> Format {
     let plain = Format {
         rows: [VERB; 32],
         mask: u64::MAX,
