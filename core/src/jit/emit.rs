@@ -1,11 +1,12 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
-use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets};
+use super::bounds::InBounds;
+use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets, is_array};
 use super::shape::SHAPES;
 use super::templates::Lane;
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Src};
+use crate::masm::{FUNCTION_ALIGN, Object, Place, PlainOp, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::fuel;
@@ -98,7 +99,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     let needed = super::function_scratch(&func);
     let given = scratch.len();
     let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let plan = Plan::new(container, &func, code, scratch, pools, M::prepare, max_pinned);
+    let plan = Plan::new(container, &func, code, scratch, pools, M::prepare, M::VIEWS, max_pinned);
     Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
 }
 
@@ -125,9 +126,23 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
     let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
-    let leaves = false;
-    let compiler =
-        Compiler { masm, container, index, func, sig, code, plan, caches, switching, leave_at, polls, rest, leaves };
+    let (leaves, bounds) = (false, InBounds::new());
+    let compiler = Compiler {
+        masm,
+        container,
+        index,
+        func,
+        sig,
+        code,
+        plan,
+        caches,
+        switching,
+        leave_at,
+        polls,
+        rest,
+        leaves,
+        bounds,
+    };
     compiler.run().map_err(failed)
 }
 
@@ -152,6 +167,8 @@ pub(super) struct Compiler<'c, 's, M> {
     polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
+    /// Kept where there are pinned records.
+    pub(super) bounds: InBounds,
 }
 
 /// An op to be emitted: its place and its words.
@@ -280,8 +297,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
         }
         for slot in self.plan.records.clone() {
-            if let Some(reg) = self.plan.record(slot) {
-                self.find_record(reg, slot);
+            if let Some(object) = self.plan.record(slot) {
+                self.find_record(object, slot);
             }
         }
         self.masm.entered();
@@ -341,36 +358,59 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.fill(start, count, bits);
         for slot in self.plan.records.clone() {
-            let Some(reg) = self.plan.record(slot) else { continue };
+            let Some(object) = self.plan.record(slot) else { continue };
             if slot < self.sig.count {
-                self.find_record(reg, slot);
+                self.find_record(object, slot);
             } else if self.plan.needs_zero(slot) {
-                self.masm.null_record(reg);
+                match object {
+                    Object::View { len, .. } => self.masm.null_view(len),
+                    Object::Record(reg) => self.masm.null_record(reg),
+                    Object::Cell(_) => {}
+                }
             }
         }
     }
 
-    /// Finds the records anew of the cells that an op has written.
+    /// Finds the records anew of the cells that an op has written, and what it may have unsettled.
     fn find_records(&mut self, word: usize, bits: u64) {
-        let mut fields = SHAPES.get(bits as u8).cells;
+        let shape = SHAPES.get(bits as u8);
+        let views = self.plan.views && shape.unsettles;
+        if views {
+            for slot in self.plan.records.clone() {
+                if let Some(object @ Object::View { .. }) = self.plan.record(slot) {
+                    self.find_record(object, slot);
+                }
+            }
+        }
+        if shape.unsettles {
+            self.bounds.clear();
+        }
+        let mut fields = shape.cells | shape.writes;
         while fields != 0 {
             let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
-            if let Some(reg) = self.plan.record(slot) {
-                self.find_record(reg, slot);
+            self.bounds.forget(slot);
+            match self.plan.record(slot) {
+                Some(Object::View { .. }) if views => {}
+                Some(object) => self.find_record(object, slot),
+                None => {}
             }
             fields &= fields - 1;
         }
     }
 
-    /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
-    fn find_record(&mut self, reg: IntReg, slot: u16) {
+    /// Finds the object in a slot: of arrays and objects by their type, of other cells if they are objects.
+    fn find_record(&mut self, object: Object, slot: u16) {
         if !crate::HEAP {
             return;
         }
+        let reg = match object {
+            Object::View { payload, len } => return self.masm.view(payload, len, slot_offset(slot)),
+            Object::Record(reg) => reg,
+            Object::Cell(_) => return,
+        };
         let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
         let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
-        let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];
-        if objects || arrays.contains(&ty) {
+        if objects || is_array(ty) {
             self.masm.record(reg, slot_offset(slot));
         } else {
             self.masm.object_record(reg, slot_offset(slot));
@@ -402,6 +442,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.relieve_cold();
         }
         self.masm.bind(&mut label);
+        self.bounds.clear();
         *op = u64::from(marks) << 32 | u64::from(label.bits());
         if marks & !RUN != 0 && self.polls {
             self.masm.loop_head(self.site(word));

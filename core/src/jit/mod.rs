@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `shape` | what the scans need of each op, from the op table |
 //! | `plan` | the scan before emission: loops, uses, pinning |
+//! | `bounds` | which indices are known to be in bounds |
 //! | `emit` | one function: prologue, one template an op, rare halves |
 //! | `templates` | the templates, by family |
 //! | `tier` | functions one by one while guests run, and the code cache |
 //!
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
 
+mod bounds;
 mod emit;
 mod plan;
 mod shape;

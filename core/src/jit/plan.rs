@@ -16,9 +16,11 @@
 //!
 //! Cells are always in the frame. For a cell register whose object ops work on, the address of the object's record is
 //! pinned beside it ([`crate::masm::Object::Record`]): a use saves finding the record, a write of the register finds it.
+//! Where the backend has the registers, an array's payload and length are pinned instead ([`crate::masm::Object::View`]) if
+//! it is used more often than they must be found anew.
 
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
-use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
+use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::fuel;
 use crate::vm3::container::{Container, Func, Sig};
@@ -40,6 +42,8 @@ pub const SPARE_SLOTS: usize = 3;
 const MAX_DEPTH: u32 = 4;
 /// What finding an object's record costs, in uses of a register.
 const FINDING: u32 = 3;
+/// The same of its payload and length.
+const VIEWING: u32 = 5;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
@@ -50,7 +54,8 @@ struct SlotPlan {
     /// The sum of its uses' weights.
     weight: u32,
     /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call. After the scan, the
-    /// machine register of its record's address, [`PINNED`] with it, or 0.
+    /// machine register of its record's address, [`PINNED`] with it, or those of its payload's address and, from bit
+    /// [`LEN_SHIFT`] on, its length, [`PINNED`] and [`VIEW`] with them; or 0.
     first: u32,
     /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
     /// not equal. After the scan, its [`Place`].
@@ -91,6 +96,9 @@ const NUMBER: u32 = 0xFF;
 const PINNED: u32 = 1 << 31;
 /// In a [`Place`]: it is pinned to a float register.
 const FLOAT: u32 = 1 << 30;
+/// Of a cell: a payload and a length are pinned.
+const VIEW: u32 = 1 << 29;
+const LEN_SHIFT: u32 = 8;
 
 /// Where a slot's value is, in one word: [`PINNED`], [`FLOAT`] for a float register, and the machine register's number;
 /// or the byte offset in the frame.
@@ -140,8 +148,10 @@ pub struct Plan<'s> {
     pub saved: Saved,
     /// The slots that are pinned.
     pub pinned: heapless::Vec<u16, { 2 * POOL }>,
-    /// The cell slots whose records are pinned.
+    /// The cell slots whose records, or payloads and lengths, are pinned.
     pub records: heapless::Vec<u16, POOL>,
+    /// Whether there are payloads and lengths among these.
+    pub views: bool,
 }
 
 /// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
@@ -221,6 +231,7 @@ impl<'s> Plan<'s> {
         scratch: &'s mut [u64],
         pools: (&[PoolReg], &[PoolReg]),
         prepare: fn(Any) -> Prepared,
+        views: bool,
         max_pinned: usize,
     ) -> Option<Self> {
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
@@ -235,11 +246,12 @@ impl<'s> Plan<'s> {
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
-        let mut plan = Self { ops, slots, places, leaf: true, saved: Saved::default(), pinned, records };
+        let saved = Saved::default();
+        let mut plan = Self { ops, slots, places, leaf: true, saved, pinned, records, views: false };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
-        plan.count_uses(container, code, &sig, types);
-        plan.pin(types, &sig, pools, max_pinned);
+        let unsettled = plan.count_uses(container, code, &sig, types);
+        plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
         }
@@ -276,8 +288,9 @@ impl<'s> Plan<'s> {
         (end, calls)
     }
 
-    /// Pass 2.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) {
+    /// Pass 2. Gives the weight of the ops behind which payloads and lengths must be found anew.
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) -> u32 {
+        let mut unsettled = 0_u32;
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
         }
@@ -327,6 +340,9 @@ impl<'s> Plan<'s> {
             self.touch(place(2), false, &uses, &pending, here);
             let write = shape.writes & !shape.reads & 1 != 0;
             if shape.kind == Kind::Other {
+                if shape.unsettles {
+                    unsettled = unsettled.saturating_add(uses.weight);
+                }
                 let words = code.get(at..).unwrap_or(&[]);
                 self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
                 if shape.objects != 0 {
@@ -369,6 +385,7 @@ impl<'s> Plan<'s> {
                 }
             }
         }
+        unsettled
     }
 
     /// The uses of the registers in the fields that `mask` names.
@@ -391,7 +408,8 @@ impl<'s> Plan<'s> {
         plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
-    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), max_pinned: usize) {
+    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), unsettled: u32, max_pinned: usize) {
+        let refinding = unsettled.saturating_mul(VIEWING);
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
@@ -403,10 +421,17 @@ impl<'s> Plan<'s> {
             // An initial zero is written before anything else, so it must survive the calls before the first use.
             let crosses = first != last || (limit == NEEDS_ZERO && first != 0);
             match *ty {
-                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, record: false }),
-                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, record: false }),
-                // Less than nothing if it is written more often than used.
-                _ if crate::HEAP && weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
+                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, pins: Pins::Value }),
+                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, pins: Pins::Value }),
+                // The weight is less than nothing if it is written more often than used.
+                ty if crate::HEAP && weight as i32 > 0 && is_array(ty) && weight / FINDING > refinding => {
+                    // It is found anew behind calls.
+                    let weight = weight.saturating_add(weight / FINDING - refinding);
+                    ints.offer(false, Candidate { slot, weight, pins: Pins::View });
+                }
+                _ if crate::HEAP && weight as i32 > 0 => {
+                    ints.offer(crosses, Candidate { slot, weight, pins: Pins::Record });
+                }
                 _ => {}
             }
         }
@@ -420,7 +445,8 @@ impl<'s> Plan<'s> {
         let mut saved = 0;
         let (mut crossing, mut others) =
             (candidates.crossing.list.iter().peekable(), candidates.others.list.iter().peekable());
-        for _ in 0..max_pinned {
+        let mut left = max_pinned;
+        while left != 0 {
             let from_crossing = match (crossing.peek(), others.peek()) {
                 (Some(a), Some(b)) => a.weight >= b.weight,
                 (Some(_), None) => true,
@@ -435,18 +461,37 @@ impl<'s> Plan<'s> {
                 break;
             }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
-            let enters = if candidate.record { FINDING } else { 1 };
+            let (enters, regs) = match candidate.pins {
+                Pins::Value => (1, 1),
+                Pins::Record => (FINDING, 1),
+                Pins::View => (VIEWING, 2),
+            };
+            if regs > left.min(free.len()) {
+                continue;
+            }
             let cost = 1 + enters * u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
                 continue;
             }
+            left -= regs;
             free.remove(index);
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
+            let mut first = mark | reg.number;
+            if candidate.pins == Pins::View {
+                // There is a second one, as seen above.
+                let Some(len) = free.first().copied() else { continue };
+                free.remove(0);
+                if len.callee_saved {
+                    saved |= 1 << len.number;
+                }
+                first |= VIEW | len.number << LEN_SHIFT;
+                self.views = true;
+            }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
-                if candidate.record {
-                    plan.first = mark | reg.number;
+                if candidate.pins != Pins::Value {
+                    plan.first = first;
                     // There are at most as many as registers of the pool.
                     let _ = self.records.push(candidate.slot);
                     continue;
@@ -485,11 +530,18 @@ impl<'s> Plan<'s> {
         self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
     }
 
-    /// The machine register that holds the address of the record of the object in a cell slot, if one does.
+    /// The machine registers by which the object in a cell slot is found, if any hold what it takes.
     #[inline(always)]
-    pub fn record(&self, slot: u16) -> Option<IntReg> {
+    pub fn record(&self, slot: u16) -> Option<Object> {
         let place = Place(self.slots.get(usize::from(slot))?.first);
-        if place.is_pinned() { Some(IntReg(place.0 & NUMBER)) } else { None }
+        if !place.is_pinned() {
+            return None;
+        }
+        let reg = IntReg(place.0 & NUMBER);
+        if place.0 & VIEW == 0 {
+            return Some(Object::Record(reg));
+        }
+        Some(Object::View { payload: reg, len: IntReg(place.0 >> LEN_SHIFT & NUMBER) })
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
@@ -510,8 +562,17 @@ const POOL: usize = 32;
 struct Candidate {
     slot: u16,
     weight: u32,
-    /// Whether the record's address is what would be pinned.
-    record: bool,
+    pins: Pins,
+}
+
+/// What would be pinned.
+#[derive(Clone, Copy, PartialEq)]
+enum Pins {
+    Value,
+    /// The address of a record.
+    Record,
+    /// A payload's address and a length.
+    View,
 }
 
 /// The heaviest registers of a bank, heaviest first, no more than a pool could take.
@@ -544,6 +605,11 @@ impl Candidates {
         // There is room, and the place is at most the length.
         let _ = list.insert(place, candidate);
     }
+}
+
+/// Whether cells of that type are arrays, lists among them.
+pub fn is_array(ty: TypeId) -> bool {
+    [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST].contains(&ty)
 }
 
 /// Whether the op is a call that control comes back from: all but `tail`.

@@ -484,6 +484,8 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     const INT_POOL: &'static [PoolReg];
     /// The registers that floats are pinned to, the cheapest first.
     const FLOAT_POOL: &'static [PoolReg];
+    /// Whether the pool of integers is large enough for two registers an array ([`Object::View`]).
+    const VIEWS: bool;
 
     /// A macro assembler that appends to `buf`.
     fn new(buf: Buf<'m>, place: Place) -> Self;
@@ -597,7 +599,8 @@ pub trait Calls {
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved);
     /// Restores what [`Calls::prologue`] saved and returns; the result is where [`Calls::result`] put it.
     fn epilogue(&mut self, saved: &Saved);
-    /// Puts a value where the convention wants a function's result.
+    /// Puts a value where the convention wants a function's result. What follows is [`Calls::epilogue`]: the registers of the
+    /// pools may have lost what the function pinned to them.
     fn result(&mut self, value: Any);
     /// Goes on in the interpreter at the op at `site`, or behind it: by way of [`Calls::leaving`].
     fn deopt(&mut self, site: Site, behind: bool);

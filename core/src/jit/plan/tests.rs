@@ -2,7 +2,7 @@
 //! read before they were written, computed by iteration over the control-flow graph.
 
 use super::Plan;
-use crate::masm::PoolReg;
+use crate::masm::{Object, PoolReg};
 use crate::vm3::op::Op;
 use crate::vm3::{Module, text};
 use std::{format, string::String, vec, vec::Vec};
@@ -167,7 +167,7 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let prepare = |_| crate::masm::Prepared::default();
-    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, usize::MAX).unwrap();
+    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, false, usize::MAX).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
@@ -176,7 +176,7 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
         let (lives, open) = (across >> index & 1 != 0, unset >> index & 1 != 0);
         assert!(zero || !open, "r{index} may be read before it is written\n{source}");
         let number = match plan.record(slot) {
-            Some(reg) if objects => Some(reg.0),
+            Some(Object::Record(reg)) if objects => Some(reg.0),
             None if !objects && plan.place(slot).is_pinned() => Some(plan.place(slot).0 & 0xFF),
             None => None,
             Some(_) => panic!("the record of a number is pinned"),

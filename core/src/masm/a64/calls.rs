@@ -4,6 +4,7 @@ use super::convention::{
     CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, SECOND, SITE, TARGET, THIRD,
 };
 use super::saves::Saves;
+use super::tail::Tail;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::Label;
 use crate::asm::a64::{self, Imm12, IndexExtend, Mem, Offset7, Offset9, PairMem, X};
@@ -48,7 +49,7 @@ impl A64<'_> {
             Any::Float(Float::Slot(at)) => Int::Slot(at),
             Any::Float(Float::Reg(_)) => return,
         };
-        let s = self.in_gpr(place, SECOND);
+        let s = self.in_any(Src::At(place), SECOND);
         let mem = self.at(base, offset);
         a64::str_x(&mut self.buf, s, mem);
     }
@@ -73,6 +74,7 @@ impl Calls for A64<'_> {
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved) {
         self.entry = Label::bound_at(self.buf.pos());
         self.leaf = leaf;
+        (self.tail, self.fits) = (Tail::Other, 0);
         if !leaf {
             self.poll(site, false);
         }
@@ -90,13 +92,13 @@ impl Calls for A64<'_> {
         match value {
             Any::Int(place) => {
                 let s = self.in_gpr(place, RESULT);
-                if s != RESULT {
+                if s != RESULT && !self.redirect_int(s) {
                     a64::mov(&mut self.buf, S64, RESULT, s);
                 }
             }
             Any::Float(place) => {
                 let s = self.in_fpr(place, FLOAT_RESULT);
-                if s != FLOAT_RESULT {
+                if s != FLOAT_RESULT && !self.redirect_float(s) {
                     a64::fmov(&mut self.buf, FLOAT_RESULT, s);
                 }
             }
@@ -146,6 +148,10 @@ impl Calls for A64<'_> {
     }
 
     fn check_stack(&mut self, end: u32, site: Site) {
+        if end <= self.fits {
+            return;
+        }
+        self.fits = end;
         self.load_context(SECOND, field::STACK_END);
         self.add_offset(RESULT, FRAME, end);
         a64::cmp(&mut self.buf, S64, RESULT, SECOND);
@@ -209,8 +215,14 @@ impl Calls for A64<'_> {
 
     fn call(&mut self, callee: Callee, frame: u32, site: Site) {
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
-        self.add_offset(FRAME, FRAME, frame);
-        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+        let mem = match Offset9::new(frame.into()) {
+            Some(by) => Some(Mem::pre(or_sp(FRAME), by)),
+            None => {
+                self.add_offset(FRAME, FRAME, frame);
+                Mem::at(or_sp(FRAME), 0)
+            }
+        };
+        if let Some(mem) = mem {
             // With a zero upper half: no function's number.
             a64::str_x(&mut self.buf, SITE, mem);
         }
@@ -226,7 +238,13 @@ impl Calls for A64<'_> {
 
     fn take_result(&mut self, d: Any) {
         match d {
-            Any::Int(place) => self.put(place, RESULT),
+            Any::Int(place) => {
+                self.put(place, RESULT);
+                self.leave(match place {
+                    Int::Reg(reg) => Tail::Copy(gpr(reg.0)),
+                    Int::Slot(at) => Tail::Slot(at),
+                });
+            }
             Any::Float(place) => self.put_float(place, FLOAT_RESULT),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::convention::{RESULT, SECOND, SITE, TARGET};
 use super::ints::modulo_64;
+use super::tail::Tail;
 use super::{A64, S64, field, or_sp};
 use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, Reach, Shift, X, XSp};
 use crate::asm::{Buf, Label};
@@ -48,7 +49,7 @@ impl A64<'_> {
 }
 
 impl A64<'_> {
-    /// A poll, at the head of a loop or at the entry.
+    /// A poll and a look at the native stack, at the head of a loop or at the entry.
     pub(super) fn poll(&mut self, site: Site, head: bool) {
         self.load_context(RESULT, field::GUARD);
         if let Some(extend) = Extended::new(Extend::Uxtx, 0) {
@@ -62,18 +63,29 @@ impl Flow for A64<'_> {
     #[inline]
     fn bind(&mut self, label: &mut Label) {
         a64::bind(&mut self.buf, label);
+        // Control may come from elsewhere.
+        self.tail = Tail::Other;
+        self.fits = 0;
     }
 
     fn loop_head(&mut self, site: Site) {
-        self.poll(site, true);
+        if self.place.far_branches {
+            return self.poll(site, true);
+        }
+        // No limit of the native stack has the lowest bit set (`context::POLL`).
+        self.load_context(RESULT, field::GUARD);
+        self.near = self.near.or(Some(self.buf.pos()));
+        self.cold_with(ColdKind::Guard { site, head: true }, |buf, label| {
+            a64::tbnz(buf, RESULT, modulo_64(0), label);
+        });
     }
 
     fn jump(&mut self, label: &mut Label) {
         a64::b(&mut self.buf, label);
     }
 
-    fn branch(&mut self, cond: Cond, x: Int, y: Src, label: &mut Label) {
-        let x = self.in_gpr(x, RESULT);
+    fn branch(&mut self, cond: Cond, place: Int, y: Src, label: &mut Label) {
+        let x = self.in_gpr(place, RESULT);
         match (cond, y) {
             (Cond::Eq | Cond::Ule, Src::Imm(0)) => self.branch_if_zero(true, x, label),
             (Cond::Ne | Cond::Ugt, Src::Imm(0)) => self.branch_if_zero(false, x, label),
@@ -88,6 +100,9 @@ impl Flow for A64<'_> {
                 self.cmp(x, y);
                 self.branch_if(super::ints::cond_of(cond), label);
             }
+        }
+        if let Int::Slot(at) = place {
+            self.leave(Tail::Slot(at));
         }
     }
 

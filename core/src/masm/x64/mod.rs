@@ -238,6 +238,7 @@ impl<'m> Masm<'m> for X64<'m> {
 
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
+    const VIEWS: bool = false;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
         Self {
