@@ -412,6 +412,13 @@ pub enum ColdKind {
         /// Whether this is the head of a loop, not the entry.
         head: bool,
     },
+    /// Looks closely whether a frame fits on the VM stack; if so, back, else traps `stack_overflow`.
+    Stack {
+        /// The byte offset of its end.
+        end: u32,
+        /// Where.
+        site: Site,
+    },
     /// Gives back what [`Flow::charge`] has taken in vain, and traps `out_of_fuel`.
     Unpaid {
         /// The units taken.

@@ -204,10 +204,10 @@ pub fn forwarded<F: Family>(bench: &mut Bench, count: &mut Count) {
 /// Checks of the VM stack: one that fits in another before it, one that is larger, and one behind a label that is reached
 /// around the first.
 pub fn stack<F: Family>(bench: &mut Bench, count: &mut Count) {
-    let (near, far) = (slot_offset(50), slot_offset(500));
+    let [near, far, large] = [50, 500, 600].map(slot_offset);
     let sites = [1, 2].map(|word| Site::new(FUNC, word));
     bench.clear();
-    let pairs = [(near, near), (far, near), (near, far)];
+    let pairs = [(near, near), (far, near), (near, far), (far, large), (large, near)];
     let mut codes: Vec<Code> = Vec::new();
     for around in [false, true] {
         for (first, second) in pairs {
@@ -229,7 +229,7 @@ pub fn stack<F: Family>(bench: &mut Bench, count: &mut Count) {
     bench.publish();
     let end = bench.context.stack_end;
     let start = bench.stack.as_ptr() as u64;
-    for room in [near - 8, near, far - 8, far] {
+    for room in [near - 8, near, far - 8, far, large - 8, large, 2 * large] {
         bench.context.stack_end = start + u64::from(room);
         for (index, &code) in codes.iter().enumerate() {
             let (around, (first, second)) = (index >= pairs.len(), pairs[index % pairs.len()]);

@@ -1,14 +1,14 @@
 //! Functions, calls, the frame and the memory behind the context on arm64.
 
 use super::convention::{
-    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, SECOND, SITE, TARGET, THIRD,
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, ROOM_END, SECOND, SITE, SMALL, TARGET, THIRD,
 };
 use super::saves::Saves;
 use super::tail::Tail;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::Label;
 use crate::asm::a64::{self, Imm12, IndexExtend, Mem, Offset7, Offset9, PairMem, X};
-use crate::masm::{Any, Callee, Calls, ContextWord, Float, Int, Saved, Src};
+use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, Float, Int, Saved, Src};
 use crate::runtime::frame::TAIL_CALLEE;
 use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
@@ -60,6 +60,13 @@ impl A64<'_> {
         let ints = INT_POOL.iter().filter(|reg| saved.ints >> reg.number & 1 != 0).map(|reg| gpr(reg.number));
         let floats = FLOAT_POOL.iter().filter(|reg| saved.floats >> reg.number & 1 != 0).map(|reg| fpr(reg.number));
         Saves::new(link.into_iter().chain(ints), floats, 0)
+    }
+
+    /// Compares the end of a frame with that of the VM stack.
+    pub(super) fn compare_stack(&mut self, end: u32) {
+        self.load_context(SECOND, field::STACK_END);
+        self.add_offset(RESULT, FRAME, end);
+        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
     }
 
     /// Loads the code address of an entry into x16.
@@ -152,10 +159,13 @@ impl Calls for A64<'_> {
             return;
         }
         self.fits = end;
-        self.load_context(SECOND, field::STACK_END);
-        self.add_offset(RESULT, FRAME, end);
-        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
-        self.trap_if(a64::Cond::Hi, TrapKind::StackOverflow, site);
+        if end <= SMALL {
+            a64::cmp(&mut self.buf, S64, FRAME, ROOM_END);
+            self.cold_if(a64::Cond::Hi, ColdKind::Stack { end, site });
+        } else {
+            self.compare_stack(end);
+            self.trap_if(a64::Cond::Hi, TrapKind::StackOverflow, site);
+        }
     }
 
     #[inline]

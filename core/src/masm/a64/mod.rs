@@ -321,6 +321,12 @@ impl A64<'_> {
                     continue;
                 }
                 ColdKind::Guard { site, head } => self.guard(site, head),
+                ColdKind::Stack { end, site } => {
+                    self.compare_stack(end);
+                    a64::b_cond(&mut self.buf, Cond::Ls, &mut back);
+                    super::Flow::trap(self, Trap::new(TrapKind::StackOverflow), site);
+                    continue;
+                }
                 ColdKind::Op(slow) => self.service_op(slow),
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);

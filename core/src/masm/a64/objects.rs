@@ -193,11 +193,14 @@ impl A64<'_> {
         }
     }
 
-    /// Leaves the address of a cell's record in `t`. Uses x0.
+    /// Leaves the address of a cell's record in `t`. Uses x0 and x16.
     fn find(&mut self, t: X, cell: u32) {
+        let again = matches!(self.tail(), Tail::Found);
         let mem = self.slot(cell);
         a64::ldr_x(&mut self.buf, RESULT, mem);
-        self.load_context(TARGET, field::RECORDS);
+        if !again {
+            self.load_context(TARGET, field::RECORDS);
+        }
         a64::sub_extended(&mut self.buf, S64, or_sp(t), or_sp(TARGET), RESULT, BY_RECORD);
     }
 
@@ -457,6 +460,7 @@ impl Objects for A64<'_> {
         self.find(SECOND, cell);
         a64::ldr_w(&mut self.buf, gpr(len.0), len_of(SECOND));
         a64::ldr_x(&mut self.buf, gpr(payload.0), payload_of(SECOND));
+        self.leave(Tail::Found);
     }
 
     fn null_view(&mut self, len: IntReg) {

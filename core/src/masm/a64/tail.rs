@@ -28,6 +28,8 @@ pub(super) enum Tail {
     /// Accessed an element of an array behind a check of its index, which the branch at this offset is part of. If then
     /// floats were computed, a check that is added may only be that of a load.
     Checked { branch: usize, loads: bool },
+    /// Found an object, and left x16 with [`crate::runtime::context::Context::records`].
+    Found,
     /// Left x0 with the value of the slot at this byte offset.
     Slot(u32),
 }

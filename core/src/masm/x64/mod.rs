@@ -220,6 +220,11 @@ impl X64<'_> {
                     super::Flow::trap(self, Trap::new(TrapKind::OutOfFuel), site);
                     continue;
                 }
+                // Other ISAs' instructions have this one.
+                ColdKind::Stack { .. } => {
+                    let at = self.asm.buf.pos();
+                    self.asm.buf.fail(EmitError::Operand { at });
+                }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
