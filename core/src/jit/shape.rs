@@ -176,7 +176,9 @@ const fn unsettles(op: Op, flags: Flags) -> bool {
             | Op::ObjSetF64
             | Op::ObjSetCell
     );
-    (flags.has(Flags::HEAP) || flags.has(Flags::CALLS)) && !flags.has(Flags::ENDS) && !settled
+    // A long string is the service's matter.
+    let serves = flags.has(Flags::HEAP) || flags.has(Flags::CALLS) || matches!(op, Op::CellConst);
+    serves && !flags.has(Flags::ENDS) && !settled
 }
 
 /// Whether the op's template reaches the object by itself.
