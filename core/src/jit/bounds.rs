@@ -11,39 +11,41 @@ struct Pair {
     index: u16,
 }
 
-/// The pairs; the oldest make room for new ones.
+/// The pairs; an old one makes room for a new one.
 pub struct InBounds {
-    pairs: [Option<Pair>; PAIRS],
-    next: usize,
+    pairs: heapless::Vec<Pair, PAIRS>,
 }
 
 impl InBounds {
     pub const fn new() -> Self {
-        Self { pairs: [None; PAIRS], next: 0 }
+        Self { pairs: heapless::Vec::new() }
     }
 
     /// Nothing is known any more.
+    #[inline]
     pub fn clear(&mut self) {
-        self.pairs = [None; PAIRS];
+        self.pairs.clear();
     }
 
     /// Whether the index is below the array's length, and the array is not null.
     pub fn has(&self, array: u16, index: u16) -> bool {
-        self.pairs.contains(&Some(Pair { array, index }))
+        self.pairs.contains(&Pair { array, index })
     }
 
     /// It is, behind the op that is emitted.
     pub fn add(&mut self, array: u16, index: u16) {
-        if let Some(place) = self.pairs.get_mut(self.next % PAIRS) {
-            *place = Some(Pair { array, index });
+        if self.pairs.is_full() {
+            self.pairs.remove(0);
         }
-        self.next = (self.next + 1) % PAIRS;
+        // There is room now.
+        let _ = self.pairs.push(Pair { array, index });
     }
 
     /// An op has written a slot.
+    #[inline]
     pub fn forget(&mut self, slot: u16) {
-        for pair in &mut self.pairs {
-            *pair = pair.filter(|pair| pair.array != slot && pair.index != slot);
+        if !self.pairs.is_empty() {
+            self.pairs.retain(|pair| pair.array != slot && pair.index != slot);
         }
     }
 }
