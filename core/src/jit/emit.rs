@@ -3,10 +3,10 @@
 use super::bounds::InBounds;
 use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets, is_array};
 use super::shape::SHAPES;
-use super::templates::Lane;
+use super::templates::{self, Lane};
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Object, Place, PlainOp, Src};
+use crate::masm::{Any, EarlyReturn, FUNCTION_ALIGN, Float, Int, Object, Place, Plain, PlainOp, Saved, Src};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::fuel;
@@ -205,16 +205,23 @@ impl<'c> OpAt<'c> {
 impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn run(mut self) -> Result<Extent, EmitError> {
         let saved = self.plan.saved;
-        self.masm.prologue(self.plan.leaf, self.site(0), &saved);
+        let early = self.early_return();
+        match &early {
+            Some(early) => self.masm.prologue_or_return(self.plan.leaf, self.site(0), &saved, early),
+            None => self.masm.prologue(self.plan.leaf, self.site(0), &saved),
+        }
         self.enter_locals();
         let body = self.masm.pos();
+        if early.is_some() {
+            self.start_op(0);
+        }
         let code = self.code;
         let records = crate::HEAP && !self.plan.records.is_empty();
         // No word has the greatest number there is.
         let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
-        for (word, &bits) in code.iter().enumerate() {
+        for (word, &bits) in code.iter().enumerate().skip(usize::from(early.is_some())) {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
@@ -249,6 +256,35 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let (len, loops) = self.switches();
         let end = self.masm.finish()?;
         Ok(Extent { words: code.len(), body, cold, len, end, loops })
+    }
+
+    /// What a first op that branches to a `ret` comes to, if both read parameters, which are still in the frame, and the
+    /// function has anything to save: it is done before that then.
+    fn early_return(&self) -> Option<EarlyReturn> {
+        let (&first, Saved { ints, floats }) = (self.code.first()?, self.plan.saved);
+        // Nobody goes to the first op, and nothing is done at it.
+        if self.plan.ops.first()? != &0 || self.leave_at.is_some() || (self.plan.leaf && ints | floats == 0) {
+            return None;
+        }
+        let at = OpAt::new(&self.plan, self.code, 0, first);
+        let parameter = |slot: u16| (slot < self.sig.count).then(|| Int::Slot(slot_offset(slot)));
+        let (cond, y) = match templates::PLAIN.get(usize::from(first as u8)).copied().flatten()? {
+            Plain::Branch(cond) => (cond, Src::At(parameter(at.b)?)),
+            Plain::BranchK(cond) => (cond, Src::Imm(i64::from(at.b as i16))),
+            _ => return None,
+        };
+        let last = *self.code.get(usize::from(at.c))?;
+        let value = parameter((last >> 16) as u16);
+        let value = match Op::of_verified(last as u8) {
+            Op::Ret => None,
+            Op::RetI64 | Op::RetCell => Some(Any::Int(value?)),
+            Op::RetF64 => match value? {
+                Int::Slot(at) => Some(Any::Float(Float::Slot(at))),
+                Int::Reg(_) => return None,
+            },
+            _ => return None,
+        };
+        Some(EarlyReturn { cond, x: parameter(at.a)?, y, value })
     }
 
     /// Emits an op by its template, behind the place where the function is left if this is the op to leave at. It is apart

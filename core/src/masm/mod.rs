@@ -202,6 +202,25 @@ pub enum Cond {
     Uge,
 }
 
+impl Cond {
+    /// The comparison that holds exactly when this one does not.
+    #[must_use]
+    pub const fn negate(self) -> Self {
+        match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Lt => Self::Ge,
+            Self::Le => Self::Gt,
+            Self::Gt => Self::Le,
+            Self::Ge => Self::Lt,
+            Self::Ult => Self::Uge,
+            Self::Ule => Self::Ugt,
+            Self::Ugt => Self::Ule,
+            Self::Uge => Self::Ult,
+        }
+    }
+}
+
 /// Float comparisons; with a NaN all are false but `Ne`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the vm3 ops")]
@@ -238,6 +257,19 @@ pub enum FloatUnary {
     Ceil,
     Trunc,
     Nearest,
+}
+
+/// The return from a function of which nothing has run: with `value` if the comparison holds. All places are in the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlyReturn {
+    /// The comparison.
+    pub cond: Cond,
+    /// Its first operand.
+    pub x: Int,
+    /// Its second operand.
+    pub y: Src,
+    /// The result.
+    pub value: Option<Any>,
 }
 
 /// Words of the context that templates reach.
@@ -604,6 +636,8 @@ pub trait Calls {
     /// Starts a function: marks its entry, polls and checks the native stack unless it is a leaf, and saves the registers
     /// of `saved` that the convention makes the callee's to save.
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved);
+    /// The same with a return before anything is saved.
+    fn prologue_or_return(&mut self, leaf: bool, site: Site, saved: &Saved, early: &EarlyReturn);
     /// Restores what [`Calls::prologue`] saved and returns; the result is where [`Calls::result`] put it.
     fn epilogue(&mut self, saved: &Saved);
     /// Puts a value where the convention wants a function's result. What follows is [`Calls::epilogue`]: the registers of the

@@ -110,6 +110,7 @@ fn verbs_together_agree_with_rust() {
         let mut bench = Bench::new::<F>(Features::default());
         tails::pairs::<F>(&mut bench, &mut count);
         tails::forwarded::<F>(&mut bench, &mut count);
+        tails::early::<F>(&mut bench, &mut count);
         tails::stack::<F>(&mut bench, &mut count);
         #[cfg(feature = "heap")]
         tails::accesses::<F>(&mut bench, &mut count);

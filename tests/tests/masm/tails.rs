@@ -2,13 +2,15 @@
 //! arrangement of a few registers and slots, also with a label between; checks of the VM stack that others make needless;
 //! accesses to arrays whose checks may be done at once.
 
-use crate::bench::{Bench, Code, FUNC, Family, IN, NEAR, OUT, SITE, all_saved};
+use crate::bench::{Bench, Code, FUNC, Family, IN, NEAR, OUT, SITE, all_saved, load_canaries};
 use crate::cases::Count;
 #[cfg(feature = "heap")]
 use crate::services::ANSWER;
 use crate::services::take_noted;
 use opstamp::asm::Label;
-use opstamp::masm::{Any, Calls, Cond, Float, FloatOp, FloatReg, Flow, Int, IntOp, IntReg, Masm, Saved, Src};
+use opstamp::masm::{
+    Any, Callee, Calls, Cond, EarlyReturn, Float, FloatOp, FloatReg, Flow, Int, IntOp, IntReg, Masm, Saved, Src,
+};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
 
@@ -199,6 +201,83 @@ pub fn forwarded<F: Family>(bench: &mut Bench, count: &mut Count) {
         assert_eq!((bench.context.result, bench.slot(u32::from(NEAR) + 1)), (want, want));
         count.runs += 1;
     }
+}
+
+/// A function that returns before it has saved anything, or saves and goes on.
+pub fn early<F: Family>(bench: &mut Bench, count: &mut Count) {
+    let saved = all_saved::<F>();
+    let [x, other] = [NEAR, NEAR + 1].map(|slot| Int::Slot(slot_offset(slot)));
+    for leaf in [false, true] {
+        for (cond, y) in [
+            (Cond::Lt, Src::Imm(5)),
+            (Cond::Eq, Src::Imm(0)),
+            (Cond::Ne, Src::Imm(0)),
+            (Cond::Ge, Src::Imm(0)),
+            (Cond::Ugt, Src::At(other)),
+        ] {
+            for value in [None, Some(x), Some(other)] {
+                bench.clear();
+                let inner = bench.emit::<F>(&mut |masm| {
+                    let early = EarlyReturn { cond, x, y, value: value.map(Any::Int) };
+                    masm.prologue_or_return(leaf, SITE, &saved, &early);
+                    load_canaries::<F>(masm);
+                    opstamp::masm::Ints::int(masm, IntOp::Add, other, x, Src::Imm(1000));
+                    masm.result(Any::Int(other));
+                    masm.epilogue(&saved);
+                });
+                let mut entry = [inner.address; 8];
+                bench.context.entries = entry.as_mut_ptr() as u64;
+                // The caller finds what callees keep as it was.
+                let kept: Vec<Any> = pool_kept::<F>();
+                let outer = bench.emit::<F>(&mut |masm| {
+                    masm.prologue(false, SITE, &saved);
+                    for (slot, &reg) in (IN..).zip(&kept) {
+                        masm.load(reg, slot_offset(slot % 8));
+                    }
+                    masm.call(Callee::Entry { at: 0, func: 0 }, 0, SITE);
+                    masm.take_result(Any::Int(Int::Slot(slot_offset(NEAR + 2))));
+                    for (slot, &reg) in (NEAR + 10..).zip(&kept) {
+                        masm.store(slot_offset(slot), reg);
+                    }
+                    masm.epilogue(&saved);
+                });
+                bench.publish();
+                for at in [-1_i64, 0, 4, 5, 77] {
+                    let near = u32::from(NEAR);
+                    (0..8).for_each(|slot| bench.set_slot(slot, 0x4000_1111 + u64::from(slot)));
+                    bench.set_slot(near, at as u64);
+                    bench.set_slot(near + 1, 50);
+                    assert_eq!(bench.run(outer), 0);
+                    let with = if let Src::Imm(imm) = y { imm } else { 50 };
+                    let holds = match cond {
+                        Cond::Lt => at < with,
+                        Cond::Eq => at == with,
+                        Cond::Ne => at != with,
+                        Cond::Ge => at >= with,
+                        _ => at as u64 > with as u64,
+                    };
+                    let found = bench.slot(near + 2);
+                    match value {
+                        _ if !holds => assert_eq!(found, at.wrapping_add(1000) as u64, "{cond:?} {y:?} {value:?}"),
+                        Some(place) => assert_eq!(found, if place == x { at as u64 } else { 50 }, "{cond:?} {y:?}"),
+                        None => {}
+                    }
+                    for index in 0..kept.len() as u32 {
+                        assert_eq!(bench.slot(near + 10 + index), 0x4000_1111 + u64::from(index % 8), "{cond:?} {y:?}");
+                    }
+                    count.runs += 1;
+                }
+            }
+        }
+    }
+}
+
+/// The registers of the pools that callees keep.
+fn pool_kept<F: Family>() -> Vec<Any> {
+    let ints = <F::Masm<'_> as Masm<'_>>::INT_POOL.iter().filter(|reg| reg.callee_saved);
+    let floats = <F::Masm<'_> as Masm<'_>>::FLOAT_POOL.iter().filter(|reg| reg.callee_saved);
+    let ints = ints.map(|reg| Any::Int(Int::Reg(IntReg(reg.number))));
+    ints.chain(floats.map(|reg| Any::Float(Float::Reg(FloatReg(reg.number))))).collect()
 }
 
 /// Checks of the VM stack: one that fits in another before it, one that is larger, and one behind a label that is reached

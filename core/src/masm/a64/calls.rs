@@ -8,7 +8,7 @@ use super::tail::Tail;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::Label;
 use crate::asm::a64::{self, Imm12, IndexExtend, Mem, Offset7, Offset9, PairMem, X};
-use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, Float, Int, Saved, Src};
+use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, EarlyReturn, Float, Int, Saved, Src};
 use crate::runtime::frame::TAIL_CALLEE;
 use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
@@ -87,6 +87,27 @@ impl Calls for A64<'_> {
         }
         let saves = self.saves(saved);
         self.save(&saves);
+    }
+
+    fn prologue_or_return(&mut self, leaf: bool, site: Site, saved: &Saved, early: &EarlyReturn) {
+        // A leaf's prologue saves nothing but what is pinned.
+        self.prologue(true, site, &Saved::default());
+        self.leaf = leaf;
+        if !leaf {
+            self.poll(site, false);
+        }
+        let mut stay = Label::new();
+        crate::masm::Flow::branch(self, early.cond.negate(), early.x, early.y, &mut stay);
+        let (tail, _) = self.before();
+        if let Some(value) = early.value {
+            self.result(value);
+        }
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut stay);
+        let saves = self.saves(saved);
+        self.save(&saves);
+        // The branch left it, and saving keeps it.
+        self.leave(tail);
     }
 
     fn epilogue(&mut self, saved: &Saved) {
