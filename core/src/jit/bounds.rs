@@ -14,11 +14,14 @@ struct Pair {
 /// The pairs; an old one makes room for a new one.
 pub struct InBounds {
     pairs: heapless::Vec<Pair, PAIRS>,
+    /// Up to this word there may be targets of branches that no label names: what an access before it says is not known
+    /// behind it.
+    until: usize,
 }
 
 impl InBounds {
     pub const fn new() -> Self {
-        Self { pairs: heapless::Vec::new() }
+        Self { pairs: heapless::Vec::new(), until: 0 }
     }
 
     /// Nothing is known any more.
@@ -32,8 +35,17 @@ impl InBounds {
         self.pairs.contains(&Pair { array, index })
     }
 
-    /// It is, behind the op that is emitted.
-    pub fn add(&mut self, array: u16, index: u16) {
+    /// There is a branch to this word.
+    #[inline]
+    pub fn branch(&mut self, target: usize) {
+        self.until = self.until.max(target);
+    }
+
+    /// It is, behind the op that is emitted, which is that at `word`.
+    pub fn add(&mut self, array: u16, index: u16, word: usize) {
+        if word < self.until {
+            return;
+        }
         if self.pairs.is_full() {
             self.pairs.remove(0);
         }

@@ -236,6 +236,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             if by_table && self.plain(recipe, bits) {
                 if lane == Lane::Branch {
                     self.end_op(word);
+                    self.bounds.branch((bits >> 48) as usize);
                     open = word as u32 + 1;
                     self.masm.set_link(open);
                 }

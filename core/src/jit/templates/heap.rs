@@ -167,7 +167,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             return None;
         }
         if !self.plan.records.is_empty() {
-            self.bounds.add(array, index);
+            self.bounds.add(array, index, at.word);
         }
         Some(self.slow(at))
     }

@@ -75,7 +75,6 @@ impl X64<'_> {
 impl Calls for X64<'_> {
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved) {
         self.entry = Label::bound_at(self.asm.buf.pos());
-        self.fits = 0;
         if !leaf {
             self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
             self.cold_if(Cc::B, ColdKind::Guard { site, head: false });
@@ -141,10 +140,6 @@ impl Calls for X64<'_> {
     }
 
     fn check_stack(&mut self, end: u32, site: Site) {
-        if end <= self.fits {
-            return;
-        }
-        self.fits = end;
         self.asm.lea(B8, Gpr::Rax, slot(end));
         self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rax, context(field::STACK_END));
         self.trap_if(Cc::A, TrapKind::StackOverflow, site);

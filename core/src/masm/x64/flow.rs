@@ -14,8 +14,6 @@ impl Flow for X64<'_> {
     #[inline]
     fn bind(&mut self, label: &mut Label) {
         self.asm.bind(label);
-        // Control may come from elsewhere.
-        self.fits = 0;
     }
 
     fn loop_head(&mut self, site: Site) {

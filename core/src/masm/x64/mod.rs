@@ -31,8 +31,6 @@ pub struct X64<'m> {
     leave: Label,
     reload: Label,
     lane: lane::Lane,
-    /// A frame that ends so many bytes from the start of this one is known to fit on the VM stack.
-    fits: u32,
 }
 
 /// The frame slot at a byte offset. Frames end below 2^20 bytes, and a callee's begins where its caller's ends.
@@ -256,7 +254,6 @@ impl<'m> Masm<'m> for X64<'m> {
             leave: Label::new(),
             reload: Label::new(),
             lane: lane::Lane::new(place.features),
-            fits: 0,
         }
     }
 
