@@ -1,7 +1,7 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::bounds::InBounds;
-use super::plan::{Place as SlotPlace, Plan, RUN, field_of, for_targets, is_array};
+use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, field_of, for_targets, is_array};
 use super::shape::SHAPES;
 use super::templates::{self, Lane};
 use super::{Backend, CompileError};
@@ -99,7 +99,8 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     let needed = super::function_scratch(&func);
     let given = scratch.len();
     let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let plan = Plan::new(container, &func, code, scratch, pools, M::prepare, M::VIEWS, max_pinned);
+    let pins = Pinning { pools, prepare: M::prepare, views: M::VIEWS, max_pinned };
+    let plan = Plan::new(container, &func, code, scratch, &pins);
     Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
 }
 

@@ -154,6 +154,18 @@ pub struct Plan<'s> {
     pub views: bool,
 }
 
+/// What may be pinned to what.
+pub struct Pinning<'p> {
+    /// The pools of integers and of floats.
+    pub pools: (&'p [PoolReg], &'p [PoolReg]),
+    /// [`crate::masm::Masm::prepare`]
+    pub prepare: fn(Any) -> Prepared,
+    /// [`crate::masm::Masm::VIEWS`]
+    pub views: bool,
+    /// The most registers of each bank.
+    pub max_pinned: usize,
+}
+
 /// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
 /// different at every label, so branches on it would often be mispredicted.
 struct Pending {
@@ -229,11 +241,9 @@ impl<'s> Plan<'s> {
         func: &Func,
         code: &[u64],
         scratch: &'s mut [u64],
-        pools: (&[PoolReg], &[PoolReg]),
-        prepare: fn(Any) -> Prepared,
-        views: bool,
-        max_pinned: usize,
+        pins: &Pinning<'_>,
     ) -> Option<Self> {
+        let &Pinning { pools, prepare, views, max_pinned } = pins;
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
         let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;

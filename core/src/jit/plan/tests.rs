@@ -1,7 +1,7 @@
 //! The plan against a dataflow analysis of random functions: which values live across a call, and which registers may be
 //! read before they were written, computed by iteration over the control-flow graph.
 
-use super::Plan;
+use super::{Pinning, Plan};
 use crate::masm::{Object, PoolReg};
 use crate::vm3::op::Op;
 use crate::vm3::{Module, text};
@@ -167,7 +167,8 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let prepare = |_| crate::masm::Prepared::default();
-    let plan = Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, false, usize::MAX).unwrap();
+    let pins = Pinning { pools: (&pool, &pool), prepare, views: false, max_pinned: usize::MAX };
+    let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
