@@ -269,6 +269,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             return None;
         }
         let at = OpAt::new(&self.plan, self.code, 0, first);
+        // What is pinned would be loaded twice.
+        if at.at_a.is_pinned() {
+            return None;
+        }
         let parameter = |slot: u16| (slot < self.sig.count).then(|| Int::Slot(slot_offset(slot)));
         let (cond, y) = match templates::PLAIN.get(usize::from(first as u8)).copied().flatten()? {
             Plain::Branch(cond) => (cond, Src::At(parameter(at.b)?)),
