@@ -152,8 +152,8 @@ impl X64<'_> {
         }
     }
 
-    /// The place of element `x`, below the length; goes to `cold`, if it is given, for any other. The place is behind rcx; it may use rdx
-    /// too. Uses rax.
+    /// The place of element `x`, below the length; goes to `cold`, if it is given, for any other. The place is behind rcx;
+    /// it may use rdx too. Uses rax.
     fn element(&mut self, element: Element, object: Object, x: Int, cold: Option<&mut Label>) -> Option<Mem> {
         if let Object::View { payload, len } = object {
             let x = self.in_gpr(x, Gpr::Rdx);
