@@ -11,7 +11,7 @@
 
 ARM64_TARGET=aarch64-unknown-linux-gnu
 ARM64_TESTS="suite programs switches masm emission rare_halves differential out_of_memory hostile hostile_modules"
-ARM64_TESTS+=" control traces fuel code_cache"
+ARM64_TESTS+=" control traces fuel code_cache caches"
 
 # arm64_tools: finds compiler, linker and emulator; sets the variables that cargo reads and arm64_flags.
 arm64_tools() {
@@ -25,9 +25,7 @@ arm64_tools() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
     # rustup's standard library for the target if it is installed, else Debian's compiler and its sources.
     [ -d "$(rustc --print sysroot)/lib/rustlib/$ARM64_TARGET/lib" ] && return 0
-    need_file /usr/bin/rustc rustc-web || return 77
-    need_file /usr/lib/rustlib/src/rust/library/std/src/lib.rs rust-web-src || return 77
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    need_std_sources || return 77
     arm64_flags=(-Zbuild-std=std,panic_abort,panic_unwind,test "${arm64_flags[@]}")
 }
 

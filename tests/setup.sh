@@ -51,6 +51,16 @@ need_build_tools() {
 need_std_sources() {
     local status=0
     need_file /usr/bin/rustc rustc-web || status=1
+    # Debian has an older compiler of that name too.
+    local oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    if [ -e /usr/bin/rustc ] && ! printf '%s\n%s\n' "$oldest" "$(/usr/bin/rustc --version | cut -d' ' -f2)" | sort -VC; then
+        need "no-such-command-but-rustc-$oldest" rustc-web 2>/dev/null
+        if ! printf '%s\n%s\n' "$oldest" "$(/usr/bin/rustc --version | cut -d' ' -f2)" | sort -VC; then
+            echo "MISSING: /usr/bin/rustc of version $oldest. Install it with: sudo apt-get install -y rustc-web" >&2
+            status=1
+        fi
+    fi
     need_file /usr/lib/rustlib/src/rust/library/core/src/lib.rs rust-web-src || status=1
     [ "$status" = 0 ] || return 1
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1

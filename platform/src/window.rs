@@ -11,9 +11,9 @@
 //! | Written bytes are published before they are executed | [`icache`] |
 //! | A request that fails leaves nothing writable that can be executed too, and with one mapping nothing writable at all that its caller does not know of | [`CodeMemory`] |
 //!
-//! The window costs address space alone until it is used. It grows in steps of [`UNIT`], as it is opened, to the size
-//! that the host gave and not beyond; the pages on each side of it are never used, and fault. Pages that are ready are
-//! opened and published without a system call, with two mappings.
+//! The window costs address space alone until it is used. It grows as it is opened, in steps of a page at first and of
+//! [`UNIT`] later, to the size that the host gave and not beyond; the pages on each side of it are never used, and fault.
+//! Pages that are ready are opened and published without a system call, with two mappings.
 
 use crate::host::{self, Mapping};
 use crate::{MAX_WINDOW, icache};
@@ -45,8 +45,9 @@ pub(crate) enum Access {
     Execute,
 }
 
-/// The bytes that are made ready together at their first open: enough that a module of ordinary size needs a few system
-/// calls, little enough that a small one fills a few pages.
+/// The most bytes that are made ready together at their first open beyond those that are asked for: enough that a module
+/// of ordinary size needs a few system calls. A window starts with a page at a time, each of which costs more than the
+/// calls do, and makes ready as much as it has made ready before: see [`Pages::unit`].
 pub(crate) const UNIT: usize = 16 * 1024;
 
 /// The code memory of this host: one window.
@@ -60,6 +61,8 @@ pub struct HostCode {
     /// Never [`Scheme::Auto`].
     scheme: Scheme,
     pages: Pages,
+    /// How often code was published, up to 255.
+    publications: u8,
 }
 
 impl HostCode {
@@ -87,7 +90,7 @@ impl HostCode {
 
     fn mapped(size: usize, page: usize, scheme: Scheme) -> Result<Self, CodeError> {
         let mapping = Mapping::new(size, page, scheme == Scheme::TwoMappings)?;
-        let code = Self { mapping, size, page, scheme, pages: Pages::new(size / page) };
+        let code = Self { mapping, size, page, scheme, pages: Pages::new(size / page), publications: 0 };
         #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
         let code = if scheme == Scheme::TwoMappings { code.probed()? } else { code };
         Ok(code)
@@ -192,7 +195,7 @@ impl HostCode {
         while let Some(run) = self.pages.run(&rest, |flags| flags & READY == 0) {
             let flip = self.scheme == Scheme::Flip;
             // With one mapping, pages that nobody asked for would become writable and stay so.
-            let run = if flip { run } else { self.pages.widen(run, UNIT / self.page) };
+            let run = if flip { run } else { self.pages.widen(run, self.pages.unit(UNIT / self.page)) };
             rest.start = run.end.max(rest.start);
             self.make_ready(run.clone())?;
             if flip {
@@ -274,6 +277,7 @@ unsafe impl CodeMemory for HostCode {
             return Ok(());
         }
         self.mapping.end_write();
+        self.publications = self.publications.saturating_add(1);
         let wanted = if self.scheme == Scheme::Flip { PENDING } else { READY };
         let mut result = Ok(());
         while let Some(run) = self.pages.run(&rest, |flags| flags & wanted != 0) {
@@ -296,7 +300,10 @@ unsafe impl CodeMemory for HostCode {
     }
 
     fn sync_cores(&self) -> Result<(), CodeError> {
-        host::sync_cores()
+        // Before the first publication nothing of the window is executed, so no core has fetched what has changed since:
+        // SDM vol. 3, 9.1.3 is about code that has been executed. A process of several threads that registers itself
+        // for the system's call waits for milliseconds, which short programs are spared.
+        if cfg!(target_arch = "x86_64") && self.publications <= 1 { Ok(()) } else { host::sync_cores() }
     }
 
     fn describe(&mut self, stubs: CodeRange) -> Result<(), CodeError> {
@@ -353,6 +360,12 @@ impl Pages {
         let start = flags.iter().position(|&flags| wanted(flags))?;
         let len = flags.iter().skip(start).position(|&flags| !wanted(flags)).unwrap_or(flags.len() - start);
         Some(pages.start + start..pages.start + start + len)
+    }
+
+    /// The pages of a step of growth: a power of two, as many as were ever in use among the first `most`.
+    fn unit(&self, most: usize) -> usize {
+        let used = self.0.iter().take(most).filter(|&&flags| flags & TOUCHED != 0).count();
+        1 << used.max(1).ilog2()
     }
 
     /// A run of pages that are not ready, with its neighbours that are not ready either, to the bounds of units of

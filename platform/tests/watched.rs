@@ -229,7 +229,7 @@ fn only_filler_lies_behind_the_code() {
     // The same code, made in plain memory to learn where it ends.
     let isa = Isa::HOST.unwrap();
     let mut plain = vec![0; MIB];
-    let stubs = jit::stubs(isa, &mut plain, options.features).unwrap();
+    let stubs = jit::stubs(isa, &mut plain, options.features, jit::most_floats(&module)).unwrap();
     let mut end = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for func in 0..module.func_count() as u16 {
         let place = Place::new(end, options.features, stubs, func);

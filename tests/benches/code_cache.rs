@@ -39,12 +39,12 @@ fn with_engine<T>(words: &[u64], limit: Option<usize>, work: impl FnOnce(&mut In
     let mut functions: Vec<Entry> = (0..Engine::functions_needed(&module)).map(|_| Entry::default()).collect();
     let mut code = HostCode::new(8 << 20).expect("code memory");
     let mut map = vec![0; CodeCache::map_words(code.size())];
-    let (seats, marks) = ([Seat::new()], [const { Marks::new(0) }; COUNT / 64 + 1]);
+    let (mut seats, mut marks) = ([Seat::new()], [const { Marks::new(0) }; COUNT / 64 + 1]);
     let options = Compile { features: opstamp_platform::features(), ..Compile::default() };
     let engine = match limit {
         None => Engine::interpreter(module, &mut functions),
         Some(limit) => {
-            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &seats, marks: &marks };
+            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &mut seats, marks: &mut marks };
             Engine::cached(module, &mut functions, cache, &mut scratch, &options)
         }
     };

@@ -13,7 +13,7 @@ const MEMORY: usize = 16 << 20;
 pub fn print(module: &Module<'_>, index: u16, features: Features) {
     let func = module.func(index.into()).expect("a function of the module");
     let mut memory = vec![0; MEMORY];
-    let stubs = jit::stubs(Isa::X86_64, &mut memory, features).expect("stubs");
+    let stubs = jit::stubs(Isa::X86_64, &mut memory, features, jit::most_floats(module)).expect("stubs");
     let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     let mut scratch = vec![0; jit::scratch_words(module)];
     let place = Place::new(start, features, stubs, index);

@@ -134,7 +134,7 @@ impl Bench<'_> {
     fn compile_module(&mut self, module: usize) -> Size {
         let module = &self.modules[module];
         let jit::Options { features, max_pinned, .. } = self.options;
-        let stubs = jit::stubs(self.isa, &mut self.memory, features).expect("the stubs fit");
+        let stubs = jit::stubs(self.isa, &mut self.memory, features, jit::most_floats(module)).expect("the stubs fit");
         let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let mut offset = start;
         for func in 0..module.func_count() {

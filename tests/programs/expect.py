@@ -20,6 +20,7 @@ import expect_cells  # noqa: E402
 import expect_kernels  # noqa: E402
 import expect_text  # noqa: E402
 import gen_big_60k  # noqa: E402
+import gen_wide_frame  # noqa: E402
 from values import CANONICAL_NAN, INF, M, NAN, Trap, bits, from_bits, literals, rotl, text, wrap  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
@@ -418,6 +419,11 @@ def big():
     return gen_big_60k.build()
 
 
+@cache
+def wide_frame():
+    return gen_wide_frame.build()
+
+
 REFERENCES = {
     "fib_iter": {"fib": fib, "main": lambda: fib(20_000_000)},
     "fib_rec": {"fib": fib, "main": lambda: fib(32)},
@@ -454,6 +460,7 @@ REFERENCES = {
     "many_regs": {"mix": mix, "churn": churn, "fsum": fsum, "main": lambda: churn(40_000, 7)},
     "big_60k": {"big": lambda n, seed, skip: big()[1](n, seed, skip),
                 "main": lambda: big()[1](*gen_big_60k.MAIN, 0)},
+    "wide_frame": {"wide": lambda n, seed: wide_frame()[1](n, seed)},
     "print_host": {"countdown": lambda n: n * (n + 1) // 2, "thirds": thirds, "main": lambda: printed().count("\n")},
     "globals_tables": {
         "reset": lambda: None, "get_hits": lambda: 7, "get_low": lambda: -(1 << 63), "get_zero": lambda: 0,
@@ -625,6 +632,8 @@ def main():
             errors.append(f"{path.stem}.stdout: not what main prints")
     if (HERE / "big_60k.vm3").read_text() != gen_big_60k.render(*big()):
         errors.append("big_60k.vm3: not what gen_big_60k.py writes")
+    if (HERE / "wide_frame.vm3").read_text() != gen_wide_frame.render(*wide_frame()):
+        errors.append("wide_frame.vm3: not what gen_wide_frame.py writes")
     print(*errors, sep="\n", end="\n" if errors else "")
     print(f"{count} expectations in {len(paths)} files, {len(errors)} wrong")
     return 1 if errors else 0

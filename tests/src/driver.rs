@@ -24,7 +24,7 @@ pub mod need {
     /// Words of heap.
     pub const HEAP: usize = 128 * 1024;
     /// Words of state.
-    pub const STATE: usize = 512;
+    pub const STATE: usize = 1024;
     /// Entries of the function table.
     pub const FUNCTIONS: usize = 512;
     /// Bytes of native stack.
@@ -89,7 +89,7 @@ impl CacheRoom {
 
     /// A cache of that many bytes.
     pub fn cache<'c>(&'c mut self, code: &'c mut dyn CodeMemory, limit: usize) -> CodeCache<'c> {
-        CodeCache { code, map: &mut self.map, limit, seats: &self.seats, marks: &self.marks }
+        CodeCache { code, map: &mut self.map, limit, seats: &mut self.seats, marks: &mut self.marks }
     }
 }
 

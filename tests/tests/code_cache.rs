@@ -4,13 +4,14 @@
 mod common;
 
 use common::{alarmed, with_stack};
+use opstamp::asm::EmitError;
 use opstamp::code::{Marks, Seat};
-use opstamp::jit::Options;
+use opstamp::jit::{CompileError, Options};
 use opstamp::runtime::context::Entry;
 use opstamp::vm3::text;
 use opstamp::{
-    CallError, CodeCache, CodeMemory, CodeStats, Engine, HostCall, HostFn, Instance, InstanceMemory, Interrupter,
-    Module, Trap, TrapKind, TypeId, Value,
+    CallError, CodeCache, CodeMemory, CodeStats, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory,
+    Interrupter, Module, Trap, TrapKind, TypeId, Value,
 };
 use opstamp_platform::{HostCode, Scheme};
 use opstamp_tests::driver::need;
@@ -121,6 +122,11 @@ fn evicts() -> bool {
 
 /// Runs `work` with an engine of such a cache, on a thread that has the native stack that guests want.
 fn with_engine(source: &str, size: Size, work: impl FnOnce(&Engine<'_>) + Send) {
+    try_engine(source, size, work).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The same, if the engine can be made.
+fn try_engine(source: &str, size: Size, work: impl FnOnce(&Engine<'_>) + Send) -> Result<(), EngineError> {
     alarmed(|_| {
         with_stack(|| {
             let sizes = text::sizes(source);
@@ -130,15 +136,17 @@ fn with_engine(source: &str, size: Size, work: impl FnOnce(&Engine<'_>) + Send) 
             let mut functions: Vec<Entry> = (0..Engine::functions_needed(&module)).map(|_| Entry::default()).collect();
             let mut code = HostCode::new_with(need::CODE, size.scheme).expect("code memory");
             let mut map = vec![0; CodeCache::map_words(code.size())];
-            let seats: Vec<_> = (0..size.seats).map(|_| Seat::new()).collect();
-            let marks: Vec<_> = (0..CodeCache::mark_words(&module)).map(|_| Marks::new(0)).collect();
-            let cache = CodeCache { code: &mut code, map: &mut map, limit: size.limit, seats: &seats, marks: &marks };
+            let mut seats: Vec<_> = (0..size.seats).map(|_| Seat::new()).collect();
+            let mut marks: Vec<_> = (0..CodeCache::mark_words(&module)).map(|_| Marks::new(0)).collect();
+            let cache =
+                CodeCache { code: &mut code, map: &mut map, limit: size.limit, seats: &mut seats, marks: &mut marks };
             let options =
                 Options { features: opstamp_platform::features(), threshold: size.threshold, ..Options::default() };
-            let engine = Engine::cached(module, &mut functions, cache, &mut scratch, &options);
-            work(&engine.unwrap_or_else(|error| panic!("{error}")));
-        });
-    });
+            let engine = Engine::cached(module, &mut functions, cache, &mut scratch, &options)?;
+            work(&engine);
+            Ok(())
+        })
+    })
 }
 
 /// Runs `work` with an instance that calls `sleep` for the host function of that name.
@@ -210,7 +218,7 @@ fn code_of_twenty_times_the_cache() {
     let source = source();
     let whole = whole(&source);
     for threshold in [0, 1, 4] {
-        // The stubs take about 3 KiB of it.
+        // The stubs take about 1 KiB of it, and none smaller than 2 KiB can be made.
         let limit = 3072 + whole as usize / 20;
         with_engine(&source, Size { limit, threshold, ..Size::default() }, |engine| {
             with_instance(engine, &no_sleep, |instance| {
@@ -255,20 +263,38 @@ fn what_is_warm_stays() {
     });
 }
 
+/// A cache that can be made is of use, however small, and one that has no room for the stubs is refused.
 #[test]
-fn too_small_for_anything_but_the_stubs() {
+fn the_smallest_cache() {
+    if !evicts() {
+        return;
+    }
     let source = source();
-    with_engine(&source, Size::default(), |engine| {
-        let stubs = stats(engine).used;
-        with_engine(&source, Size { limit: stubs + 400, ..Size::default() }, |engine| {
+    let (mut refused, mut smallest) = (0, None);
+    for limit in (0..4096).step_by(64) {
+        let made = try_engine(&source, Size { limit, ..Size::default() }, |engine| {
+            assert_eq!(stats(engine).used, 0, "nothing has been compiled");
             with_instance(engine, &no_sleep, |instance| {
                 let mut rng = Rng(9);
                 (0..2000).for_each(|_| one_call(instance, &mut rng));
             });
             let stats = stats(engine);
-            assert!(stats.used + stats.map <= stubs + 400, "{stats:?}");
+            assert!(stats.used + stats.map <= limit && stats.compiled > 0, "{stats:?}");
         });
-    });
+        match made {
+            Ok(()) => smallest = smallest.or(Some(limit)),
+            Err(EngineError::Compile(CompileError::Emit {
+                func: None,
+                error: EmitError::Full { needed, capacity },
+            })) => {
+                assert!(needed > capacity && capacity <= limit, "{needed} bytes of {capacity}, with {limit}");
+                assert_eq!(smallest, None, "{limit} bytes are too few");
+                refused += 1;
+            }
+            Err(error) => panic!("{limit} bytes: {error}"),
+        }
+    }
+    assert!(refused > 0 && smallest.is_some());
 }
 
 #[test]

@@ -381,3 +381,59 @@ fn leaving_machine_code_changes_nothing() {
         });
     });
 }
+
+/// Code without loops: what takes long for its objects, and functions of many ops.
+fn straight() -> String {
+    let long = "i64.add n, n, 1\n".repeat(100);
+    format!(
+        "import ask()
+         global done: i64
+         func fills(n: i64) -> i64
+           local xs: arr.i64
+           arr.i64.new_len xs, 1000 ; 0
+           host     ask()           ; 1
+           i64.add  n, n, 1         ; 2
+           arr.i64.fill xs, n       ; 3
+           global.set done, n       ; 4
+           ret      n               ; 5
+         end
+         func calls(n: i64) -> i64
+           host     ask()           ; 0
+           call     n, long(n)      ; 1
+           global.set done, n       ; 2
+           ret      n               ; 3
+         end
+         func long(n: i64) -> i64
+           {long}
+           ret      n
+         end
+         func done() -> i64
+           local n: i64
+           global.get n, done
+           ret      n
+         end"
+    )
+}
+
+#[test]
+fn code_without_loops_is_stopped_too() {
+    with_stack(|| {
+        let address = AtomicUsize::new(0);
+        let ask = |_: &mut HostCall<'_>| {
+            // SAFETY: the instance lives while its guest runs.
+            unsafe { Interrupter::from_raw(address.load(Ordering::Relaxed) as *mut ()) }.interrupt();
+            Ok(())
+        };
+        let imports = [HostFn { name: "ask", params: &[], result: TypeId::NONE, run: &ask }];
+        Setup::new(&straight(), &imports).each(|engine, instance| {
+            address.store(instance.interrupter().into_raw() as usize, Ordering::Relaxed);
+            for _ in 0..4 {
+                let outcome = instance.call("fills", &[1.into()]);
+                assert_eq!(interrupted(instance, outcome), ("fills".to_owned(), 3), "{}", engine.name);
+                let outcome = instance.call("calls", &[1.into()]);
+                assert_eq!(interrupted(instance, outcome), ("long".to_owned(), 0), "{}", engine.name);
+                assert_eq!(instance.call("done", &[]), Ok(Some(0.into())), "{}", engine.name);
+            }
+        });
+    });
+}

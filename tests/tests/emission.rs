@@ -59,7 +59,7 @@ const WAYS: [(&str, Features, usize); 3] = [
 
 /// Compiles all functions of a module one behind the other.
 fn compile(module: &Module<'_>, isa: Isa, features: Features, max_pinned: usize, memory: &mut [u8], total: &mut Total) {
-    let stubs = jit::stubs(isa, memory, features).expect("the stubs fit");
+    let stubs = jit::stubs(isa, memory, features, jit::most_floats(module)).expect("the stubs fit");
     total.stub_bytes += stubs.end;
     let mut scratch = vec![0; jit::scratch_words(module)];
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
@@ -178,7 +178,7 @@ fn far_branches_are_found_out(module: &Module<'_>) {
     let mut scratch = vec![0; jit::scratch_words(module)];
     let mut memory = vec![vec![0; 8 << 20]; 2];
     for (memory, far_branches) in memory.iter_mut().zip([false, true]) {
-        let stubs = jit::stubs(Isa::Arm64, memory, Features::ALL).expect("the stubs fit");
+        let stubs = jit::stubs(Isa::Arm64, memory, Features::ALL, usize::MAX).expect("the stubs fit");
         let place = Place { far_branches, ..Place::new(8192, Features::ALL, stubs, 0) };
         jit::function(Isa::Arm64, module, 0, &mut memory[8192..], place, &mut scratch, usize::MAX).expect("compiles");
     }
@@ -235,9 +235,9 @@ fn large_functions() {
 fn too_little_memory() {
     for isa in Isa::ALL {
         let mut memory = vec![0; 65_536];
-        let stubs = jit::stubs(isa, &mut memory, Features::ALL).expect("the stubs fit");
+        let stubs = jit::stubs(isa, &mut memory, Features::ALL, usize::MAX).expect("the stubs fit");
         for len in 0..stubs.end {
-            let short = jit::stubs(isa, &mut memory[..len], Features::ALL);
+            let short = jit::stubs(isa, &mut memory[..len], Features::ALL, usize::MAX);
             assert!(
                 matches!(short, Err(CompileError::Emit { func: None, error: EmitError::Full { .. } })),
                 "{short:?}"

@@ -500,7 +500,12 @@ fn too_little_memory_for_engines() {
                 let limited = Limited { code: &mut code, size: need::CODE, requests };
                 limited_code(&words, &engine, limited, &mut room, &mut request_sweep);
             }
-            request_sweep.both();
+            if engine.tiered {
+                // It asks for nothing before a function is warm, and interprets what it cannot compile.
+                assert_eq!(request_sweep.refused, 0, "{}", engine.name);
+            } else {
+                request_sweep.both();
+            }
         }
     });
 }

@@ -188,6 +188,49 @@ fn overflows_have_a_trace() {
     });
 }
 
+const LOOPS: &str = "
+    global entered: i64
+    func deep(n: i64) -> i64
+      local i: i64, a: i64, b: i64, c: i64
+      global.get i, entered        ; 0
+      i64.add    i, i, 1           ; 1
+      global.set entered, i        ; 2
+      i64.add    a, n, 1           ; 3
+      i64.add    b, n, 2           ; 4
+      i64.add    c, n, 3           ; 5
+      i64.const  i, 0              ; 6
+    again:
+      i64.add    i, i, 1           ; 7
+      br.i64.lt  i, 3, again       ; 8
+      call       i, deep(n)        ; 9
+      i64.add    i, i, a           ; 10
+      i64.add    i, i, b           ; 11
+      i64.add    i, i, c           ; 12
+      ret        i                 ; 13
+    end
+    func count() -> i64
+      local x: i64
+      global.get x, entered
+      ret        x
+    end
+";
+
+/// What has begun is in the trace, wherever the native stack ends: no loop ends the function that it is in.
+#[test]
+fn the_native_stack_ends_at_calls_only() {
+    with_stack(|| {
+        for more in 0..64 {
+            let native_stack = NATIVE_RESERVE + 4096 + 8 * more;
+            Setup { stack: 1 << 15, native_stack, ..Setup::new(LOOPS, &[]) }.each(|engine, instance| {
+                let Err(CallError::Trap(report)) = instance.call("deep", &[1.into()]) else { panic!("no trap") };
+                let frames = instance.trap_trace().count() as i64;
+                assert_eq!((report.trap, report.op), (Trap::new(TrapKind::StackOverflow), 9), "{}", engine.name);
+                assert_eq!(instance.call("count", &[]), Ok(Some(Value::I64(frames))), "{}: {more}", engine.name);
+            });
+        }
+    });
+}
+
 const LEVELS: &str = "
     import back(i64) -> i64
     import look()

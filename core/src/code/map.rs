@@ -94,9 +94,9 @@ impl<'m> Map<'m> {
         let behind = start.checked_add(1)?;
         // It ends before the next block, the next free granule or the end.
         let next = self.first.get(behind..)?.first_one().unwrap_or(self.granules() - behind);
-        let free = self.used.get(behind..)?.first_zero().unwrap_or(self.granules() - behind);
+        let rest = self.used.get(behind..behind.checked_add(next)?)?.first_zero().unwrap_or(next);
         let owner = (*self.owners.get(start / 4)? >> (start % 4 * 16)) as u16;
-        Some((start..behind.saturating_add(next.min(free)), owner))
+        Some((start..behind.saturating_add(rest), owner))
     }
 
     /// Frees a block.

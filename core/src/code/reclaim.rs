@@ -130,8 +130,11 @@ pub struct Rounds<'e> {
 }
 
 impl<'e> Rounds<'e> {
-    /// `marks` has a bit for every function.
-    pub fn new(seats: &'e [Seat], marks: &'e [Marks]) -> Self {
+    /// `marks` has a bit for every function. Nobody else may use either: what one engine writes would pass for an
+    /// acknowledgement to another. So they are borrowed exclusively, and what an earlier engine wrote is forgotten.
+    pub fn new(seats: &'e mut [Seat], marks: &'e mut [Marks]) -> Self {
+        seats.fill_with(Seat::new);
+        marks.fill_with(|| Marks::new(0));
         Self { seats, marks, epoch: AtomicU64::new(1) }
     }
 
@@ -193,13 +196,19 @@ impl<'e> Rounds<'e> {
     }
 
     fn visit(&self, seat: &Seat, epoch: u64, visitor: &mut dyn Visitor) -> bool {
-        let state = seat.state.fetch_or(BUSY, Ordering::AcqRel);
-        if state & BUSY != 0 {
-            // A guest is taking it, and may have loaded the epoch before this round.
+        // A free seat is let be, so that nobody finds it taken: who takes it from now on loads the entries behind a fence
+        // that comes behind that of `begin`.
+        let state = seat.state.load(Ordering::Acquire);
+        if state == FREE {
+            return true;
+        }
+        let visited = seat.state.compare_exchange(state, state | BUSY, Ordering::AcqRel, Ordering::Relaxed);
+        if state & BUSY != 0 || visited.is_err() {
+            // A guest is taking it, and may have loaded the epoch before this round; or it is coming or going.
             return false;
         }
         let guest = seat.guest.load(Ordering::Relaxed);
-        let acknowledged = state == FREE || seat.acknowledged.load(Ordering::Acquire) == epoch;
+        let acknowledged = seat.acknowledged.load(Ordering::Acquire) == epoch;
         if state == HOST && !acknowledged {
             visitor.walk(guest, &mut |func| self.mark(func));
             seat.acknowledged.store(epoch, Ordering::Relaxed);

@@ -6,7 +6,8 @@ use crate::runtime::cell::Cell;
 use crate::runtime::context::Context;
 use crate::runtime::heap::{DynOp, Heap, Kind, MapError, closure, property_of};
 use crate::runtime::instance::Instance;
-use crate::runtime::roots::GuestRoots;
+use crate::runtime::roots::{GuestRoots, Stopped};
+use crate::runtime::services;
 use crate::runtime::trap::{Site, Trap, TrapKind};
 use crate::runtime::value::canonical;
 use crate::vm3::container::Container;
@@ -24,6 +25,9 @@ struct Step<'e> {
 
 /// Runs the heap op at `site` in the frame at `frame`: 0, or 1 with the trap in the context. It is any op with the flag
 /// [`crate::vm3::op::Flags::HEAP`] but the calls of closures, or a `cell.const`.
+///
+/// What such an op takes grows with its objects, and it may have collected. So requests to the guest are taken behind each:
+/// `interrupted` may be the trap of one that has had its effect.
 ///
 /// # Safety
 ///
@@ -44,7 +48,8 @@ pub(crate) unsafe fn run(context: *mut Context, frame: *mut u64, site: Site) -> 
         Step { instance, container, op, frame, site }.run()
     };
     match outcome {
-        Ok(()) => 0,
+        // SAFETY: by the contract.
+        Ok(()) => unsafe { services::poll_behind(Stopped { context, frame, site }) },
         Err(kind) => {
             // SAFETY: the context is live.
             unsafe { Context::set_trap(context, Trap::new(kind), site, frame) };

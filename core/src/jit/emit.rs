@@ -1,7 +1,8 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
 use super::bounds::InBounds;
-use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, field_of, for_targets, is_array};
+use super::near::Near;
+use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets, is_array};
 use super::shape::SHAPES;
 use super::templates::{self, Lane};
 use super::{Backend, CompileError};
@@ -90,7 +91,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     module: &Module<'_>,
     index: u16,
     scratch: &'s mut [u64],
-    max_pinned: usize,
+    max_pinned: (usize, usize),
 ) -> Result<(Func, Plan<'s>), CompileError> {
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
@@ -113,7 +114,9 @@ pub(super) fn function<'m, M: Backend<'m>>(
     scratch: &mut [u64],
     max_pinned: usize,
 ) -> Result<Extent, CompileError> {
-    let (func, mut plan) = plan::<M>(module, index, scratch, max_pinned)?;
+    // The stubs preserve no more floats.
+    let max_floats = max_pinned.min(place.stubs.floats);
+    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats))?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
     let sig = container.sig(func.sig).ok_or(missing)?;
@@ -126,8 +129,11 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
-    let (switching, leave_at, polls, rest) = (place.switching, place.leave_at, place.polls, (0, 0));
+    let (switching, polls, rest) = (place.switching, place.polls, (0, 0));
     let (leaves, bounds) = (false, InBounds::new());
+    // No word has the greatest number there is.
+    let leave_at = place.leave_at.map_or(usize::MAX, usize::from);
+    let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty(), leave_at);
     let compiler = Compiler {
         masm,
         container,
@@ -143,6 +149,7 @@ pub(super) fn function<'m, M: Backend<'m>>(
         rest,
         leaves,
         bounds,
+        near,
     };
     compiler.run().map_err(failed)
 }
@@ -156,12 +163,12 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) sig: Sig,
     pub(super) code: &'c [u64],
     pub(super) plan: Plan<'s>,
-    /// The ops with an inline cache so far, in the module.
+    /// The blocks of inline caches so far, in the module.
     pub(super) caches: u32,
     /// [`Place::switching`]
     switching: bool,
-    /// [`Place::leave_at`]
-    leave_at: Option<u16>,
+    /// [`Place::leave_at`], or greater than any word.
+    leave_at: usize,
     /// A word of the run that is emitted, and the fuel of its ops from there on; 0 if fuel is not counted.
     rest: (usize, u32),
     /// [`Place::polls`]
@@ -170,6 +177,7 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) leaves: bool,
     /// Kept where there are pinned records.
     pub(super) bounds: InBounds,
+    pub(super) near: Near,
 }
 
 /// An op to be emitted: its place and its words.
@@ -218,15 +226,15 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         let code = self.code;
         let records = crate::HEAP && !self.plan.records.is_empty();
-        // No word has the greatest number there is.
-        let leave_at = self.leave_at.map_or(usize::MAX, usize::from);
+        let leave_at = self.leave_at;
         // The newest branch, by its word, plus 1, whose displacement is still open: there the one before it is found.
         let mut open = 0;
         for (word, &bits) in code.iter().enumerate().skip(usize::from(early.is_some())) {
             let (lane, recipe) = M::LANES[usize::from(bits as u8)];
             // The verb knows the target of a branch back and takes the shortest form.
             let back = (lane == Lane::Branch) & ((bits >> 48) as usize <= word);
-            let by_table = (lane != Lane::Template) & !back & (word != leave_at);
+            let plain = (lane != Lane::Template) & !back;
+            let by_table = plain & (word < self.near.stop);
             if !by_table {
                 if bits as u8 == Op::Args as u8 {
                     continue;
@@ -234,8 +242,12 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 self.masm.relieve_cold();
             }
             self.start_op(word);
+            let by_table = by_table || plain && self.at_stop(word, leave_at);
             if by_table && self.plain(recipe, bits) {
                 if lane == Lane::Branch {
+                    if self.near.is_wanted {
+                        self.mark_target((bits >> 48) as usize);
+                    }
                     self.end_op(word);
                     self.bounds.branch((bits >> 48) as usize);
                     open = word as u32 + 1;
@@ -265,7 +277,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn early_return(&self) -> Option<EarlyReturn> {
         let (&first, Saved { ints, floats }) = (self.code.first()?, self.plan.saved);
         // Nobody goes to the first op, and nothing is done at it.
-        if self.plan.ops.first()? != &0 || self.leave_at.is_some() || (self.plan.leaf && ints | floats == 0) {
+        if self.plan.ops.first()? != &0 || self.leave_at != usize::MAX || (self.plan.leaf && ints | floats == 0) {
             return None;
         }
         let at = OpAt::new(&self.plan, self.code, 0, first);
@@ -297,6 +309,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// so that the loop over all ops is small.
     #[inline(never)]
     fn by_template(&mut self, word: usize, bits: u64, leave: bool) {
+        self.leave_near();
         self.masm.relieve_cold();
         if leave {
             self.leave(word, word, false);
@@ -323,8 +336,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// a loop, and the table of its loops. Gives the offset behind the code, and that of the table.
     fn switches(&mut self) -> (usize, Option<usize>) {
         let saved = self.plan.saved;
-        let mut heads = 0;
-        self.loop_heads(|_, _| heads += 1);
+        let heads = self.plan.back_branches;
         let loops = self.switching && heads != 0;
         if self.leaves || loops {
             self.masm.leaving();
@@ -345,7 +357,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.masm.entered();
         let table = self.masm.pos();
-        self.masm.data(heads | (entry as u64) << 32);
+        self.masm.data(heads as u64 | (entry as u64) << 32);
         self.loop_heads(|compiler, head| {
             let label = compiler.plan.ops.get(head).map_or(Label::new(), |&op| Label::from_bits(op as u32));
             compiler.masm.data(head as u64 | (label.offset().unwrap_or(0) as u64) << 32);
@@ -478,8 +490,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// [`Compiler::start_op`] of an op that a branch named, a loop head, or the start of a run.
     fn start_marked(&mut self, word: usize) {
+        self.leave_near();
         let Some(op) = self.plan.ops.get_mut(word) else { return };
-        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32);
+        let (mut label, marks) = (Label::from_bits(*op as u32), (*op >> 32) as u32 & !TARGET);
         if marks != 0 {
             self.masm.relieve_cold();
         }
@@ -500,6 +513,13 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     #[inline(always)]
     fn plain(&mut self, recipe: M::Recipe, word: u64) -> bool {
         self.masm.plain(recipe, PlainOp { word, places: self.plan.places })
+    }
+
+    /// A branch that was made by the table names the op at a word, to which emission has not come yet.
+    fn mark_target(&mut self, word: usize) {
+        if let Some(op) = self.plan.ops.get_mut(word) {
+            *op |= u64::from(TARGET) << 32;
+        }
     }
 
     /// The code of the op at a word, which was made by the table, ends here. Its loop is no longer of interest.

@@ -6,13 +6,16 @@
 //! | `plan` | the scan before emission: loops, uses, pinning |
 //! | `bounds` | which indices are known to be in bounds |
 //! | `emit` | one function: prologue, one template an op, rare halves |
+//! | `near` | a second base for frames of many slots |
 //! | `templates` | the templates, by family |
 //! | `tier` | functions one by one while guests run, and the code cache |
 //!
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
+#![doc = include_str!("SPEED.md")]
 
 mod bounds;
 mod emit;
+mod near;
 mod plan;
 mod shape;
 mod templates;
@@ -27,6 +30,7 @@ use crate::runtime::context::Entry;
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
 use crate::vm3::container::{Func, Section};
+use crate::vm3::types::TypeId;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use templates::Lane;
@@ -143,12 +147,29 @@ fn function_scratch(func: &Func) -> usize {
     words.saturating_add(slots.saturating_mul(plan::WORDS_PER_SLOT))
 }
 
+/// The most f64 registers that a function of the module has: no function pins more floats.
+pub fn most_floats(module: &Module<'_>) -> usize {
+    let container = module.container();
+    let functions = (0..container.count(Section::Funcs)).filter_map(|index| container.func(index));
+    let floats = |func| container.slots(&func).unwrap_or(&[]).iter().filter(|&&ty| ty == TypeId::F64).count();
+    functions.map(floats).max().unwrap_or(0)
+}
+
 /// Emits the shared stubs for an ISA to the start of `memory`, which stands for the start of a code window. No byte of
-/// them depends on the host.
-pub fn stubs(isa: Isa, memory: &mut [u8], features: Features) -> Result<Stubs, CompileError> {
+/// them depends on the host. Functions with these stubs pin at most `floats` f64 registers each, and the stubs preserve no
+/// more; [`most_floats`] says how many a module has use for.
+pub fn stubs(isa: Isa, memory: &mut [u8], features: Features, floats: usize) -> Result<Stubs, CompileError> {
     match isa {
-        Isa::X86_64 => emit_stubs::<X64<'_>>(memory, features),
-        Isa::Arm64 => emit_stubs::<A64<'_>>(memory, features),
+        Isa::X86_64 => emit_stubs::<X64<'_>>(memory, features, floats),
+        Isa::Arm64 => emit_stubs::<A64<'_>>(memory, features, floats),
+    }
+}
+
+/// Where the stubs `enter` and `lazy` of an ISA lie, as offsets from the window's start: known before they are emitted.
+pub(crate) const fn first_stubs(isa: Isa) -> (usize, usize) {
+    match isa {
+        Isa::X86_64 => (0, X64::LAZY),
+        Isa::Arm64 => (0, A64::LAZY),
     }
 }
 
@@ -225,15 +246,16 @@ pub fn plan(
     scratch: &mut [u64],
     max_pinned: usize,
 ) -> Result<(), CompileError> {
+    let max_pinned = (max_pinned, max_pinned);
     match isa {
         Isa::X86_64 => emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop),
         Isa::Arm64 => emit::plan::<A64<'_>>(module, func, scratch, max_pinned).map(drop),
     }
 }
 
-fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Result<Stubs, CompileError> {
+fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features, floats: usize) -> Result<Stubs, CompileError> {
     let capacity = memory.len();
-    let place = Place::new(0, features, Stubs::default(), 0);
+    let place = Place::new(0, features, Stubs { floats, ..Stubs::default() }, 0);
     let full = EmitError::Full { needed: 8, capacity };
     let buf = Buf::new(memory).ok_or(CompileError::Emit { func: None, error: full })?;
     let mut masm = M::new(buf, place);
@@ -242,11 +264,14 @@ fn emit_stubs<'m, M: Masm<'m>>(memory: &'m mut [u8], features: Features) -> Resu
     Ok(stubs)
 }
 
-/// Bytes to open for the stubs at first, and for a function of that many words: what almost all need.
-const STUB_ROOM: usize = 4096;
+/// Bytes to open for the stubs: more than either ISA needs, and less than any code memory that is of use.
+const STUB_ROOM: usize = 2048;
+/// Bytes to open for a function of that many words at first: what almost all need.
 const fn function_room(words: u32, slots: u32) -> usize {
     512 + words as usize * 24 + slots as usize * 2
 }
+/// Of a function's room, what many get along with: half.
+const LIKELY: usize = 2;
 
 /// Compiles every function of the module into code memory, publishes all, and points the entries at it. Gives the address
 /// of the entry stub.
@@ -290,13 +315,16 @@ fn emit_module(
     if given < needed {
         return Err(CompileError::Scratch { needed, given });
     }
-    let stubs = with_room(code, opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features))?;
+    let floats = most_floats(module);
+    let stubs = with_room(code, opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features, floats))?;
     let mut offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     for (index, entry) in (0..=u16::MAX).zip(functions.iter_mut()) {
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         let first_cache = entry.first_cache;
+        let leave_at = options.leave_at.filter(|site| site.func() == index).map(|site| site.word());
         let place = Place {
             first_cache,
+            leave_at,
             fuel: options.fuel,
             polls: options.polls,
             ..Place::new(offset, options.features, stubs, index)
@@ -312,7 +340,9 @@ fn emit_module(
     Ok(stubs)
 }
 
-/// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full.
+/// Runs `emit` on freshly opened memory at `offset`; on more of it as long as it says that the memory is full. Of a room of
+/// at most a page, the rest of the page that `offset` is in is tried first if that is likely to do: emitting a short
+/// function twice, once in a while, takes less time than a system takes to find a page for what is seldom used.
 fn with_room<T>(
     code: &mut dyn CodeMemory,
     opened: &mut usize,
@@ -320,8 +350,9 @@ fn with_room<T>(
     room: usize,
     mut emit: impl FnMut(&mut [u8]) -> Result<T, CompileError>,
 ) -> Result<T, CompileError> {
-    let size = code.size().min(MAX_WINDOW);
-    let mut room = room;
+    let (size, page) = (code.size().min(MAX_WINDOW), code.page());
+    let rest = offset.checked_next_multiple_of(page).map_or(0, |end| end.saturating_sub(offset));
+    let mut room = if room <= page && (room / LIKELY..room).contains(&rest) { rest } else { room };
     loop {
         let end = offset.saturating_add(room).min(size);
         let memory = code.open(CodeRange { start: offset.min(end), end })?;

@@ -28,12 +28,15 @@ use crate::vm3::op::{Bank, Flags, Op, field};
 use crate::vm3::types::{Composite, TypeId};
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half, with
-/// [`RUN`] if fuel is counted.
+/// [`RUN`] if fuel is counted, and [`TARGET`].
 pub const WORDS_PER_OP: usize = 1;
 /// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
 pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
 const SLOT_PLAN_WORDS: usize = 2;
 const PREPARED_WORDS: usize = 4;
+/// Words of the longest function whose entry does not poll: with 65,536 calls of it behind one another, a guest is stopped
+/// within some milliseconds.
+const LEAF_WORDS: usize = 64;
 /// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
 pub const SPARE_SLOTS: usize = 3;
 
@@ -81,6 +84,9 @@ impl SlotPlan {
 
 /// In the high half of an op's word: a straight run starts at it ([`crate::runtime::fuel`]).
 pub const RUN: u32 = 1 << 31;
+
+/// In the high half of an op's word, during emission: a branch behind which its label was not kept names it.
+pub const TARGET: u32 = 1 << 30;
 
 /// No word is at or behind this limit.
 const NO_LIMIT: u32 = u32::MAX;
@@ -140,10 +146,12 @@ pub struct Plan<'s> {
     slots: &'s mut [SlotPlan],
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
-    /// Whether the function calls nothing but services, whose stubs keep every register of the pools. It checks no native
-    /// stack: what it saves and the stubs push lies in the reserve below what its caller checked
+    /// Whether the function is short and calls nothing but services, whose stubs keep every register of the pools. Its entry
+    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the reserve below what its caller checked
     /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
+    /// Branches back to a loop head, those of a `switch` one by one.
+    pub back_branches: usize,
     /// Machine registers to save for the caller.
     pub saved: Saved,
     /// The slots that are pinned.
@@ -162,8 +170,8 @@ pub struct Pinning<'p> {
     pub prepare: fn(Any) -> Prepared,
     /// [`crate::masm::Masm::VIEWS`]
     pub views: bool,
-    /// The most registers of each bank.
-    pub max_pinned: usize,
+    /// The most registers of each of the two.
+    pub max_pinned: (usize, usize),
 }
 
 /// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
@@ -256,8 +264,17 @@ impl<'s> Plan<'s> {
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
-        let saved = Saved::default();
-        let mut plan = Self { ops, slots, places, leaf: true, saved, pinned, records, views: false };
+        let mut plan = Self {
+            ops,
+            slots,
+            places,
+            leaf: true,
+            back_branches: 0,
+            saved: Saved::default(),
+            pinned,
+            records,
+            views: false,
+        };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
         let unsettled = plan.count_uses(container, code, &sig, types);
@@ -270,7 +287,7 @@ impl<'s> Plan<'s> {
 
     /// Pass 1.
     fn find_loops(&mut self, code: &[u64]) {
-        let mut flags = Flags::NONE;
+        let (mut flags, mut back_branches) = (Flags::NONE, 0);
         for (at, &word) in code.iter().enumerate() {
             let shape = shape(word);
             flags = flags.and(shape.flags);
@@ -280,11 +297,13 @@ impl<'s> Plan<'s> {
                         && let Some(op) = self.ops.get_mut(target)
                     {
                         *op = (at as u64 + 1) << 32;
+                        back_branches += 1;
                     }
                 });
             }
         }
-        self.leaf = !flags.has(Flags::CALLS);
+        self.leaf = !flags.has(Flags::CALLS) && code.len() <= LEAF_WORDS;
+        self.back_branches = back_branches;
     }
 
     /// One past the last op of the hull that starts at a loop head, and whether the hull holds a call that comes back.
@@ -418,7 +437,14 @@ impl<'s> Plan<'s> {
         plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
-    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), unsettled: u32, max_pinned: usize) {
+    fn pin(
+        &mut self,
+        types: &[TypeId],
+        sig: &Sig,
+        pools: (&[PoolReg], &[PoolReg]),
+        unsettled: u32,
+        max_pinned: (usize, usize),
+    ) {
         let refinding = unsettled.saturating_mul(VIEWING);
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
@@ -445,11 +471,12 @@ impl<'s> Plan<'s> {
                 _ => {}
             }
         }
-        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned);
-        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned);
+        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
+        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
     }
 
-    /// Hands out a pool's registers, the heaviest candidates first. Gives the mask of registers to save.
+    /// Hands out a pool's registers, the heaviest candidates first: of those that callees keep and of the others never any
+    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save.
     fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], mark: u32, sig: &Sig, max_pinned: usize) -> u32 {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;

@@ -1,5 +1,17 @@
 //! Compiling functions one by one, while guests run, and the code cache that they lie in.
 //!
+//! **The stubs** that all machine code shares are emitted with the first function. Until then nothing is written to code
+//! memory, and what never gets warm costs no more than in the interpreter. The places of two stubs are known before:
+//! - entries lead to `lazy` from the first. Only machine code follows an entry without looking whether it leads there, and
+//!   there is none yet;
+//! - `enter` is called only with the address of machine code.
+//!
+//! They are published as functions are, by the thread that holds the engine's lock and before the entry of the first function
+//! is stored with release order: whoever reads that address with acquire order, in the interpreter or at a call from the host,
+//! runs bytes that had been published and made known to all cores before. Machine code that a thread comes to by way of other
+//! machine code was published later than that. Where writing means that permissions change, no thread is in guest code when
+//! they are written, for the same reason, and functions go to other pages.
+//!
 //! **The cache** never takes more than the host lent, its map included. When it is full, functions are evicted in two
 //! steps. First a quarter of the window, in the order of addresses from where the last quarter ended, is *unlinked*: the
 //! entries lead back to the stub that stands in for functions without machine code. What is called again is linked again
@@ -16,7 +28,10 @@
 //! them, half as many after each time that it was for a function that had never been freed. So where the program goes round
 //! in more code than there is room for, a part of it stays; and when the program turns to something new, that comes in.
 
-use super::{CompileError, Options, STUB_ROOM, function, function_room, scratch_words, stubs, with_room};
+use super::{
+    CompileError, Options, STUB_ROOM, first_stubs, function, function_room, most_floats, scratch_words, stubs,
+    with_room,
+};
 use crate::asm::EmitError;
 use crate::code::map::{self, GRANULE, Map};
 use crate::code::{CodeMemory, CodeRange, MAX_WINDOW};
@@ -119,7 +134,8 @@ pub(crate) struct Incremental {
     code: *mut dyn CodeMemory,
     scratch: *mut [u64],
     options: Options,
-    stubs: Stubs,
+    /// `None` before they have been published.
+    stubs: Option<Stubs>,
     space: Space,
     stats: CodeStats,
 }
@@ -129,7 +145,7 @@ pub(crate) struct Incremental {
 unsafe impl Send for Incremental {}
 
 impl Incremental {
-    /// Emits the stubs.
+    /// Writes nothing yet.
     ///
     /// # Safety
     ///
@@ -142,37 +158,53 @@ impl Incremental {
         window: Window<'_>,
         options: &Options,
     ) -> Result<Self, CompileError> {
-        let isa = Isa::HOST.ok_or(CompileError::Host)?;
+        Isa::HOST.ok_or(CompileError::Host)?;
         let (needed, given) = (scratch_words(module), scratch.len());
         if given < needed {
             return Err(CompileError::Scratch { needed, given });
         }
+        let size = code.size().min(MAX_WINDOW);
+        if size < STUB_ROOM {
+            let error = EmitError::Full { needed: STUB_ROOM, capacity: size };
+            return Err(CompileError::Emit { func: None, error });
+        }
+        let mut stats = CodeStats { limit: size, ..CodeStats::default() };
+        let space = match window {
+            // Where writing means that permissions change, nothing that is published is written again.
+            Window::Cache(words, limit) if code.concurrent_write() => {
+                let (cache, map) = Cache::new(words, size, limit)?;
+                stats = CodeStats { limit, map, ..stats };
+                Space::Cache(cache)
+            }
+            Window::Cache(..) | Window::Once => Space::Next(0),
+        };
+        // SAFETY: only the lifetime that the object's type names is changed, which the caller vouches for.
+        let code = unsafe { core::mem::transmute::<*mut (dyn CodeMemory + '_), *mut (dyn CodeMemory + 'static)>(code) };
+        Ok(Self { code, scratch, options: *options, stubs: None, space, stats })
+    }
+
+    /// The stubs, which are emitted and published when they are asked for first.
+    fn stubs(&mut self, module: &Module<'_>) -> Result<Stubs, CompileError> {
+        if let Some(stubs) = self.stubs {
+            return Ok(stubs);
+        }
+        let isa = Isa::HOST.ok_or(CompileError::Host)?;
+        let (features, floats) = (self.options.features, most_floats(module));
+        // SAFETY: it is lent for longer than this is used, to nobody else.
+        let code = unsafe { &mut *self.code };
         let mut opened = 0;
-        let stubs = with_room(code, &mut opened, 0, STUB_ROOM, |memory| stubs(isa, memory, options.features));
+        let stubs = with_room(code, &mut opened, 0, STUB_ROOM, |memory| stubs(isa, memory, features, floats));
         let published = code.publish(CodeRange { start: 0, end: opened });
         let stubs = stubs?;
         published?;
         code.sync_cores()?;
         code.describe(CodeRange { start: 0, end: stubs.end })?;
-        let size = code.size().min(MAX_WINDOW);
-        let mut stats = CodeStats { limit: size, used: stubs.end, ..CodeStats::default() };
-        let space = match window {
-            // Where writing means that permissions change, nothing that is published is written again.
-            Window::Cache(words, limit) if code.concurrent_write() => {
-                let (cache, map) = Cache::new(words, size, limit, stubs.end)?;
-                stats = CodeStats { limit, map, ..stats };
-                Space::Cache(cache)
-            }
-            Window::Cache(..) | Window::Once => Space::Next(aligned(code, stubs.end)),
-        };
-        // SAFETY: only the lifetime that the object's type names is changed, which the caller vouches for.
-        let code = unsafe { core::mem::transmute::<*mut (dyn CodeMemory + '_), *mut (dyn CodeMemory + 'static)>(code) };
-        Ok(Self { code, scratch, options: *options, stubs, space, stats })
-    }
-
-    /// The places of the stubs.
-    pub fn stubs(&self) -> &Stubs {
-        &self.stubs
+        match &mut self.space {
+            Space::Next(next) => *next = aligned(code, stubs.end),
+            Space::Cache(cache) => cache.reserve(stubs.end),
+        }
+        self.stubs = Some(stubs);
+        Ok(stubs)
     }
 
     /// What has been done so far.
@@ -211,6 +243,7 @@ impl Incremental {
         if entry.len.load(Ordering::Relaxed) != 0 {
             return Ok(self.relink(entry));
         }
+        let stubs = self.stubs(module)?;
         let room = function_room(entry.word_count, entry.frame_bytes / 8);
         match self.space {
             Space::Next(offset) => {
@@ -219,7 +252,7 @@ impl Incremental {
                 let code = unsafe { &mut *self.code };
                 let emitted = with_room(code, &mut opened, offset, room, |memory| {
                     // SAFETY: as above.
-                    unsafe { self.emit(module, index, entry, offset, memory) }
+                    unsafe { self.emit(module, index, entry, offset, memory, stubs) }
                 });
                 let published = code.publish(CodeRange { start: offset, end: opened.max(offset) });
                 let emitted = emitted?;
@@ -228,7 +261,7 @@ impl Incremental {
                 self.space = Space::Next(aligned(code, offset.saturating_add(emitted.end)));
                 Ok(self.link(entry, offset, emitted))
             }
-            Space::Cache(_) => self.cached(module, index, entries, guests),
+            Space::Cache(_) => self.cached(module, index, entries, guests, stubs),
         }
     }
 
@@ -239,23 +272,26 @@ impl Incremental {
         index: u16,
         entries: &[Entry],
         guests: &mut dyn Guests,
+        stubs: Stubs,
     ) -> Result<u64, Refusal> {
         let entry = entries.get(usize::from(index)).ok_or(CompileError::NoFunction { func: index })?;
         let again = entry.evictions.load(Ordering::Relaxed) != 0;
         // What most functions need; others tell when it does not do.
-        let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE);
+        let Space::Cache(cache) = &self.space else { return Err(Refusal::Later) };
+        let capacity = cache.granules.saturating_sub(stubs.end.div_ceil(GRANULE));
+        let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE).min(capacity);
         loop {
-            let hole = self.room(wanted, again, entries, guests)?;
+            let hole = self.room(wanted, again, entries, guests, &stubs)?;
             let bytes = CodeRange { start: hole.start * GRANULE, end: hole.end * GRANULE };
             // SAFETY: it is lent for longer than this is used, to nobody else.
             let code = unsafe { &mut *self.code };
             let memory = code.open(bytes).map_err(CompileError::Code)?;
             // SAFETY: as above.
-            let emitted = unsafe { self.emit(module, index, entry, bytes.start, memory) };
+            let emitted = unsafe { self.emit(module, index, entry, bytes.start, memory, stubs) };
             let published = code.publish(bytes);
             let emitted = match emitted {
-                Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) => {
-                    wanted = hole.len().saturating_mul(2);
+                Err(CompileError::Emit { error: EmitError::Full { .. }, .. }) if hole.len() < capacity => {
+                    wanted = hole.len().saturating_mul(2).min(capacity);
                     continue;
                 }
                 emitted => emitted?,
@@ -265,13 +301,13 @@ impl Incremental {
             let block = hole.start..hole.start.saturating_add(emitted.end.div_ceil(GRANULE));
             let reused = block.start < cache.fresh;
             cache.fresh = cache.fresh.max(hole.end);
-            // SAFETY: as above.
-            if let Some(mut map) = unsafe { cache.map() } {
-                map.take(block, index);
-            }
             // Bytes that have never been executed need nothing more on x86-64: SDM vol. 3, 9.1.3 is about code that has.
             if reused || !cfg!(target_arch = "x86_64") {
                 code.sync_cores().map_err(CompileError::Code)?;
+            }
+            // SAFETY: as above.
+            if let Some(mut map) = unsafe { cache.map() } {
+                map.take(block, index);
             }
             let address = self.link(entry, bytes.start, emitted);
             if !again {
@@ -293,6 +329,7 @@ impl Incremental {
         entry: &Entry,
         offset: usize,
         memory: &mut [u8],
+        stubs: Stubs,
     ) -> Result<Emitted, CompileError> {
         let isa = Isa::HOST.ok_or(CompileError::Host)?;
         let options = &self.options;
@@ -304,7 +341,7 @@ impl Incremental {
             leave_at,
             fuel: options.fuel,
             polls: options.polls,
-            ..Place::new(offset, options.features, self.stubs, index)
+            ..Place::new(offset, options.features, stubs, index)
         };
         // SAFETY: by the contract; it is lent for longer than this is used.
         let scratch = unsafe { &mut *self.scratch };
@@ -340,6 +377,17 @@ impl Incremental {
         address
     }
 
+    /// Where the entries of functions lead that have no machine code: the address of the stub `lazy`, of which no machine code
+    /// knows before it is there. Where nothing can be compiled it leads nowhere.
+    pub fn lazy(&self) -> u64 {
+        self.address(Isa::HOST.map_or(0, |isa| first_stubs(isa).1))
+    }
+
+    /// The address of the stub `enter`, which may be called once a function has machine code.
+    pub fn enter(&self) -> u64 {
+        self.address(Isa::HOST.map_or(0, |isa| first_stubs(isa).0))
+    }
+
     fn address(&self, offset: usize) -> u64 {
         // SAFETY: it is lent for longer than this is used.
         unsafe { &*self.code }.base().saturating_add(offset) as u64
@@ -353,6 +401,7 @@ impl Incremental {
         again: bool,
         entries: &[Entry],
         guests: &mut dyn Guests,
+        stubs: &Stubs,
     ) -> Result<Range<usize>, Refusal> {
         let mut passed = 0_usize;
         loop {
@@ -363,7 +412,7 @@ impl Incremental {
                 return Ok(hole);
             }
             let needed = wanted.saturating_mul(GRANULE);
-            let capacity = cache.granules.saturating_mul(GRANULE).saturating_sub(self.stubs.end);
+            let capacity = cache.granules.saturating_mul(GRANULE).saturating_sub(stubs.end);
             if needed > capacity {
                 let error = EmitError::Full { needed, capacity };
                 return Err(CompileError::Emit { func: None, error }.into());
@@ -407,7 +456,7 @@ impl Incremental {
 
     /// Unlinks a function, so that it can be freed. Whether it had machine code.
     pub fn evict(&mut self, index: u16, entries: &[Entry], guests: &mut dyn Guests) -> bool {
-        let lazy = self.address(self.stubs.lazy);
+        let lazy = self.lazy();
         let (Some(entry), Space::Cache(cache)) = (entries.get(usize::from(index)), &mut self.space) else {
             return false;
         };
@@ -423,7 +472,7 @@ impl Incremental {
 
     /// Unlinks what lies in the next granules, at least so many; gives how many it has passed.
     fn unlink(&mut self, least: usize, entries: &[Entry]) -> usize {
-        let lazy = self.address(self.stubs.lazy);
+        let lazy = self.lazy();
         let Space::Cache(cache) = &mut self.space else { return 0 };
         let (granules, mut hand) = (cache.granules, cache.hand);
         // SAFETY: the words are lent for longer than this is used, to nobody else.
@@ -513,8 +562,8 @@ struct Emitted {
 }
 
 impl Cache {
-    /// A cache behind the stubs, in a window and words of together at most `limit` bytes, and the size of its map in bytes.
-    fn new(words: &mut [u64], window: usize, limit: usize, stubs: usize) -> Result<(Self, usize), CompileError> {
+    /// A cache in a window and words of together at most `limit` bytes, and the size of its map in bytes.
+    fn new(words: &mut [u64], window: usize, limit: usize) -> Result<(Self, usize), CompileError> {
         // The most granules of which the window, the map and the limit have enough.
         let (mut granules, mut step) = (0_usize, (MAX_WINDOW / GRANULE).next_power_of_two());
         while step > 0 {
@@ -525,15 +574,25 @@ impl Cache {
             }
             step /= 2;
         }
-        let first = stubs.div_ceil(GRANULE);
         let map = map::words(granules.saturating_mul(GRANULE));
         let words = words.get_mut(..map).unwrap_or_default();
         words.fill(0);
-        let mut made = Map::over(words, granules).filter(|_| first < granules);
         let capacity = granules.saturating_mul(GRANULE);
-        let error = CompileError::Emit { func: None, error: EmitError::Full { needed: stubs + GRANULE, capacity } };
-        made.as_mut().ok_or(error)?.reserve(0..first);
-        Ok((Self { words, granules, hand: first, fresh: first, round: false, patience: 0, waiting: 0 }, map * 8))
+        if Map::over(words, granules).is_none() || capacity < STUB_ROOM + GRANULE {
+            let error = EmitError::Full { needed: STUB_ROOM + GRANULE, capacity };
+            return Err(CompileError::Emit { func: None, error });
+        }
+        Ok((Self { words, granules, hand: 0, fresh: 0, round: false, patience: 0, waiting: 0 }, map * 8))
+    }
+
+    /// Leaves the first `stubs` bytes, where nothing is yet, to the stubs.
+    fn reserve(&mut self, stubs: usize) {
+        let first = stubs.div_ceil(GRANULE);
+        // SAFETY: the words are lent for longer than this is used, to nobody else.
+        if let Some(mut map) = unsafe { self.map() } {
+            map.reserve(0..first);
+        }
+        (self.hand, self.fresh) = (first, first);
     }
 
     /// Whether something may be evicted now, for a function that has been freed before or another.

@@ -135,6 +135,12 @@ pub struct PoolReg {
     pub callee_saved: bool,
 }
 
+/// The registers of a float pool that functions may pin something to, each at most `count` ([`Stubs::floats`]).
+fn first_floats(pool: &[PoolReg], count: usize) -> impl Iterator<Item = &PoolReg> {
+    let kind = move |saved: bool| pool.iter().filter(move |reg| reg.callee_saved == saved).take(count);
+    kind(false).chain(kind(true))
+}
+
 /// Integer operations on two sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the vm3 ops")]
@@ -340,16 +346,23 @@ impl Features {
 
 /// The places of the shared stubs in the code window, as offsets in bytes from its start. [`Masm::stubs`] emits them once
 /// an engine, and states each one's register contract.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stubs {
-    /// The entry from the host ([`crate::runtime::context::EnterFn`]).
+    /// How many floats a function in the window may pin at most. Pinning takes the first register of the pool that is free
+    /// and will do, so of the float registers that guest functions keep, and of those that they do not, only the first so
+    /// many ever hold anything: no stub preserves others, whatever is said below.
+    pub floats: usize,
+    /// The entry from the host ([`crate::runtime::context::EnterFn`]): 0, at the window's start.
     pub enter: usize,
     /// Ends the run with the trap whose bits are in the result register, at the site in the site register.
     pub trap: usize,
     /// The same with the trap of that [`crate::runtime::trap::TrapKind`] number.
     pub trap_kind: [usize; 12],
-    /// A poll, or the end of the native stack. Preserves every register of the pools.
+    /// At a function's entry: a poll, or the end of the native stack. Preserves every register of the pools.
     pub guard: usize,
+    /// At the head of a loop: a poll. The function's entry has answered for what it and this take of the native stack.
+    /// Preserves every register of the pools.
+    pub poll: usize,
     /// Calls a host function.
     pub host: usize,
     /// Calls a soft operation ([`crate::runtime::context::Soft`]). Preserves every register of the pools. 0 where the ISA
@@ -358,6 +371,7 @@ pub struct Stubs {
     /// Goes on in the interpreter until the frame returns, then returns its result; or says that machine code goes on.
     pub deopt: usize,
     /// Stands for a function that has no machine code: its entry leads here. Runs it, or has it compiled and goes there.
+    /// Always [`Masm::LAZY`].
     pub lazy: usize,
     /// The same for a function that is left at its entry, and interpreted.
     pub whole: usize,
@@ -365,10 +379,33 @@ pub struct Stubs {
     pub op: usize,
     /// The same, with the number of an inline cache plus 1 in the result register.
     pub cached_op: usize,
-    /// Finds a closure's function and lays out its frame. Preserves every register of the pools.
+    /// Fills the inline cache of a call of a closure. Preserves every register of the pools.
     pub closure: usize,
     /// One past the last byte of all stubs.
     pub end: usize,
+}
+
+impl Default for Stubs {
+    /// Stubs of unknown places, which preserve every float register.
+    fn default() -> Self {
+        Self {
+            floats: usize::MAX,
+            enter: 0,
+            trap: 0,
+            trap_kind: [0; _],
+            guard: 0,
+            poll: 0,
+            host: 0,
+            soft: 0,
+            deopt: 0,
+            lazy: 0,
+            whole: 0,
+            op: 0,
+            cached_op: 0,
+            closure: 0,
+            end: 0,
+        }
+    }
 }
 
 /// Where emission happens and what it may assume.
@@ -382,7 +419,7 @@ pub struct Place {
     pub stubs: Stubs,
     /// The function that is compiled.
     pub func: u16,
-    /// The number of ops with an inline cache in the functions before it.
+    /// The number of blocks of inline caches in the functions before it.
     pub first_cache: u32,
     /// Whether conditional branches to labels that are not bound yet must reach as far as unconditional ones. Without it
     /// the shortest form is used, and [`EmitError::BranchRange`] says if that did not do.
@@ -488,6 +525,15 @@ pub enum ColdKind {
         /// The op.
         slow: Slow,
     },
+    /// Fills the inline cache of a call of a closure, by its stub, and goes back.
+    Callee {
+        /// The distance to the callee's frame.
+        frame: u32,
+        /// The cache.
+        cache: CacheSite,
+        /// Where.
+        site: Site,
+    },
     /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
     /// back.
     FloatMinMax {
@@ -525,17 +571,32 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     const FLOAT_POOL: &'static [PoolReg];
     /// Whether the pool of integers is large enough for two registers an array ([`Object::View`]).
     const VIEWS: bool;
+    /// Where the stub `lazy` starts: known before the stubs are there, because entries lead to it from the first.
+    const LAZY: usize;
 
     /// A macro assembler that appends to `buf`.
     fn new(buf: Buf<'m>, place: Place) -> Self;
 
-    /// Emits the shared stubs and states their places. The buffer must start at the window's start.
+    /// Emits the shared stubs, which preserve as many floats as [`Place::stubs`] says, and states their places. The buffer
+    /// must start at the window's start.
     fn stubs(&mut self) -> Stubs;
 
     /// Makes a place ready for [`Masm::plain`].
     fn prepare(place: Any) -> Prepared;
 
-    /// Emits a plain operation, with the same bytes as its verb; `false`, with nothing emitted, if the verb must do it.
+    /// Bytes of the frame that plain operations by table reach in a shorter form through a second base, which a scratch
+    /// register holds between them: half of them before it. 0 if there is no such register or no such form.
+    const NEAR: u32;
+
+    /// The second base is at that offset in the frame from here on, until something else than [`Masm::plain`] is emitted.
+    fn near(&mut self, offset: u32);
+
+    /// As [`Masm::prepare`], for the slot at that distance from the second base, from half of [`Masm::NEAR`] before it to
+    /// less than that behind it.
+    fn prepare_near(distance: i32) -> Prepared;
+
+    /// Emits a plain operation, with the same bytes as its verb, of places that were made ready by [`Masm::prepare`];
+    /// `false`, with nothing emitted, if the verb must do it.
     ///
     /// The displacement of a branch is left open: it holds what [`Masm::set_link`] said, until [`Masm::resolve`].
     fn plain(&mut self, recipe: Self::Recipe, op: PlainOp<'_>) -> bool;

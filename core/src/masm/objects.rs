@@ -170,8 +170,8 @@ pub trait Objects {
     fn null_view(&mut self, len: IntReg);
 
     /// Calls a closure whose frame is `frame` bytes from the start of this one: traps `null_reference`, then
-    /// `stack_overflow`, at `site`; else lays out what the closure binds and behind it `args`.
-    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, site: Site);
+    /// `stack_overflow`, at `site`; else lays out what the closure binds and behind it `args`. `cache` is of a call.
+    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, cache: CacheSite, site: Site);
 
     /// The length of an array or list. This and the next two take objects found in any way, what follows no
     /// [`Object::View`].

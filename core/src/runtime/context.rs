@@ -110,13 +110,16 @@ pub struct Entry {
     pub(crate) zeros: u32,
     /// The number of locals that start as null: the cells. They come last.
     pub(crate) nulls: u32,
-    /// The number of ops with an inline cache in the functions before it.
+    /// The number of blocks of inline caches in the functions before it.
     pub(crate) first_cache: u32,
     /// The type of its result, a [`crate::vm3::types::TypeId`].
     pub(crate) result: u32,
     /// How often its machine code has been freed.
     pub(crate) evictions: AtomicU32,
 }
+
+/// Machine code finds an entry by a shift, and the code's address through the entry's.
+const _: () = assert!(size_of::<Entry>().is_power_of_two() && core::mem::offset_of!(Entry, code) == 0);
 
 impl Entry {
     /// The entry of no function.
@@ -147,7 +150,8 @@ pub struct Services {
     /// Calls import `index`; its frame is at `frame`, the call at `site`.
     pub host_call: ServiceFn,
     /// The guard was hit at `site`, with the frame at `frame` and the native stack pointer in `operand`: a poll, or the
-    /// end of the native stack.
+    /// end of the native stack. At the head of a loop, which the stack pointer may have come to behind the end because of
+    /// what the function saved, `operand` is the greatest number there is.
     pub guard: ServiceFn,
     /// A float or bit operation that the CPU lacks: `operand` is a [`Soft`] number, the operands and the result are in
     /// [`Context::operands`].

@@ -68,8 +68,9 @@ impl PollWords {
 /// and dropped meanwhile. It can be kept for as long as that memory is lent; of an instance that is gone, it does
 /// nothing.
 ///
-/// The guest looks at every function entry and at every round of a loop, in the interpreter and in machine code, so it
-/// answers within a loop's body or a call. A host function is not interrupted; the guest answers when it is back. A
+/// The guest looks at every function entry, at every round of a loop and behind every op that may take long because of the
+/// objects it works on, in the interpreter and in machine code, so it answers within a loop's body or a call. Machine code
+/// does not look at the entry of functions of at most 64 words that call none. A host function is not interrupted; the guest answers when it is back. A
 /// request that is made while no guest runs is answered at the start of the next call. It is answered once: requests of
 /// one kind count as one until they are.
 ///

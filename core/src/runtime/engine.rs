@@ -48,9 +48,9 @@ pub struct CodeCache<'e> {
     pub limit: usize,
     /// A seat for every guest that runs at the same time, on as many threads or cores. Calls that find none are
     /// interpreted.
-    pub seats: &'e [Seat],
+    pub seats: &'e mut [Seat],
     /// A bit for every function of the module: [`CodeCache::mark_words`] says how many words.
-    pub marks: &'e [Marks],
+    pub marks: &'e mut [Marks],
 }
 
 impl CodeCache<'_> {
@@ -168,7 +168,8 @@ impl<'e> Engine<'e> {
     /// An engine that interprets, and compiles each function once it is warm ([`Options::threshold`]): running loops go on in
     /// machine code. A function that cannot be compiled, because the code memory is full, stays with the interpreter.
     ///
-    /// Several threads may run instances of it. Who finds another one compiling interprets on; nobody ever waits.
+    /// Nothing is written to the code memory before the first function is warm. Several threads may run instances of it. Who
+    /// finds another one compiling interprets on; nobody ever waits.
     pub fn tiered(
         module: Module<'e>,
         functions: &'e mut [Entry],
@@ -212,15 +213,14 @@ impl<'e> Engine<'e> {
         rounds: Option<Rounds<'e>>,
     ) -> Result<Self, EngineError> {
         let functions = fill(&module, functions)?;
-        let stubs = *compiler.stubs();
-        let lazy = base.saturating_add(stubs.lazy) as u64;
+        let lazy = compiler.lazy();
         for entry in functions.iter() {
             entry.code.store(lazy, Ordering::Release);
             jit::cool(entry, options.threshold);
         }
-        // SAFETY: this is the address of the entry stub, which was emitted to this signature and published in code memory
-        // that stays mapped for 'e.
-        let enter = unsafe { core::mem::transmute::<usize, EnterFn>(base.saturating_add(stubs.enter)) };
+        // SAFETY: this is the address of the entry stub, in code memory that stays mapped for 'e. It is called only to run a
+        // function's machine code, before which the stub was emitted, to this signature, and published.
+        let enter = unsafe { core::mem::transmute::<usize, EnterFn>(compiler.enter() as usize) };
         let machine = Some(Machine { enter, base: base as u64 });
         let (threshold, enter_at) = (options.threshold, options.enter_at);
         let tier = Some(Tier {
@@ -276,8 +276,8 @@ impl<'e> Engine<'e> {
         self.tier.as_ref().map_or_else(|| self.machine.is_some(), |tier| (tier.compile)(self, func, None).is_some())
     }
 
-    /// Takes a function's machine code away, if the engine was made with a [`CodeCache`]: it is interpreted from its next
-    /// call on, until it is warm, and the code's bytes are free as soon as no guest runs it. Whether it had machine code;
+    /// Gives a function's machine code up, if the engine was made with a [`CodeCache`]: its bytes are free once no guest runs
+    /// it and there is a use for them. If it is called before, it is not given up after all. Whether it had machine code;
     /// `false` too while another thread compiles.
     pub fn evict(&self, func: u16) -> bool {
         let Some(tier) = &self.tier else { return false };
@@ -302,14 +302,13 @@ impl<'e> Engine<'e> {
         let mut guests = Asking { engine: self, rounds: tier.rounds.as_ref(), asker };
         let relinked = entry.len.load(Ordering::Relaxed) != 0;
         let outcome = compiler.function(&self.module, func, self.functions, &mut guests);
+        if outcome.is_ok() && !relinked {
+            // Before anybody can evict it.
+            self.tell(|| self.compiled(func, entry));
+        }
         drop(compiler);
         match outcome {
-            Ok(code) => {
-                if !relinked {
-                    self.tell(|| self.compiled(func, entry));
-                }
-                Some(code)
-            }
+            Ok(code) => Some(code),
             Err(Refusal::Later) => {
                 jit::cool(entry, tier.threshold);
                 None
@@ -520,7 +519,7 @@ fn fill<'e>(module: &Module<'_>, functions: &'e mut [Entry]) -> Result<&'e mut [
             result: sig.result.0.into(),
             ..Entry::default()
         };
-        caches = caches.saturating_add(cache::sites_in(code) as u32);
+        caches = caches.saturating_add(cache::blocks_in(code) as u32);
     }
     Ok(functions)
 }

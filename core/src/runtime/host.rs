@@ -15,7 +15,9 @@ use core::fmt;
 
 /// A function that the host supplies to guests.
 ///
-/// `run` may trap ([`Trap::host`]), and may call back into the guest. It is called by shared reference, because a guest
+/// `run` may trap, and may call back into the guest. It traps by returning a [`Trap`]: [`Trap::host`] with a number, which
+/// is the host's to choose and to give a meaning (`host(N)` in messages and expectations; the engine itself traps `host(0)`
+/// only for what [`CallError::as_trap`] makes of a refused call), or what a call back into the guest gave. It is called by shared reference, because a guest
 /// that it calls may call it again.
 ///
 /// A panic that leaves `run` aborts the program, whichever engine runs the guest: it cannot unwind through machine

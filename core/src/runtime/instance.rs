@@ -195,8 +195,8 @@ impl core::error::Error for FuelError {}
 
 impl<'e> Instance<'e> {
     /// The number of words of state that an instance of the module needs: some for what machine code knows of it, one a
-    /// global, one an import, one a cell constant, and some for the inline cache of each property access. Reads the
-    /// code of all functions.
+    /// global, one an import, one a cell constant, and some for the inline cache of each property access and of each call of a closure. Reads
+    /// the code of all functions.
     pub fn state_words(module: &Module<'_>) -> usize {
         let words = cache::first_word(module.container()).saturating_add(cache::state_words(module));
         CONTEXT_WORDS.saturating_add(words)
@@ -396,13 +396,20 @@ impl<'e> Instance<'e> {
         self.engine.counts_fuel().then(|| unsafe { (*self.context).fuel })
     }
 
-    /// What the inline caches of the property accesses have seen, in the order of the functions and of the ops in them.
-    /// Machine code fills them; the interpreter looks every name up.
+    /// What the inline caches of the property accesses and of the calls of closures have seen, in the order of the
+    /// functions and of the ops in them. Machine code fills them; the interpreter has none.
     pub fn cache_stats(&self) -> impl Iterator<Item = CacheStats> + '_ {
         let container = self.engine.module().container();
         // SAFETY: the state's words are borrowed for 'e, and no guest writes them while the instance is borrowed.
         let state = unsafe { core::slice::from_raw_parts(self.state, self.state_words) };
-        cache::stats(container, state.get(cache::first_word(container)..).unwrap_or(&[]))
+        let blocks = state.get(cache::first_word(container)..).unwrap_or(&[]);
+        cache::stats(container, blocks, self.engine.functions())
+    }
+
+    /// The words of all inline caches.
+    pub(crate) fn caches(&self) -> *mut [u64] {
+        let first = cache::first_word(self.engine.module().container()).min(self.state_words);
+        core::ptr::slice_from_raw_parts_mut(self.state.wrapping_add(first), self.state_words.saturating_sub(first))
     }
 
     /// The words of the state.
@@ -415,6 +422,16 @@ impl<'e> Instance<'e> {
         // SAFETY: the context lies in words that are borrowed for 'e; only the thread that runs the guest writes this
         // one.
         unsafe { (*self.context).activation as *const Activation }
+    }
+
+    /// The engine of an instance that others may refer to.
+    ///
+    /// # Safety
+    ///
+    /// The instance is live.
+    pub(crate) unsafe fn engine_of(instance: *const Self) -> &'e Engine<'e> {
+        // SAFETY: by the contract; the field is never written.
+        unsafe { (*instance).engine }
     }
 
     /// The engine.

@@ -130,6 +130,10 @@ impl Roots for With<'_, '_, '_> {
     fn container(&self) -> Container<'_> {
         self.0.container()
     }
+
+    fn moved(&mut self) {
+        self.0.moved();
+    }
 }
 
 impl<'a> Objects<'a> {

@@ -1,5 +1,6 @@
 //! Where a guest's cells are outside its heap: its globals, its constants and the frames of all its calls.
 
+use super::cache;
 use super::cell::Cell;
 use super::context::Context;
 use super::engine::Engine;
@@ -42,6 +43,8 @@ pub(crate) struct GuestRoots<'e> {
     engine: &'e Engine<'e>,
     /// The words of the state: globals, imports, constants.
     state: *const u64,
+    /// Those of the inline caches.
+    caches: *mut [u64],
     activation: *const Activation,
     /// The innermost frame of the innermost activation; null if no guest runs.
     frame: *const u64,
@@ -58,10 +61,10 @@ impl<'e> GuestRoots<'e> {
     /// cells.
     pub unsafe fn new(instance: *const Instance<'e>, frame: *const u64, site: Site) -> Self {
         // SAFETY: by the contract; the engine outlives its instances.
-        let (engine, state, activation) =
-            unsafe { ((*instance).engine(), (*instance).state(), (*instance).activation()) };
+        let (engine, state, caches, activation) =
+            unsafe { ((*instance).engine(), (*instance).state(), (*instance).caches(), (*instance).activation()) };
         let container = *engine.module().container();
-        Self { container, engine, state, activation, frame, site }
+        Self { container, engine, state, caches, activation, frame, site }
     }
 
     /// The types of a function's slots.
@@ -122,6 +125,11 @@ impl Roots for GuestRoots<'_> {
         self.container
     }
 
+    fn moved(&mut self) {
+        // SAFETY: the state has the words, and only this thread uses them, which is here and not at a call of a closure.
+        cache::forget(unsafe { &mut *self.caches });
+    }
+
     fn collected(&self, stats: HeapStats) {
         self.engine.tell(|| Event::Collected { stats });
     }
@@ -155,11 +163,13 @@ impl Stopped {
     ///
     /// # Safety
     ///
-    /// The context is live, of an instance that is entered, and nothing it leads to changes meanwhile.
+    /// The context is live, of an instance that is entered and whose frames do not change meanwhile. Its thread may run a
+    /// host function, to which the instance is lent: only what host functions do not write is read here, and no reference
+    /// is made.
     pub unsafe fn functions(&self, visit: &mut dyn FnMut(u16)) {
         // SAFETY: by the contract; the engine outlives the instance, and activations are live while their entries run.
         unsafe {
-            let engine = (*((*self.context).instance as *const Instance<'_>)).engine();
+            let engine = Instance::engine_of((*self.context).instance as *const Instance<'_>);
             let activation = (*self.context).activation as *const Activation;
             for frame in walk::running(engine.functions(), self.frame, self.site, activation) {
                 visit(frame.site.func());

@@ -93,6 +93,28 @@ pub(crate) unsafe fn poll(stopped: Stopped) -> u64 {
     if wants(control::LEAVE) { SWITCH } else { GO_ON }
 }
 
+/// [`poll`] behind an op that is not at a place where machine code can be left: that request stays.
+///
+/// # Safety
+///
+/// As for [`poll`].
+#[inline(always)]
+pub(crate) unsafe fn poll_behind(stopped: Stopped) -> u64 {
+    let Stopped { context, .. } = stopped;
+    // SAFETY: by the contract. The references are shared.
+    unsafe {
+        if (*context).poll.guard.load(Ordering::Relaxed) != POLL {
+            return GO_ON;
+        }
+        let status = poll(stopped);
+        if status != SWITCH {
+            return status;
+        }
+        control::Interrupter::new(&(*context).poll).leave();
+        GO_ON
+    }
+}
+
 /// The frame of the function that called that of the frame at `frame`, in the function of the site in its header;
 /// itself if the host called it.
 ///

@@ -60,9 +60,16 @@ impl Iterator for Frames<'_> {
 
     fn next(&mut self) -> Option<FrameAt> {
         while self.frame.is_null() {
-            // SAFETY: by the contract of `new`, it is null or one that lives.
-            let entry = unsafe { self.outer.as_ref()? };
-            (self.frame, self.site, self.base, self.outer) = (entry.top, entry.site, entry.base, entry.outer);
+            let entry = self.outer;
+            if entry.is_null() {
+                return None;
+            }
+            // SAFETY: by the contract of `new`, it is one that lives. No reference to it is made: the host function that its
+            // guest waits for may write its result meanwhile.
+            unsafe {
+                (self.frame, self.site) = ((*entry).top, (*entry).site);
+                (self.base, self.outer) = ((*entry).base, (*entry).outer);
+            }
         }
         let found = FrameAt { frame: self.frame, site: self.site, is_entry: self.frame == self.base };
         if found.is_entry {

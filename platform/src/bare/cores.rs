@@ -78,6 +78,7 @@ impl<const N: usize> CoreSync<N> {
     /// sends the interprocessor interrupt to a core, and is called for each that has to be.
     pub fn request(&self, me: usize, mut interrupt: impl FnMut(usize)) {
         let wanted = self.wanted.fetch_add(1, Ordering::SeqCst) + 1;
+        isa::before_interrupt();
         let behind = |seen: &AtomicU64| seen.load(Ordering::SeqCst) < wanted;
         let others = || self.seen.iter().enumerate().filter(|&(core, _)| core != me);
         for (core, _) in others().filter(|(_, seen)| behind(seen)) {

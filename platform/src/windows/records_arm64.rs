@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_entry_stub_begins_with_what_the_codes_undo() {
         let mut memory = [0; 8192];
-        let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::default()).unwrap();
+        let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::default(), usize::MAX).unwrap();
         let words = memory[stubs.enter..].chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
         let words: Vec<u32> = words.take(PROLOGUE.len()).collect();
         assert_eq!(words, PROLOGUE, "{words:x?}");

@@ -55,16 +55,24 @@ pub fn run(isa: Isa) -> Result<String, String> {
     let folder = Folder::new("opstamp-qemu-guests")?;
     let (echo, bad, container, cut) =
         (folder.file("a \"b\" c.vm3"), folder.file("bad.vm3"), folder.file("echo.vm3c"), folder.file("cut.vm3c"));
+    let long = folder.file("long.vm3");
     let write =
         |path: &PathBuf, bytes: &[u8]| fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()));
     write(&echo, ECHO.as_bytes())?;
     write(&bad, b"func main() -> i64\n  i64.frobnicate\nend\n")?;
+    // Longer than the pages that memory is mapped in.
+    write(
+        &long,
+        format!("{}func main() -> i64\n  local r: i64\n  i64.const r, 7\n  ret r\nend\n", ";\n".repeat(2 << 20))
+            .as_bytes(),
+    )?;
     let words = assembled(ECHO)?;
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     write(&container, &bytes)?;
     write(&cut, &bytes[..bytes.len() - 8])?;
     let text = |path: &PathBuf| path.display().to_string();
     let (echo, bad, container, cut) = (text(&echo), text(&bad), text(&container), text(&cut));
+    let long = text(&long);
     let programs = repository().join("tests/programs");
     let mandelbrot = text(&programs.join("mandelbrot.vm3"));
     let print_host = text(&programs.join("print_host.vm3"));
@@ -82,6 +90,7 @@ pub fn run(isa: Isa) -> Result<String, String> {
         Run { args: &["--func", "text", &echo, "--", "-x", ""], code: 0, out: "-x\n\n1\n", error: "" },
         Run { args: &["--func", "float", &container, "-0.1"], code: 0, out: "-0.1\n", error: "" },
         Run { args: &["--func", "nothing", &container], code: 0, out: "", error: "" },
+        Run { args: &[&long], code: 0, out: "7\n", error: "" },
         Run { args: &["--func", "divide", &echo, "-85", "2"], code: 0, out: "-42\n", error: "" },
         Run {
             args: &["--func", "divide", &echo, "1", "0"],

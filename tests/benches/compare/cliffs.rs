@@ -123,7 +123,7 @@ fn size(module: &Module<'_>) -> usize {
     let isa = Isa::HOST.expect("a host that machine code can be made for");
     let features = opstamp_platform::features();
     let mut memory = vec![0; 16 * ACROSS];
-    let stubs = jit::stubs(isa, &mut memory, features).expect("the stubs fit");
+    let stubs = jit::stubs(isa, &mut memory, features, jit::most_floats(module)).expect("the stubs fit");
     let start = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     let mut scratch = vec![0; jit::scratch_words(module)];
     let place = Place::new(start, features, stubs, 0);

@@ -101,7 +101,8 @@ fn run(options: &Options) {
         let rows = programs::measure(&wanted, options);
         json.insert("programs".into(), report(&rows, &field));
         if options.measure {
-            write(options.value("svg"), "compare.svg", &plot::svg(&rows, &field));
+            let machine = format!("{}, {}, {} rounds", cpu(), c::version(), options.rounds);
+            write(options.value("svg"), "compare.svg", &plot::svg(&rows, &field, &machine));
         }
     }
     if has(CALLGRIND) {

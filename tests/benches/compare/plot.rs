@@ -26,8 +26,19 @@ const BELOW: f64 = 80.0;
 const WIDTH: f64 = 1280.0;
 const LEGEND: f64 = 230.0;
 
-/// The whole plot: the kernels of the field beside the field's figures, and below it the other programs.
-pub fn svg(rows: &[Row], field: &Field) -> String {
+/// What stands below the legend of each panel.
+const KEY: [&str; 6] = [
+    "bars: medians; thin lines: quartiles",
+    "from cold: interpreter first,",
+    "compiling is part of the time",
+    "numbers: opstamp, machine code",
+    "red line: gcc -O2, 1 by definition;",
+    "bars below it are faster than that",
+];
+
+/// The whole plot: the kernels of the field beside the field's figures, and below it the other programs. `machine` says
+/// what it was measured on.
+pub fn svg(rows: &[Row], field: &Field, machine: &str) -> String {
     let of_field = |row: &&Row| field.kernels.iter().any(|name| name == row.name);
     let first: Vec<&Row> = rows.iter().filter(of_field).collect();
     let rest: Vec<&Row> = rows.iter().filter(|row| !of_field(row) && !row.is_void()).collect();
@@ -38,11 +49,11 @@ pub fn svg(rows: &[Row], field: &Field) -> String {
             let ratios = engine.ratios.iter().map(|&ratio| Some(single(ratio))).collect();
             series.push(with_mean(Series { name: engine.name.clone(), colour, ratios }));
         }
-        let note = format!("opstamp and Rust measured now, the others {}", field.measured);
+        let note = format!("opstamp and safe Rust measured on {machine}; the others {}", field.measured);
         panels.push(("Kernels of the field", note, names(&first), series));
     }
     if !rest.is_empty() {
-        panels.push(("Other programs", "measured now".into(), names(&rest), own(&rest)));
+        panels.push(("Other programs", format!("measured on {machine}"), names(&rest), own(&rest)));
     }
     let panel_height = ABOVE + HEIGHT + BELOW;
     let height = panel_height * panels.len() as f64;
@@ -53,13 +64,19 @@ pub fn svg(rows: &[Row], field: &Field) -> String {
     for (index, (title, note, groups, series)) in panels.iter().enumerate() {
         let _ = writeln!(
             text,
-            "<text x=\"{MARGIN}\" y=\"{:.1}\" fill=\"#555555\">{note}</text>",
-            panel_height * index as f64 + 52.0
+            "<text x=\"{MARGIN}\" y=\"{:.1}\" fill=\"#555555\">{}</text>",
+            panel_height * index as f64 + 52.0,
+            escaped(note)
         );
         panel(&mut text, panel_height * index as f64, title, groups, series);
     }
     text += "</svg>\n";
     text
+}
+
+/// Text as it stands in XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The names of the groups.
@@ -103,6 +120,24 @@ fn panel(text: &mut String, top: f64, title: &str, groups: &[String], series: &[
         "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"18\">{title}: time over that of gcc -O2, lower is better</text>",
         top + 34.0
     ));
+    let (middle, below) = (top + ABOVE + HEIGHT / 2.0, top + ABOVE + HEIGHT);
+    add(format_args!(
+        "<text x=\"16\" y=\"{middle:.1}\" text-anchor=\"middle\" fill=\"#555555\" transform=\"rotate(-90 16 {middle:.1})\">\
+         time / time of gcc -O2, logarithmic</text>"
+    ));
+    let group_width = (right - MARGIN) / groups.len() as f64;
+    // The mean, which is the last group, stands apart; the others alternate.
+    for index in 0..groups.len() {
+        let (last, odd) = (index + 1 == groups.len(), index % 2 == 1);
+        if last || odd {
+            add(format_args!(
+                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{group_width:.1}\" height=\"{HEIGHT:.1}\" fill=\"{}\"/>",
+                MARGIN + group_width * index as f64,
+                top + ABOVE,
+                if last { "#eef3fb" } else { "#f7f7f7" }
+            ));
+        }
+    }
     for power in lowest as i32..=highest as i32 {
         let ratio = f64::from(power).exp2();
         let (colour, width) = if power == 0 { ("#c00000", 1.6) } else { ("#dddddd", 1.0) };
@@ -112,7 +147,6 @@ fn panel(text: &mut String, top: f64, title: &str, groups: &[String], series: &[
         ));
         add(format_args!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{ratio}</text>", MARGIN - 6.0, at + 4.0));
     }
-    let group_width = (right - MARGIN) / groups.len() as f64;
     let bar_width = group_width * 0.86 / series.len() as f64;
     for (index, group) in groups.iter().enumerate() {
         let left = MARGIN + group_width * (index as f64 + 0.07);
@@ -147,9 +181,10 @@ fn panel(text: &mut String, top: f64, title: &str, groups: &[String], series: &[
                 ));
             }
         }
-        let (x, at) = (left + group_width * 0.43, top + ABOVE + HEIGHT + 16.0);
+        let (x, at) = (left + group_width * 0.43, below + 16.0);
+        let weight = if index + 1 == groups.len() { "bold" } else { "normal" };
         add(format_args!(
-            "<text x=\"{x:.1}\" y=\"{at:.1}\" text-anchor=\"end\" transform=\"rotate(-30 {x:.1} {at:.1})\">{group}</text>"
+            "<text x=\"{x:.1}\" y=\"{at:.1}\" text-anchor=\"end\" font-weight=\"{weight}\" transform=\"rotate(-30 {x:.1} {at:.1})\">{group}</text>"
         ));
     }
     for (place, series) in series.iter().enumerate() {
@@ -162,7 +197,7 @@ fn panel(text: &mut String, top: f64, title: &str, groups: &[String], series: &[
         add(format_args!("<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", right + 32.0, at + 10.5, series.name));
     }
     let at = top + ABOVE + 20.0 * series.len() as f64 + 10.0;
-    for (line, words) in ["bars: medians; lines: quartiles", "red line: gcc -O2"].into_iter().enumerate() {
+    for (line, words) in KEY.into_iter().enumerate() {
         add(format_args!(
             "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#555555\">{words}</text>",
             right + 14.0,

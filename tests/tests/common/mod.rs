@@ -268,7 +268,7 @@ pub struct Alarm {
 }
 
 /// Seconds without progress after which a test is given up.
-const HANGS: u32 = 60;
+const HANGS: u32 = 300;
 
 impl Alarm {
     /// The test has come to this place.

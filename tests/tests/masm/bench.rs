@@ -12,6 +12,7 @@ use opstamp::runtime::context::{Context, EnterFn, Services};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::Site;
 use opstamp_platform::HostCode;
+use std::ops::{Deref, DerefMut};
 
 /// A macro assembler, whatever it borrows.
 pub trait Family: 'static {
@@ -48,10 +49,34 @@ pub const POISON: u64 = 0xDEAD_BEEF_0BAD_F00D;
 
 const CODE: usize = 96 << 20;
 
+/// Words behind the context.
+const STATE_WORDS: usize = 40_000;
+
+/// The state of an instance: its context, and the words behind it.
+#[repr(C)]
+pub struct State {
+    context: Context,
+    pub words: [u64; STATE_WORDS],
+}
+
+impl Deref for State {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
 /// A window of code with stubs, and an instance's memory.
 pub struct Bench {
     code: HostCode,
-    pub context: Box<Context>,
+    pub context: Box<State>,
     pub services: Box<Services>,
     pub stack: Vec<u64>,
     pub features: Features,
@@ -68,9 +93,14 @@ pub struct Code {
 
 impl Bench {
     pub fn new<F: Family>(features: Features) -> Self {
+        Self::with_floats::<F>(features, usize::MAX)
+    }
+
+    /// With stubs that preserve only what functions need that pin at most so many floats.
+    pub fn with_floats<F: Family>(features: Features, floats: usize) -> Self {
         let mut code = HostCode::new(CODE).expect("code memory");
         let memory = code.open(CodeRange { start: 0, end: 8192 }).expect("opens");
-        let place = Place::new(0, features, Stubs::default(), 0);
+        let place = Place::new(0, features, Stubs { floats, ..Stubs::default() }, 0);
         let mut masm = F::Masm::new(Buf::new(memory).expect("large enough"), place);
         let stubs = masm.stubs();
         masm.finish().expect("stubs can be emitted");
@@ -79,7 +109,7 @@ impl Bench {
         let services = Box::new(super::services::SERVICES);
         let mut bench = Self {
             code,
-            context: Box::new(Context::new()),
+            context: Box::new(State { context: Context::new(), words: [0; STATE_WORDS] }),
             services,
             stack: vec![POISON; STACK_WORDS],
             features,
@@ -89,6 +119,19 @@ impl Bench {
         bench.context.services = (&raw const *bench.services) as u64;
         bench.context.stack_end = bench.stack.as_ptr_range().end as u64;
         bench
+    }
+
+    /// Whether stubs preserve a register of the pools, by its index in both: all integers, and of the floats that callees
+    /// keep, and of the others, as many as a function may pin.
+    pub fn preserves<F: Family>(&self, index: usize) -> bool {
+        let pool = <F::Masm<'_> as Masm<'_>>::FLOAT_POOL;
+        let Some(index) = index.checked_sub(<F::Masm<'_> as Masm<'_>>::INT_POOL.len()) else { return true };
+        pool[..index].iter().filter(|reg| reg.callee_saved == pool[index].callee_saved).count() < self.stubs.floats
+    }
+
+    /// Bytes of all stubs.
+    pub fn stub_bytes(&self) -> usize {
+        self.stubs.end
     }
 
     /// Forgets all functions.
@@ -140,7 +183,7 @@ impl Bench {
         let enter = self.enter_fn();
         let frame = self.stack.as_mut_ptr();
         // SAFETY: the code was emitted by verbs that touch this frame, this context and what it refers to.
-        let status = unsafe { enter(&raw mut *self.context, frame, code.address) };
+        let status = unsafe { enter((&raw mut *self.context).cast(), frame, code.address) };
         assert_eq!(self.context.entry_sp, 0, "the entry around it is restored");
         status
     }

@@ -8,8 +8,11 @@ use crate::cases::{Count, Places, Verb, Want, check, int, mixes};
 use crate::services::{ANSWER, Noted, take_noted};
 use opstamp::asm::Label;
 use opstamp::masm::{
-    Any, Callee, Calls, Cond, ContextWord, Float, FloatReg, Floats, Flow, Int, IntReg, Ints, Masm, PoolReg, Saved, Src,
+    Any, Callee, Calls, Cond, ContextWord, Features, Float, FloatReg, Floats, Flow, Int, IntReg, IntUnary, Ints, Masm,
+    PoolReg, Saved, Src,
 };
+#[cfg(feature = "heap")]
+use opstamp::masm::{Objects, Slow};
 use opstamp::runtime::context::{Context, POLL};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
@@ -22,11 +25,11 @@ fn set_canaries<F: Family>(bench: &mut Bench) {
     }
 }
 
-/// Checks the canaries of the registers that `kept` names.
+/// Checks the canaries of the registers that `kept` names, but those that the stubs need not preserve.
 fn check_canaries<F: Family>(bench: &Bench, what: &str, kept: impl Fn(&PoolReg) -> bool) {
     let ints = <F::Masm<'_> as Masm<'_>>::INT_POOL.iter();
     let all = ints.chain(<F::Masm<'_> as Masm<'_>>::FLOAT_POOL);
-    for (index, reg) in all.enumerate().filter(|(_, reg)| kept(reg)) {
+    for (index, reg) in all.enumerate().filter(|&(index, reg)| kept(reg) && bench.preserves::<F>(index)) {
         let found = bench.slot(u32::from(CANARY_OUT) + index as u32);
         assert_eq!(found, canary(index), "{what}: register {index} of the pools, {reg:?}");
     }
@@ -342,6 +345,40 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
         }
     }
     nested::<F>(bench);
+}
+
+/// The stubs for functions that pin few floats preserve these, and are the smaller the fewer they are.
+pub fn few_floats<F: Family>(count: &mut Count) {
+    let most = <F::Masm<'_> as Masm<'_>>::FLOAT_POOL.len();
+    let mut bytes = Vec::new();
+    for floats in 0..=most {
+        let mut bench = Bench::with_floats::<F>(Features::default(), floats);
+        bytes.push(bench.stub_bytes());
+        services::<F>(&mut bench, count);
+        bench.clear();
+        // A software popcount where the ISA needs one, and an op by its service.
+        let slot = Int::Slot(slot_offset(IN));
+        let soft = around::<F>(&mut bench, true, &mut |masm| masm.int_unary(IntUnary::Popcnt, slot, slot));
+        #[cfg(feature = "heap")]
+        let op = around::<F>(&mut bench, true, &mut |masm| Objects::op(masm, Slow::new(SITE)));
+        bench.publish();
+        set_canaries::<F>(&mut bench);
+        bench.set_slot(IN.into(), 0b1011);
+        assert_eq!((bench.run(soft), bench.context.result), (0, 3));
+        check_canaries::<F>(&bench, "soft", |_| true);
+        take_noted();
+        #[cfg(feature = "heap")]
+        {
+            set_canaries::<F>(&mut bench);
+            assert_eq!(bench.run(op), 0);
+            let noted: Vec<_> = take_noted().iter().map(|noted| (noted.service, noted.site, noted.operand)).collect();
+            assert_eq!(noted, [("op", SITE.0, 0)]);
+            check_canaries::<F>(&bench, "op", |_| true);
+        }
+        count.runs += 2;
+    }
+    let all = Bench::new::<F>(Features::default()).stub_bytes();
+    assert!(bytes.is_sorted() && bytes[0] < all && bytes[most] == all, "{bytes:?}, {all}");
 }
 
 /// A host function that enters machine code again finds all that its convention keeps unchanged, and so does its caller.

@@ -62,6 +62,7 @@ fn control_agrees_with_rust() {
         let mut bench = Bench::new::<F>(Features::default());
         control::calls::<F>(&mut bench, &mut count);
         control::services::<F>(&mut bench, &mut count);
+        control::few_floats::<F>(&mut count);
         control::frame::<F>(&mut bench, &mut count);
         control::memory::<F>(&mut bench, &mut count);
         control::traps::<F>(&mut bench, &mut count);

@@ -10,7 +10,8 @@ use crate::services::{ANSWER, Noted, take_noted};
 use opstamp::masm::{
     Any, Calls, Cast, DynCond, DynOp, Element, Float, FloatReg, Int, IntReg, Masm, Object, Objects, Saved, Slow,
 };
-use opstamp::runtime::cache::{Access, CacheSite};
+use opstamp::runtime::cache::call::{self, ENTRY as ENTRY_WORD, LIMIT, MISSES};
+use opstamp::runtime::cache::{Access, BLOCK_WORDS, CacheSite, EMPTY};
 use opstamp::runtime::context::{Context, Entry};
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
@@ -832,6 +833,13 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
 const ENTRY: usize = size_of::<Entry>() / 8;
 const FRAME_BYTES: usize = 4;
 
+/// Empties the cache of a call.
+fn clear_cache(bench: &mut Bench, place: usize) {
+    let words = &mut bench.context.words[place..place + call::BLOCKS as usize * BLOCK_WORDS];
+    words.fill(EMPTY);
+    (words[MISSES], words[ENTRY_WORD]) = (0, 0);
+}
+
 /// Calls of closures: what the callee is given, the traps before it, and what comes back.
 pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
     let mut heap = Heap::new(bench);
@@ -859,33 +867,40 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
         .collect();
     let pool = pool::<F>();
     let mut callers = Vec::new();
+    let mut places_of_caches = [0, 300, 4000, 30_000].into_iter().cycle();
     for frame in [8200, slot_offset(FAR) + 4096] {
         for named in [0, 1, 2, 5, 255] {
             for closure in CELLS {
                 let site = Site::new(FUNC, named as u16);
+                let place = places_of_caches.next().expect("it has no end");
+                let cache = CacheSite { operand: 0, offset: 8 * place as u32, access: Access::Cell };
                 let code = bench.emit::<F>(&mut |masm| {
                     masm.prologue(false, SITE, &saved);
                     load_canaries::<F>(masm);
                     let args = places[..named].iter().copied();
-                    masm.call_closure(slot_offset(closure), args, frame, site);
+                    masm.call_closure(slot_offset(closure), args, frame, cache, site);
                     masm.take_result(Any::Int(Int::Slot(slot_offset(OUT))));
                     store_canaries::<F>(masm);
                     masm.result(Any::Int(Int::Slot(slot_offset(IN))));
                     masm.epilogue(&saved);
                 });
-                callers.push((code, frame, named, closure, site));
+                callers.push((code, frame, named, closure, place, site));
             }
         }
     }
     bench.publish();
-    for (func, bound) in [(0_usize, 0_usize), (1, 1), (65_535, 2), (900, 300)] {
+    let bounds = [0, 1, 2, 300, 3, 4, 5, 6, 7, 8, 9];
+    for (func, bound) in [0_usize, 1, 65_535, 900, 2, 3, 40_000, 4, 5, 6, 7].into_iter().zip(bounds) {
         table[ENTRY * func] = callee.address;
         let size = slot_offset((bound + 300) as u16);
         table[ENTRY * func + FRAME_BYTES] = u64::from(size) << 32;
         let payload: Vec<u64> =
             [func as u64 | (bound as u64) << 16].into_iter().chain((0..bound).map(element)).collect();
+        // Two closures that are the same but for their handles.
         heap.set(69_999, 16, &payload);
-        for &(code, frame, named, closure, site) in &callers {
+        heap.set(3, 16, &payload);
+        for &(code, frame, named, closure, place, site) in &callers {
+            clear_cache(bench, place);
             let slots = (0..pool.len()).map(|index| (u32::from(CANARY_IN) + index as u32, canary(index)));
             for (slot, value) in slots {
                 bench.set_slot(slot, value);
@@ -906,11 +921,28 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
             bench.stack[first] = 0x7777_0000_0000;
             let real = bench.context.stack_end;
             let start = bench.stack.as_ptr() as u64;
-            for (room, fits) in [(size - 8, false), (size, true)] {
+            // Room, the closure, whether that is what the cache holds before, and the times that it was filled behind it.
+            let cases = [
+                (size - 8, 69_999, true, 0),
+                (size, 69_999, true, 1),
+                (size, 69_999, false, 1),
+                (size, 3, false, 2),
+                (size, 3, false, 2),
+                (size - 8, 69_999, false, 2),
+                (size, 69_999, false, 3),
+                (size, 69_999, true, 4),
+            ];
+            for (room, index, forget, misses) in cases {
+                let fits = room == size;
                 bench.context.stack_end = start + u64::from(frame) + u64::from(room);
+                bench.set_slot(closure.into(), handle(12, index));
+                if forget {
+                    bench.context.words[place] = EMPTY;
+                }
                 let before = bench.stack[first..first + 600].to_vec();
                 let status = bench.run(code);
                 count.runs += 1;
+                assert_eq!(bench.context.words[place + MISSES], misses, "{bound} bound, {named} named");
                 if fits {
                     assert_eq!(status, 0);
                     assert_eq!(bench.stack[first], u64::from(site.0), "the header, which names no tail");
@@ -923,6 +955,8 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
                     for (index, reg) in kept {
                         assert_eq!(bench.slot(u32::from(CANARY_OUT) + index as u32), canary(index), "{reg:?}");
                     }
+                    // What a hit has to write again.
+                    bench.stack[first..][..1 + wanted.len()].fill(0x5555_0000);
                 } else {
                     assert_eq!(status, 1);
                     assert_eq!(bench.context.trap, Trap::new(TrapKind::StackOverflow).encode());
@@ -930,6 +964,19 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
                     assert!(bench.stack[first..first + 600] == before, "nothing is written before the check");
                 }
             }
+            // A frame one word behind the limit has no room, also for the closure that was called last.
+            let limit = std::mem::replace(&mut bench.context.words[place + LIMIT], start - 8);
+            bench.context.stack_end -= 8;
+            assert_eq!(limit, start, "the room is just enough");
+            assert_eq!(bench.run(code), 1);
+            assert_eq!(bench.context.trap, Trap::new(TrapKind::StackOverflow).encode());
+            assert_eq!(bench.context.trap_site, u64::from(site.0));
+            // A stack that ends lower than the frame is long.
+            bench.context.stack_end = u64::from(frame) + u64::from(size) - 8;
+            bench.context.words[place] = EMPTY;
+            assert_eq!(bench.run(code), 1);
+            assert_eq!(bench.context.trap, Trap::new(TrapKind::StackOverflow).encode());
+            count.runs += 2;
             // Null is found first, also where there is no room.
             bench.set_slot(closure.into(), NULL);
             for end in [start, real] {
@@ -939,6 +986,7 @@ pub fn closures<F: Family>(bench: &mut Bench, count: &mut Count) {
                 assert_eq!(bench.context.trap_site, u64::from(site.0));
                 count.runs += 1;
             }
+            assert_eq!(bench.context.words[place + MISSES], 4, "null is no miss");
             bench.context.stack_end = real;
         }
     }

@@ -64,6 +64,19 @@ const CASES: &[(&str, &str)] = &[
     ("global g: str = \"\\x1\"", "1:18: `\\x` is incomplete, expected two hexadecimal digits, as \\x7f"),
     (
         "global g: str = \"\\u{d800}\"",
+        "1:18: `\\u{d800}` is a surrogate, expected a character: at most \\u{d7ff}, or from \\u{e000} on",
+    ),
+    (
+        "global g: str = \"\\u{DFFF}\"",
+        "1:18: `\\u{dfff}` is a surrogate, expected a character: at most \\u{d7ff}, or from \\u{e000} on",
+    ),
+    ("global g: str = \"a\\u{110000}\"", "1:19: `\\u{110000}` is out of range, expected at most \\u{10ffff}"),
+    (
+        "global g: str = \"\\u{0000000000041}\"",
+        "1:18: `\\u` has 13 digits, expected 1 to 6 hexadecimal digits in braces, as \\u{e9}",
+    ),
+    (
+        "global g: str = \"\\u{}\"",
         "1:18: `\\u` is incomplete, expected a Unicode scalar value of 1 to 6 hexadecimal digits in braces, as \\u{e9}",
     ),
     ("shape S { a i64 }", "1:13: found `i64`, expected `:` and the field's type"),
@@ -84,6 +97,12 @@ const CASES: &[(&str, &str)] = &[
         "1:13: found the end of the line, expected a type: i64, f64, any, str, arr.i64, arr.f64, arr.u8, list, imap, \
          map, `obj NAME` or `fn(...)`",
     ),
+    ("func main() ret end", "1:13: found `ret`, expected the end of the line behind the function's head"),
+    (
+        "func f(g: fn(i64) -> i64) -> fn(i64) -> obj S i64.const end\nfunc g()\n  ret\nend",
+        "1:47: found `i64.const`, expected the end of the line behind the function's head",
+    ),
+    ("func f(a: i64 ret end", "1:1: function `f` does not end, expected `end` on a line of its own"),
     ("func f() ret\nend", "1:10: found `ret`, expected the end of the line behind the function's head"),
     ("func f()\n  ret", "1:1: function `f` does not end, expected `end` on a line of its own"),
     ("func f()\n  ret\nfunc g()\n  ret\nend", "3:1: function `f` does not end, expected `end` on a line of its own"),
@@ -192,7 +211,14 @@ const CASES: &[(&str, &str)] = &[
         "func f(a: i64)\n  i64.and a, a, 0xffff\n  ret\nend",
         "2:17: `0xffff` does not fit here, expected an INT from -32768 to 32767, or a register",
     ),
-    ("func f(a: i64)\n  i64.add a, a, 1.0\n  ret\nend", "2:17: found `1.0`, expected an INT"),
+    (
+        "func f(a: i64)\n  i64.add a, a, 1.0\n  ret\nend",
+        "2:17: found `1.0`, expected an i64 register or a literal from -32768 to 32767 in `i64.add`",
+    ),
+    (
+        "func f(a: i64)\n  br.i64.lt a, inf, L\nL:\n  ret\nend",
+        "2:16: found `inf`, expected an i64 register or a literal from -32768 to 32767 in `br.i64.lt`",
+    ),
     (
         "func f(a: i64)\n  i64.add a, a, \"x\"\n  ret\nend",
         "2:17: found the string \"x\", expected an i64 register or a literal from -32768 to 32767 in `i64.add`",
@@ -267,7 +293,21 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "func f(a: i64, o: obj S)\n  obj.get a, o, z\n  ret\nend\nshape S { x: f64 }",
-        "2:17: `obj S` has no field `z`, expected one of its declared fields",
+        "2:17: `obj S` has no field `z`, expected one of its fields: `x`",
+    ),
+    (
+        "func f(a: i64, o: obj S)\n  obj.get a, o, next\n  ret\nend\nshape S {}",
+        "2:17: `obj S` has no field `next`, expected a shape that has fields",
+    ),
+    (
+        "shape T { a: i64 }\nshape S { a: fn(i64, fn() -> obj S) -> obj S, nxt: obj T,\n  b: any }\n\
+         func f(a: i64, o: obj S)\n  obj.get a, o, next\n  ret\nend",
+        "5:17: `obj S` has no field `next`, expected one of its fields: `a`, `nxt`, `b`; the closest name is `nxt`",
+    ),
+    (
+        "shape S { a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: i64, h: i64, i: i64 }\n\
+         func f(a: i64, o: obj S)\n  obj.get a, o, next\n  ret\nend",
+        "3:17: `obj S` has no field `next`, expected one of its fields: `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, ...",
     ),
     (
         "func f(a: i64, o: obj S)\n  obj.get a, o, x\n  ret\nend\nshape S { x: f64 }",
@@ -310,9 +350,20 @@ const CASES: &[(&str, &str)] = &[
         "func f(a: any) -> fn(i64) -> str\n  ret a\nend",
         "2:7: register `a` is any, expected fn(i64) -> str as the function's result",
     ),
+    ("func f(a: i64)\n  ret 5\nend", "2:7: `ret` has a value, expected `ret` alone because `f` has no result"),
+    ("func f(a: i64) -> f64\n  ret 5\nend", "2:7: found `5`, expected an f64 register in `ret`"),
+    ("func f(a: i64) -> list\n  ret null\nend", "2:7: found `null`, expected a cell register in `ret`"),
     (
-        "func f(a: i64)\n  ret 5\nend",
-        "2:7: found `5`, expected an i64 register, an f64 register or a cell register in `ret`",
+        "global G: f64\nfunc f()\n  global.set G, 5\n  ret\nend",
+        "3:17: found `5`, expected an f64 register in `global.set`",
+    ),
+    (
+        "shape S { x: str }\nfunc f(o: obj S)\n  obj.set o, x, \"a\"\n  ret\nend",
+        "3:17: found the string \"a\", expected a cell register in `obj.set`",
+    ),
+    (
+        "func f()\n  global.set G, 5\n  ret\nend",
+        "2:17: found `5`, expected an i64 register, an f64 register or a cell register in `global.set`",
     ),
     (
         "func f(a: i64)\n  ret a, a\nend",
@@ -373,7 +424,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "func f(a: i64, c: fn(i64, any))\n  fn.new c, f(a)\n  ret\nend",
-        "2:10: register `c` is fn(i64, any), expected the fn type of what is left of `f` with 1 of its arguments bound",
+        "2:10: register `c` is fn(i64, any), expected fn(fn(i64, any)), which is left of `f` with 1 argument bound",
     ),
     (
         "func f(a: i64)\n  local c: fn()\n  fn.new c, f(a, a)\n  ret\nend",
@@ -381,7 +432,17 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "func f(a: i64)\n  local c: any\n  fn.new c, f(a)\n  ret\nend",
-        "3:10: register `c` is any, expected the fn type of what is left of `f` with 1 of its arguments bound",
+        "3:10: register `c` is any, expected fn(), which is left of `f` with 1 argument bound",
+    ),
+    (
+        "func one(a: i64) -> i64\n  local f: fn()\n  fn.new f, one(a)\n  ret a\nend",
+        "3:10: register `f` is fn(), expected fn() -> i64, which is left of `one` with 1 argument bound",
+    ),
+    (
+        "func two(a: i64, b: fn(str, f64) -> any, c: obj S) -> fn(i64) -> str\n  local f: any\n\
+           fn.new f, two(a)\n  ret b\nend\nshape S {}",
+        "3:8: register `f` is any, expected fn(fn(str, f64) -> any, obj S) -> fn(i64) -> str, which is left of `two` with 1 \
+         argument bound",
     ),
     ("func f(a: i64)\n  switch a, [L, 5], L\nL:\n  ret\nend", "2:17: found `5`, expected a label"),
     (
@@ -406,11 +467,82 @@ const CASES: &[(&str, &str)] = &[
         "2:14: the string is not closed, expected `\"` before the end of the line",
     ),
     ("func f(é: i64)\n  ret\nend", "1:8: found `é`, expected a parameter's name"),
+    (
+        "\u{feff}func f()\n  ret\nend",
+        "1:1: found the character \\u{feff}, expected `shape`, `table`, `global`, `import` or `func`",
+    ),
+    ("func f()\n\u{a0} ret\nend", "2:1: found the character \\u{a0}, expected an op, a label, `local` or `end`"),
+    ("func f(\u{200b}a: i64)\n  ret\nend", "1:8: found the character \\u{200b}, expected a parameter's name"),
+    ("func f(\u{3000}a: i64)\n  ret\nend", "1:8: found the character \\u{3000}, expected a parameter's name"),
+    ("func f(\u{7}a: i64)\n  ret\nend", "1:8: found the character \\u{7}, expected a parameter's name"),
+    (
+        "func f()\r  ret\rend\r",
+        "1:9: found a carriage return (\\u{d}) without the newline that ends a line, expected the end of the line behind \
+         the function's head",
+    ),
+    (
+        "; a comment\rfunc f()\r  ret\rend\r",
+        "1:12: found a carriage return (\\u{d}) without the newline that ends a line, expected `shape`, `table`, \
+         `global`, `import` or `func`",
+    ),
+    ("func f()\r\n  rat\r\nend\r\n", "2:3: there is no op `rat`, expected an op; the closest name is `ret`"),
+    (
+        "func f(count: i64)\n  i64.neg cuont, count\n  ret\nend",
+        "2:11: there is no register `cuont`, expected a parameter or a name from a `local` line; the closest name is \
+         `count`",
+    ),
+    (
+        "func f(counter: i64)\n  local a: i64\n  i64.neg a, conter\n  ret\nend",
+        "3:14: there is no register `conter`, expected a parameter or a name from a `local` line; the closest name is \
+         `counter`",
+    ),
+    (
+        "func f()\n  jump agan\nagain:\n  ret\nend",
+        "2:8: there is no label `agan`, expected a label of this function, defined as `name:`; the closest name is `again`",
+    ),
+    (
+        "func half()\n  call hallf()\n  ret\nend\nimport hallo()",
+        "2:8: there is no function `hallf`, expected a declared function; the closest name is `half`",
+    ),
+    (
+        "import print(i64)\nfunc printer(a: i64)\n  host prnt(a)\n  ret\nend",
+        "3:8: there is no import `prnt`, expected a declared import; the closest name is `print`",
+    ),
+    (
+        "table days = [1]\nfunc f(a: i64)\n  table.get a, day, a\n  ret\nend",
+        "3:16: there is no table `day`, expected a declared table; the closest name is `days`",
+    ),
+    (
+        "global hits: i64\nfunc f(a: i64)\n  global.get a, hit\n  ret\nend",
+        "3:17: there is no global `hit`, expected a declared global; the closest name is `hits`",
+    ),
+    (
+        "shape Body {}\nglobal g: obj body",
+        "2:15: there is no shape `body`, expected the name of a declared shape; the closest name is `Body`",
+    ),
+    (
+        "import print(i64)\nfunc f(n: i64)\n  print(n)\n  ret\nend",
+        "3:3: `print` is an import, expected an op; `host` calls imports",
+    ),
+    ("func f(n: i64)\n  f(n)\n  ret\nend", "2:3: `f` is a function, expected an op; `call` calls functions"),
+    (
+        "func f(n: i64)\n  fn.call f(n)\n  ret\nend",
+        "2:11: `f` is a function, expected a register; `call` calls functions",
+    ),
+    (
+        "import p(i64)\nfunc f(n: i64)\n  fn.call p(n)\n  ret\nend",
+        "3:11: `p` is an import, expected a register; `host` calls imports",
+    ),
     ("global g: any = \"ééé\" x", "1:23: found `x`, expected the end of the line behind the declaration"),
     ("func f()\n  L: M:\nend", "2:6: label `M` names no op, expected an op between it and `end`"),
     (
         "func f(a: i64)\n  jump a\n  ret\nend",
         "2:8: there is no label `a`, expected a label of this function, defined as `name:`",
+    ),
+    ("func f()\n  rte\nend", "2:3: there is no op `rte`, expected an op; the closest name is `ret`"),
+    (
+        "func f(ab: i64)\n  i64.neg ab, b\n  ret\nend",
+        "2:15: there is no register `b`, expected a parameter or a name from a `local` line",
     ),
     ("func inf()\n  ret\nend", "1:6: `inf` is a reserved word, expected a name for what is declared"),
     (
@@ -428,7 +560,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "func f(a: i64)\n  local c: fn()\n  fn.new c, f()\n  ret\nend",
-        "3:10: register `c` is fn(), expected the fn type of what is left of `f` with 0 of its arguments bound",
+        "3:10: register `c` is fn(), expected fn(i64), which is left of `f` with 0 arguments bound",
     ),
     ("func f(a: i64)\n  i64.mov a, end\n  ret\nend", "2:14: `end` is a reserved word, expected an operand"),
     (
@@ -455,6 +587,27 @@ const CASES: &[(&str, &str)] = &[
         "3:10: register `a` is obj T, expected obj S as argument 1 of `f`",
     ),
 ];
+
+/// Names, numbers and strings are told up to 60 characters.
+#[test]
+fn long_names_are_cut() {
+    let dots = "a.b$".repeat(15);
+    let short = format!("func f()\n  jump {dots}\n  ret\nend");
+    let hint = "expected a label of this function, defined as `name:`";
+    assert_eq!(asm(&short).unwrap_err().to_string(), format!("2:8: there is no label `{dots}`, {hint}"));
+    for more in ["x", "xy", "x.y$".repeat(1000).as_str()] {
+        let long = format!("func f()\n  jump {dots}{more}\n  ret\nend");
+        assert_eq!(asm(&long).unwrap_err().to_string(), format!("2:8: there is no label `{dots}...`, {hint}"));
+    }
+    let number = format!("func f(a: i64)\n  i64.const a, {}\n  ret\nend", "9".repeat(100));
+    let message = asm(&number).unwrap_err().to_string();
+    let start = format!("2:16: `{}...` does not fit an i64, expected -9223372036854775808 to ", "9".repeat(60));
+    assert!(message.starts_with(&start), "{message}");
+    let string = format!("func f(a: i64)\n  i64.neg a, \"\u{1b}é{}\"\n  ret\nend", "b".repeat(58));
+    let message = "found the string \"\\u{1b}é".to_owned() + &"b".repeat(57);
+    let message = format!("2:14: {message}..., expected an i64 register in `i64.neg`");
+    assert_eq!(asm(&string).unwrap_err().to_string(), message);
+}
 
 #[test]
 fn errors_tell_what_and_where() {

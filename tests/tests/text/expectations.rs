@@ -147,3 +147,31 @@ fn errors_tell_their_place() {
         assert_eq!(all.iter().filter(|item| item.is_err()).count(), 1);
     }
 }
+
+#[test]
+fn columns_count_characters() {
+    let source = "  ;! fib( 20 ,\"é\\n\",nan) =  6765
+;!f()traps user(7) in f at 1
+;! f() = <list>
+;! f() ; no more
+;! with fuel=1
+\t;! g(1)";
+    let all = read(source);
+    let places: Vec<_> = all
+        .iter()
+        .map(|item| {
+            let expectation = item.as_ref().unwrap();
+            let mut args = expectation.call.args.clone();
+            let mut columns = Vec::new();
+            while args.len() > 0 {
+                columns.push(args.column());
+                args.next();
+            }
+            (expectation.line, expectation.call.column, columns, expectation.outcome_column)
+        })
+        .collect();
+    // A line that says nothing of the outcome ends behind its text.
+    let expected =
+        [(1, 6, vec![11, 15, 21], 29), (2, 3, vec![], 12), (3, 4, vec![], 10), (4, 4, vec![], 17), (6, 5, vec![7], 9)];
+    assert_eq!(places, expected);
+}

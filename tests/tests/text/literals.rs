@@ -150,9 +150,9 @@ fn not_literals() {
         ("\"\\xéé\"", 1, LiteralErrorKind::BadHex),
         ("\"\\u\"", 1, LiteralErrorKind::BadUnicode),
         ("\"\\u{}\"", 1, LiteralErrorKind::BadUnicode),
-        ("\"\\u{d800}\"", 1, LiteralErrorKind::BadUnicode),
-        ("\"\\u{110000}\"", 1, LiteralErrorKind::BadUnicode),
-        ("\"\\u{0000001}\"", 1, LiteralErrorKind::BadUnicode),
+        ("\"\\u{d800}\"", 1, LiteralErrorKind::Surrogate(0xd800)),
+        ("\"\\u{110000}\"", 1, LiteralErrorKind::UnicodeRange(0x11_0000)),
+        ("\"\\u{0000001}\"", 1, LiteralErrorKind::UnicodeLength(7)),
         ("\"\\u{+1}\"", 1, LiteralErrorKind::BadUnicode),
         ("\"\\u{12\"", 1, LiteralErrorKind::BadUnicode),
     ];

@@ -363,3 +363,21 @@ fn limits() {
          most 65536"
     );
 }
+
+/// The definition of the language.
+const PAGE: &str = include_str!("../../../core/src/vm3/vm3.md");
+
+#[test]
+fn the_page_shows_the_example_and_names_every_op() {
+    let example: String =
+        EXAMPLE.trim_matches('\n').lines().map(|line| format!("{}\n", line.get(4..).unwrap_or(""))).collect();
+    assert!(PAGE.contains(&example), "the page and the tests show different examples");
+    let (_, ops) = PAGE.split_once("\n## Op set\n").expect("a section of ops");
+    let (ops, _) = ops.split_once("\n## ").expect("a section behind it");
+    let named: std::collections::HashSet<&str> = ops.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for row in opstamp::vm3::op::OPS {
+        for part in row.mnemonic.split(['.', ' ']) {
+            assert!(named.contains(part), "{} is not on the page", row.mnemonic);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use super::super::emit::{Compiler, OpAt};
 use super::super::plan::{bound_count, closure_sig, field_of};
 use super::super::shape::SHAPES;
 use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Object, Slow, Src};
-use crate::runtime::cache::CacheSite;
+use crate::runtime::cache::{CacheSite, PROPERTY_BLOCKS, call};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::heap::Kind;
 use crate::vm3::op::Op;
@@ -48,14 +48,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
             Op::PropGet => match self.cache(at.c, false) {
                 Some(cache) => {
-                    let (object, slow) = (self.object(at.b), self.slow(at));
+                    let (object, slow) = (self.property_object(at.b), self.slow(at));
                     self.masm.get_property(slot_offset(at.a), object, cache, slow);
                 }
                 None => self.service(at),
             },
             Op::PropSet => match self.cache(at.b, true) {
                 Some(cache) => {
-                    let (object, slow) = (self.object(at.a), self.slow(at));
+                    let (object, slow) = (self.property_object(at.a), self.slow(at));
                     self.masm.set_property(object, slot_offset(at.c), cache, slow);
                 }
                 None => self.service(at),
@@ -133,9 +133,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// The next inline cache, of an access to the property that is string `name`.
     fn cache(&mut self, name: u16, writes: bool) -> Option<CacheSite> {
+        CacheSite::property(self.container, self.next_cache(PROPERTY_BLOCKS), name, writes)
+    }
+
+    /// The number of the first of the next blocks.
+    fn next_cache(&mut self, blocks: u32) -> u32 {
         let number = self.caches;
-        self.caches = number.saturating_add(1);
-        CacheSite::new(self.container, number, name, writes)
+        self.caches = number.saturating_add(blocks);
+        number
     }
 
     /// Where the object in a cell slot is found.
@@ -149,6 +154,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             Object::View { .. } => Object::Cell(slot_offset(slot)),
             object => object,
         }
+    }
+
+    /// The same for an access by name, which takes cells of all types. The record of an array or a list is pinned without a
+    /// look at its kind, so where that may be, the object is found anew.
+    fn property_object(&self, slot: u16) -> Object {
+        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
+        let object = ty == TypeId::ANY || matches!(self.container.composite(ty), Some(Composite::Obj(_)));
+        if object { self.object(slot) } else { Object::Cell(slot_offset(slot)) }
     }
 
     fn get_element(&mut self, element: Element, d: Any, at: OpAt<'_>) {
@@ -238,12 +251,15 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// `fn.call`: the arguments that are named follow those that the closure binds.
     fn call_closure(&mut self, d: Option<Any>, closure: u16, first: usize, at: OpAt<'_>) {
+        let number = self.next_cache(call::BLOCKS);
         let types = self.container.slots(&self.func).unwrap_or(&[]);
         let sig = closure_sig(self.container, types, closure.into()).and_then(|sig| self.container.sig(sig));
         let Some(sig) = sig else { return };
+        // Where no offset reaches the cache, the interpreter goes on.
+        let Some(cache) = CacheSite::call(self.container, number) else { return self.leave(at.word, at.word, false) };
         let (frame, site, plan) = (self.frame(), self.site(at.word), &self.plan);
         let args = (0..sig.count).map(|index| plan.place(field_of(at.words(), first + usize::from(index))).any());
-        self.masm.call_closure(slot_offset(closure), args, frame, site);
+        self.masm.call_closure(slot_offset(closure), args, frame, cache, site);
         if let Some(d) = d {
             self.masm.take_result(d);
         }

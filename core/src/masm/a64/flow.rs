@@ -74,7 +74,7 @@ impl Flow for A64<'_> {
         }
         // No limit of the native stack has the lowest bit set (`context::POLL`).
         self.load_context(RESULT, field::GUARD);
-        self.near = self.near.or(Some(self.buf.pos()));
+        self.near_branch = self.near_branch.or(Some(self.buf.pos()));
         self.cold_with(ColdKind::Guard { site, head: true }, |buf, label| {
             a64::tbnz(buf, RESULT, modulo_64(0), label);
         });

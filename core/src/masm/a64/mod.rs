@@ -40,7 +40,7 @@ pub struct A64<'m> {
     /// A frame that ends so many bytes from the start of this one is known to fit on the VM stack.
     fits: u32,
     /// The oldest branch to a rare half that reaches [`NEAR_DISTANCE`] only.
-    near: Option<usize>,
+    near_branch: Option<usize>,
 }
 
 /// How far behind the oldest branch to a rare half the rare halves are written out at the latest. Conditional branches
@@ -291,7 +291,7 @@ impl A64<'_> {
     fn keep_cold_near(&mut self) {
         let oldest = self.cold.first().and_then(|cold| cold.label.head());
         let beyond = |at: Option<usize>, most: usize| at.is_some_and(|at| self.buf.pos().wrapping_sub(at) > most);
-        if beyond(oldest, COLD_DISTANCE) || beyond(self.near, NEAR_DISTANCE) {
+        if beyond(oldest, COLD_DISTANCE) || beyond(self.near_branch, NEAR_DISTANCE) {
             self.emit_cold_inside();
         }
     }
@@ -306,7 +306,7 @@ impl A64<'_> {
 
     /// Emits all rare halves.
     fn emit_cold(&mut self) {
-        self.near = None;
+        self.near_branch = None;
         // The start of the one on the list behind this.
         let mut next = 0;
         // None adds another.
@@ -331,6 +331,11 @@ impl A64<'_> {
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);
                 }
+                ColdKind::Callee { frame, site, .. } => {
+                    a64::mov_imm(&mut self.buf, convention::SECOND, frame.into());
+                    a64::mov_imm(&mut self.buf, SITE, site.0.into());
+                    self.call_stub(self.place.stubs.closure);
+                }
                 // Other ISAs' instructions have these rare halves.
                 ColdKind::Unpaid { .. }
                 | ColdKind::Saturate { .. }
@@ -347,7 +352,8 @@ impl A64<'_> {
     fn guard(&mut self, site: Site, head: bool) {
         self.push_link();
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
-        self.call_stub(self.place.stubs.guard);
+        let stubs = &self.place.stubs;
+        self.call_stub(if head { stubs.poll } else { stubs.guard });
         self.pop_link();
         if self.place.switching {
             a64::mov_imm(&mut self.buf, SITE, site.0.into());
@@ -383,6 +389,7 @@ impl<'m> Masm<'m> for A64<'m> {
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
     const VIEWS: bool = true;
+    const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
         Self {
@@ -396,7 +403,7 @@ impl<'m> Masm<'m> for A64<'m> {
             tail: Tail::Other,
             tail_at: 0,
             fits: 0,
-            near: None,
+            near_branch: None,
         }
     }
 
@@ -405,6 +412,14 @@ impl<'m> Masm<'m> for A64<'m> {
     }
 
     fn prepare(_: Any) -> Prepared {
+        Prepared::default()
+    }
+
+    const NEAR: u32 = 0;
+
+    fn near(&mut self, _: u32) {}
+
+    fn prepare_near(_: i32) -> Prepared {
         Prepared::default()
     }
 

@@ -1,6 +1,6 @@
 //! Cells and objects on arm64.
 
-use super::convention::{FLOAT_RESULT, FLOAT_SECOND, FRAME, RESULT, SECOND, SITE, TARGET, THIRD};
+use super::convention::{CONTEXT, FLOAT_RESULT, FLOAT_SECOND, FRAME, RESULT, SECOND, SITE, TARGET, THIRD};
 use super::ints::modulo_64;
 use super::tail::Tail;
 use super::{A64, CHAINED, S64, field, fpr, gpr, or_sp};
@@ -13,7 +13,7 @@ use crate::masm::{
     Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, KINDS_BY_TAG, LAST_BY_VALUE, Object,
     Objects, Slow,
 };
-use crate::runtime::cache::{Access, CHAIN, CacheSite};
+use crate::runtime::cache::{Access, CHAIN, CacheSite, call};
 use crate::runtime::cell::{Cell, TAG_BOOL, TAG_HANDLE, TAG_INT, TAG_STR};
 use crate::runtime::heap::{Kind, Record};
 use crate::runtime::trap::Site;
@@ -40,6 +40,12 @@ const PAYLOAD_AND_LEN: Offset7<3> = Offset7::new(WORD).unwrap();
 const LOW_HALF: Extended = Extended::new(Extend::Uxtw, 0).unwrap();
 /// From one entry of an inline cache to the next.
 const ENTRY: Imm12 = Imm12::new(8).unwrap();
+/// The pairs of words of a call's cache.
+const CELL_AND_LIMIT: Offset7<3> = Offset7::new(8 * call::CELL as i64).unwrap();
+const ARGS_AND_TARGET: Offset7<3> = Offset7::new(8 * call::ARGS as i64).unwrap();
+const _: () = assert!(call::LIMIT == call::CELL + 1 && call::TARGET == call::ARGS + 1);
+/// The flags of a comparison with something greater: no carry.
+const LOWER: Nzcv = Nzcv::new(0).unwrap();
 const SHORT: Imm12 = Imm12::new(16).unwrap();
 /// The last kind whose objects are compared by value.
 const BY_VALUE: Imm12 = Imm12::new(LAST_BY_VALUE).unwrap();
@@ -467,17 +473,40 @@ impl Objects for A64<'_> {
         a64::mov_imm(&mut self.buf, gpr(len.0), 0);
     }
 
-    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, site: Site) {
+    fn call_closure(
+        &mut self,
+        closure: u32,
+        args: impl Iterator<Item = Any>,
+        frame: u32,
+        cache: CacheSite,
+        site: Site,
+    ) {
+        let words = TARGET;
         let mem = self.slot(closure);
         a64::ldr_x(&mut self.buf, RESULT, mem);
-        self.add_offset(SECOND, FRAME, frame);
-        a64::mov_imm(&mut self.buf, SITE, site.0.into());
-        self.call_stub(self.place.stubs.closure);
+        self.add_offset(words, CONTEXT, cache.from_context());
+        a64::ldp_x(&mut self.buf, SECOND, THIRD, PairMem::offset(or_sp(words), CELL_AND_LIMIT));
+        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
+        // Lower: another closure, or the frame is behind the limit.
+        a64::ccmp(&mut self.buf, S64, THIRD, FRAME, LOWER, Cond::Eq);
+        self.cold_if(Cond::Lo, ColdKind::Callee { frame, cache, site });
+        a64::ldp_x(&mut self.buf, RESULT, TARGET, PairMem::offset(or_sp(words), ARGS_AND_TARGET));
         for (index, value) in (0..).zip(args) {
+            if index == 0 {
+                a64::add(&mut self.buf, S64, RESULT, FRAME, RESULT);
+            }
+            // One call may have thousands. What this emits is jumped over.
+            self.keep_cold_near();
             self.store_any(RESULT, 8 * index, value);
         }
+        a64::mov_imm(&mut self.buf, SITE, site.0.into());
         self.add_offset(FRAME, FRAME, frame);
-        a64::blr(&mut self.buf, TARGET);
+        if let (Some(header), Some(code)) = (Mem::at(or_sp(FRAME), 0), Mem::at(or_sp(TARGET), 0)) {
+            // With a zero upper half: no function's number.
+            a64::str_x(&mut self.buf, SITE, header);
+            a64::ldr_x(&mut self.buf, RESULT, code);
+        }
+        a64::blr(&mut self.buf, RESULT);
         self.sub_offset(FRAME, FRAME, frame);
     }
 

@@ -2,32 +2,64 @@
 //! says.
 
 use super::convention::{
-    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT, ROOM_END,
-    SECOND, SITE, SMALL, TARGET,
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FLOAT_SECOND, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT,
+    ROOM_END, SECOND, SITE, SMALL, TARGET, THIRD,
 };
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
-use crate::asm::a64::{self, Cond, Extend, Extended, Imm12, Mem, Offset9, Size, SysReg, X, XSp};
+use crate::asm::a64::{
+    self, Cond, Extend, Extended, Imm12, IndexExtend, Mem, Offset7, PairMem, Shift, Shift6, Size, SysReg, X, XSp,
+};
 use crate::asm::{EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, Stubs};
+use crate::masm::{FUNCTION_ALIGN, Stubs, first_floats};
+use crate::runtime::cache::call;
 use crate::runtime::context::{Entry, Services};
-use crate::runtime::heap::Record;
+use crate::runtime::frame::{HEADER, slot_offset};
+use crate::runtime::heap::{BOUND, Record};
 use crate::runtime::trap::TrapKind;
 use core::mem::{offset_of, size_of};
+
+/// Where `lazy` is: behind `enter`.
+pub(super) const LAZY: usize = 192;
 
 /// Where the entry keeps the host's FPCR, and the entry around it, above the registers.
 const OLD_FPCR: i64 = 8 * (HOST_INTS.len() + HOST_FLOATS.len()) as i64;
 const OLD_ENTRY: i64 = OLD_FPCR + 8;
+/// Bytes of an adaptor, a power of two.
+const ADAPTOR_BYTES: usize = 64;
+/// The most values that an adaptor copies without a loop.
+const UNROLLED: u32 = 6;
 
 impl A64<'_> {
     /// Emits all stubs.
     pub(super) fn emit_stubs(&mut self) -> Stubs {
-        let mut stubs = Stubs::default();
+        let mut stubs = Stubs { floats: self.place.stubs.floats, ..Stubs::default() };
         let mut leave = Label::new();
         let mut unwind = Label::new();
+        let link = Saves::new([LINK], [], 0);
 
         stubs.enter = self.buf.pos();
         self.enter(&mut leave);
+
+        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
+        self.pad_to(LAZY);
+        stubs.lazy = self.buf.pos();
+        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+            a64::ldr_w(&mut self.buf, SITE, mem);
+        }
+        a64::mov_imm(&mut self.buf, RESULT, 0);
+        // The same with the function's own site in x2 and not 0 in x0.
+        stubs.whole = self.buf.pos();
+        let mut jump = Label::new();
+        self.save(&link);
+        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
+        self.restore(&link);
+        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
+        self.load_result();
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut jump);
+        self.load_context(TARGET, field::OPERANDS);
+        a64::br(&mut self.buf, TARGET);
 
         // Ends the run: x0 holds the trap's bits, x2 the site, x20 its frame. Does not return.
         self.align();
@@ -53,17 +85,21 @@ impl A64<'_> {
 
         // x2 holds the site; the caller has pushed its x30 and 8 bytes more. Uses x0 to x2, x16, x17, x30, d0 to d2.
         self.align();
+        let mut guarded = Label::new();
+        stubs.poll = self.buf.pos();
+        a64::mov_imm(&mut self.buf, RESULT, u64::MAX);
+        a64::b(&mut self.buf, &mut guarded);
         stubs.guard = self.buf.pos();
         // The stack pointer as the guest compared it.
         if let Some(pushed) = Imm12::new(16) {
             a64::add_imm(&mut self.buf, S64, or_sp(RESULT), XSp::Sp, pushed);
         }
+        a64::bind(&mut self.buf, &mut guarded);
         self.keeping_all(offset_of!(Services, guard), &mut unwind);
 
         // x0 holds the import, x1 its frame, x2 the site. Uses all that calls may.
         self.align();
         stubs.host = self.buf.pos();
-        let link = Saves::new([LINK], [], 0);
         self.save(&link);
         self.service(offset_of!(Services, host_call), SECOND, &mut unwind);
         self.restore(&link);
@@ -79,26 +115,6 @@ impl A64<'_> {
         a64::cmp(&mut self.buf, S64, RESULT, X::Zr);
         self.load_result();
         a64::ret(&mut self.buf, LINK);
-
-        // x20 holds the frame of the function, whose header says which it is; x30 leads to its caller.
-        self.align();
-        stubs.lazy = self.buf.pos();
-        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
-            a64::ldr_w(&mut self.buf, SITE, mem);
-        }
-        a64::mov_imm(&mut self.buf, RESULT, 0);
-        // The same with the function's own site in x2 and not 0 in x0.
-        stubs.whole = self.buf.pos();
-        let mut jump = Label::new();
-        self.save(&link);
-        self.service(offset_of!(Services, lazy), FRAME, &mut unwind);
-        self.restore(&link);
-        a64::cbnz(&mut self.buf, S64, RESULT, &mut jump);
-        self.load_result();
-        a64::ret(&mut self.buf, LINK);
-        a64::bind(&mut self.buf, &mut jump);
-        self.load_context(TARGET, field::OPERANDS);
-        a64::br(&mut self.buf, TARGET);
 
         if crate::HEAP {
             self.heap_stubs(&mut stubs, &mut unwind);
@@ -117,19 +133,94 @@ impl A64<'_> {
         self.keeping_all(offset_of!(Services, op), unwind);
 
         self.align();
+        let adaptors = self.adaptors();
+        self.align();
         stubs.closure = self.buf.pos();
-        if self.closure(stubs).is_none() {
+        if adaptors.and_then(|(first, many)| self.closure(stubs, first, many)).is_none() {
             let at = self.buf.pos();
             self.buf.fail(EmitError::Operand { at });
         }
     }
 
-    /// Lays out a closure's frame: x0 holds its cell, x1 the frame's address, x2 the site. Gives the place of the first
-    /// argument that is not bound in x0 and the code's address in x16. Uses x1, x17. `None` if an operand has no encoding.
-    fn closure(&mut self, stubs: &Stubs) -> Option<()> {
-        let (entry, end, payload) = (X::X3, X::X4, TARGET);
+    /// What a call of a closure that binds something goes through: x16 holds the address of the cache's word
+    /// [`call::ADAPTOR`], x20 that of the laid out frame. Copies what is bound into the frame and goes on at the function.
+    /// Gives the adaptor of 1 value, behind which those of up to [`UNROLLED`] follow every [`ADAPTOR_BYTES`], and that of
+    /// more. Uses x0, x1, x2, x16, d0, d1. `None` if an operand has no encoding.
+    fn adaptors(&mut self) -> Option<(usize, usize)> {
+        let cached = |index: usize| 8 * (index as i64 - call::ADAPTOR as i64);
+        let pair = |base: X, at: i64| Offset7::new(at).map(|at| PairMem::offset(or_sp(base), at));
+        self.align_to(ADAPTOR_BYTES);
+        let first = self.buf.pos();
+        for count in 1..=UNROLLED {
+            self.align_to(ADAPTOR_BYTES);
+            let start = self.buf.pos();
+            let inside = count as usize <= call::BOUND_COUNT;
+            let base = if inside { TARGET } else { THIRD };
+            if !inside {
+                a64::ldr_x(&mut self.buf, base, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+            }
+            let bound = |index: u32| {
+                let from = if inside { cached(call::BOUND + index as usize) } else { 8 * i64::from(BOUND + index) };
+                (from, i64::from(slot_offset(index as u16)))
+            };
+            for index in (0..count - count % 2).step_by(2) {
+                let (from, to) = bound(index);
+                a64::ldp_x(&mut self.buf, RESULT, SECOND, pair(base, from)?);
+                a64::stp_x(&mut self.buf, RESULT, SECOND, pair(FRAME, to)?);
+            }
+            if count % 2 != 0 {
+                let (from, to) = bound(count - 1);
+                a64::ldr_x(&mut self.buf, RESULT, Mem::at(or_sp(base), from)?);
+                a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(FRAME), to)?);
+            }
+            self.enter_cached(cached(call::ENTRY))?;
+            if self.buf.pos().wrapping_sub(start) > ADAPTOR_BYTES {
+                return None;
+            }
+        }
+        self.align();
+        let many = self.buf.pos();
+        let (from, to, left) = (SECOND, RESULT, THIRD);
+        let (one, word) = (Imm12::new(1)?, Imm12::new(8)?);
+        let mut even = Label::new();
+        a64::ldr_x(&mut self.buf, from, Mem::at(or_sp(TARGET), cached(call::BOUND))?);
+        a64::ldrh(&mut self.buf, left, Mem::at(or_sp(from), 2)?);
+        a64::tbz(&mut self.buf, left, Shift6::new(0, S64)?, &mut even);
+        // Value i is in word 1 + i of the payload, and of the frame.
+        a64::ldr_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(from), left, IndexExtend::Lsl, true));
+        a64::str_d(&mut self.buf, FLOAT_RESULT, Mem::index(or_sp(FRAME), left, IndexExtend::Lsl, true));
+        a64::sub_imm(&mut self.buf, S64, or_sp(left), or_sp(left), one);
+        a64::bind(&mut self.buf, &mut even);
+        a64::add_imm(&mut self.buf, S64, or_sp(from), or_sp(from), word);
+        a64::add_imm(&mut self.buf, S64, or_sp(to), or_sp(FRAME), word);
+        let mut next = Label::bound_at(self.buf.pos());
+        let step = Offset7::new(16)?;
+        a64::ldp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(from), step));
+        a64::stp_d(&mut self.buf, FLOAT_RESULT, FLOAT_SECOND, PairMem::post(or_sp(to), step));
+        a64::subs_imm(&mut self.buf, S64, left, or_sp(left), Imm12::new(2)?);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        self.enter_cached(cached(call::ENTRY))?;
+        Some((first, many))
+    }
+
+    /// Goes to the function whose entry's address is at this distance from x16.
+    fn enter_cached(&mut self, entry: i64) -> Option<()> {
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), entry)?);
+        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(TARGET), offset_of!(Entry, code) as i64)?);
+        a64::br(&mut self.buf, TARGET);
+        Some(())
+    }
+
+    /// Fills the cache of a call of a closure: x0 holds its cell, x1 the distance to the callee's frame, x2 the site, x16 the
+    /// address of the cache. Traps null, then a stack that has no room for the callee's frame. Uses x0, x1. `None` if an
+    /// operand has no encoding.
+    fn closure(&mut self, stubs: &Stubs, first: usize, many: usize) -> Option<()> {
+        let (payload, entry, count, limit, words) = (X::X3, X::X4, X::X5, X::X6, TARGET);
         let trap = |kind: TrapKind| Label::bound_at(stubs.trap_kind.get(kind as usize).copied().unwrap_or(stubs.trap));
-        let saves = Saves::new([entry, end], [], 0);
+        let word = |index: usize| Mem::at(or_sp(words), 8 * index as i64);
+        let lsl = |by: u32| Shift6::new(by.into(), S64).map(Shift::Lsl);
+        let (by_word, by_adaptor) = (lsl(3)?, Shift6::new(ADAPTOR_BYTES.trailing_zeros().into(), S64)?);
+        let saves = Saves::new([payload, entry, count, limit], [], 0);
         self.save(&saves);
         a64::cbz(&mut self.buf, Size::W, RESULT, &mut trap(TrapKind::NullReference));
         self.load_context(payload, field::RECORDS);
@@ -137,32 +228,58 @@ impl A64<'_> {
         a64::sub_extended(&mut self.buf, S64, or_sp(payload), or_sp(payload), RESULT, by_record);
         a64::ldr_x(&mut self.buf, payload, Mem::at(or_sp(payload), offset_of!(Record, word) as i64)?);
         // The function's entry, by the lowest 16 bits of the first word.
-        a64::ldrh(&mut self.buf, RESULT, Mem::at(or_sp(payload), 0)?);
-        a64::mov_imm(&mut self.buf, entry, size_of::<Entry>() as u64);
-        self.load_context(end, field::ENTRIES);
-        a64::madd(&mut self.buf, S64, entry, RESULT, entry, end);
-        a64::ldr_w(&mut self.buf, end, Mem::at(or_sp(entry), offset_of!(Entry, frame_bytes) as i64)?);
-        a64::add(&mut self.buf, S64, end, end, SECOND);
-        self.load_context(RESULT, field::STACK_END);
-        a64::cmp(&mut self.buf, S64, end, RESULT);
+        a64::ldrh(&mut self.buf, count, Mem::at(or_sp(payload), 0)?);
+        self.load_context(entry, field::ENTRIES);
+        a64::add_shifted(&mut self.buf, entry, entry, count, lsl(size_of::<Entry>().trailing_zeros())?);
+        // The greatest address of a frame that leaves room for the distance and the callee's frame.
+        a64::ldr_w(&mut self.buf, count, Mem::at(or_sp(entry), offset_of!(Entry, frame_bytes) as i64)?);
+        a64::add(&mut self.buf, S64, count, count, SECOND);
+        self.load_context(limit, field::STACK_END);
+        a64::subs(&mut self.buf, S64, limit, limit, count);
+        a64::b_cond(&mut self.buf, Cond::Lo, &mut trap(TrapKind::StackOverflow));
+        a64::cmp(&mut self.buf, S64, FRAME, limit);
         a64::b_cond(&mut self.buf, Cond::Hi, &mut trap(TrapKind::StackOverflow));
-        a64::str_x(&mut self.buf, SITE, Mem::at(or_sp(SECOND), 0)?);
+        a64::str_x(&mut self.buf, limit, word(call::LIMIT)?);
+        a64::ldr_x(&mut self.buf, count, word(call::MISSES)?);
+        a64::add_imm(&mut self.buf, S64, or_sp(count), or_sp(count), Imm12::new(1)?);
+        a64::str_x(&mut self.buf, count, word(call::MISSES)?);
+        a64::str_x(&mut self.buf, entry, word(call::ENTRY)?);
         // The bound arguments follow the first word, whose next 16 bits are their number.
-        a64::ldrh(&mut self.buf, end, Mem::at(or_sp(payload), 2)?);
-        let word = Offset9::new(8)?;
-        let (mut next, mut done) = (Label::new(), Label::new());
-        a64::bind(&mut self.buf, &mut next);
-        a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(8)?);
-        a64::cbz(&mut self.buf, S64, end, &mut done);
-        a64::ldr_x(&mut self.buf, RESULT, Mem::pre(or_sp(payload), word));
-        a64::str_x(&mut self.buf, RESULT, Mem::at(or_sp(SECOND), 0)?);
-        a64::sub_imm(&mut self.buf, S64, or_sp(end), or_sp(end), Imm12::new(1)?);
-        a64::b(&mut self.buf, &mut next);
-        a64::bind(&mut self.buf, &mut done);
-        a64::mov(&mut self.buf, S64, RESULT, SECOND);
-        a64::ldr_x(&mut self.buf, TARGET, Mem::at(or_sp(entry), offset_of!(Entry, code) as i64)?);
+        a64::ldrh(&mut self.buf, count, Mem::at(or_sp(payload), 2)?);
+        a64::add_shifted(&mut self.buf, SECOND, SECOND, count, by_word);
+        a64::add_imm(&mut self.buf, S64, or_sp(SECOND), or_sp(SECOND), Imm12::new(HEADER.into())?);
+        a64::str_x(&mut self.buf, SECOND, word(call::ARGS)?);
+        let (mut several, mut find, mut adapt, mut filled) = (Label::new(), Label::new(), Label::new(), Label::new());
+        a64::cbz(&mut self.buf, S64, count, &mut filled);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(call::BOUND_COUNT as u64)?);
+        a64::b_cond(&mut self.buf, Cond::Hi, &mut several);
+        let (adaptor, base) = (limit, entry);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
+        a64::add_imm(&mut self.buf, S64, or_sp(base), or_sp(words), Imm12::new(8 * (call::BOUND as u64 - 1))?);
+        let mut next = Label::bound_at(self.buf.pos());
+        a64::ldr_x(&mut self.buf, SECOND, Mem::index(or_sp(payload), count, IndexExtend::Lsl, true));
+        a64::str_x(&mut self.buf, SECOND, Mem::index(or_sp(base), count, IndexExtend::Lsl, true));
+        a64::subs_imm(&mut self.buf, S64, count, or_sp(count), Imm12::new(1)?);
+        a64::b_cond(&mut self.buf, Cond::Ne, &mut next);
+        a64::bind(&mut self.buf, &mut find);
+        a64::adr(&mut self.buf, SECOND, &mut Label::bound_at(first));
+        a64::add(&mut self.buf, S64, adaptor, adaptor, SECOND);
+        a64::sub_imm(&mut self.buf, S64, or_sp(adaptor), or_sp(adaptor), Imm12::new(ADAPTOR_BYTES as u64)?);
+        a64::bind(&mut self.buf, &mut adapt);
+        a64::str_x(&mut self.buf, adaptor, word(call::ADAPTOR)?);
+        a64::add_imm(&mut self.buf, S64, or_sp(entry), or_sp(words), Imm12::new(8 * call::ADAPTOR as u64)?);
+        a64::bind(&mut self.buf, &mut filled);
+        a64::str_x(&mut self.buf, entry, word(call::TARGET)?);
+        a64::str_x(&mut self.buf, RESULT, word(call::CELL)?);
         self.restore(&saves);
         a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut several);
+        a64::str_x(&mut self.buf, payload, word(call::BOUND)?);
+        a64::lsl_imm(&mut self.buf, adaptor, count, by_adaptor);
+        a64::cmp_imm(&mut self.buf, S64, or_sp(count), Imm12::new(UNROLLED.into())?);
+        a64::b_cond(&mut self.buf, Cond::Ls, &mut find);
+        a64::adr(&mut self.buf, adaptor, &mut Label::bound_at(many));
+        a64::b(&mut self.buf, &mut adapt);
         Some(())
     }
 
@@ -208,12 +325,13 @@ impl A64<'_> {
         a64::ldr_d(&mut self.buf, FLOAT_RESULT, mem);
     }
 
-    /// Calls a service with x0 as its operand, with every register of the pools kept, and returns.
+    /// Calls a service with x0 as its operand, with every register of the pools kept but floats that no function pins, and
+    /// returns.
     fn keeping_all(&mut self, at: usize, unwind: &mut Label) {
         // Those that guest functions keep AAPCS64 keeps too.
         let ints = INT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| gpr(reg.number));
-        let floats = FLOAT_POOL.iter().filter(|reg| !reg.callee_saved).map(|reg| fpr(reg.number));
-        let saves = Saves::new([LINK].into_iter().chain(ints), floats, 0);
+        let floats = first_floats(&FLOAT_POOL, self.place.stubs.floats).filter(|reg| !reg.callee_saved);
+        let saves = Saves::new([LINK].into_iter().chain(ints), floats.map(|reg| fpr(reg.number)), 0);
         self.save(&saves);
         self.service(at, FRAME, unwind);
         self.restore(&saves);
@@ -238,9 +356,25 @@ impl A64<'_> {
         a64::b_cond(&mut self.buf, Cond::Eq, unwind);
     }
 
+    /// Pads with words that fault to an offset, which must not be passed already.
+    fn pad_to(&mut self, offset: usize) {
+        let at = self.buf.pos();
+        if at > offset {
+            self.buf.fail(EmitError::Operand { at });
+        }
+        while self.buf.pos() < offset && self.buf.check().is_ok() {
+            a64::udf(&mut self.buf, 0);
+        }
+    }
+
     /// Pads with words that fault to where a function may start.
     fn align(&mut self) {
-        while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
+        self.align_to(FUNCTION_ALIGN);
+    }
+
+    /// Pads with words that fault to a multiple of so many bytes.
+    fn align_to(&mut self, bytes: usize) {
+        while !self.buf.pos().is_multiple_of(bytes) {
             a64::udf(&mut self.buf, 0);
         }
     }

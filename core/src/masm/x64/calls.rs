@@ -33,12 +33,17 @@ impl X64<'_> {
 
     /// Stores the value of a place in 8 bytes of memory. May use rcx.
     pub(super) fn store_any(&mut self, mem: Mem, s: Any) {
+        self.store_any_by(Gpr::Rcx, mem, s);
+    }
+
+    /// Stores the value of a place in 8 bytes of memory. May use `t`.
+    pub(super) fn store_any_by(&mut self, t: Gpr, mem: Mem, s: Any) {
         match s {
             Any::Float(Float::Reg(reg)) => self.asm.movsd_mr(mem, xmm(reg.0)),
             Any::Int(Int::Reg(reg)) => self.asm.mov_mr(B8, mem, gpr(reg.0)),
             Any::Int(Int::Slot(at)) | Any::Float(Float::Slot(at)) => {
-                self.asm.mov_rm(B8, Gpr::Rcx, slot(at));
-                self.asm.mov_mr(B8, mem, Gpr::Rcx);
+                self.asm.mov_rm(B8, t, slot(at));
+                self.asm.mov_mr(B8, mem, t);
             }
         }
     }

@@ -6,7 +6,8 @@
 //! | rbp | context ([`crate::runtime::context::Context`]) | kept |
 //! | rbx | frame: the start of the running function's frame | kept: the caller moves it to the callee's and back |
 //! | rax | scratch; result of i64 and cells | lost |
-//! | rcx, rdx | scratch (shift counts, division) | lost |
+//! | rcx | scratch (shift counts) | lost |
+//! | rdx | scratch (division); between plain ops by table, a second base of the frame | lost |
 //! | rsi, rdi, r8, r9 | pool of integers | lost |
 //! | r10 to r15 | pool of integers | kept: a function that pins to them saves them |
 //! | xmm0 | scratch; result of f64 | lost |
@@ -18,7 +19,8 @@
 //! (round to nearest, no flushing, all exceptions masked), as the entry stub sets it.
 //!
 //! Calls to Rust follow the System V ABI (AMD64 supplement, 3.2) on every system. It keeps rbx, rbp and r12 to r15, so of
-//! what guest functions keep a stub has to save r10, r11 and xmm8 to xmm15. Guest functions keep more than System V does,
+//! what guest functions keep a stub has to save r10, r11 and xmm8 to xmm15: of the latter as many as the window's functions
+//! may pin ([`crate::masm::Stubs::floats`]), so none in a module without floats. Guest functions keep more than System V does,
 //! because most values of a function that calls live across a call, and a leaf seldom needs more than four.
 //!
 //! # Unwinding
@@ -48,6 +50,9 @@ pub const FLOAT_RESULT: Xmm = Xmm::Xmm0;
 pub const SERVICE_FRAME: Gpr = Gpr::R12;
 /// What System V keeps and a host expects back, in the order in which the entry stub saves it (AMD64 supplement, 3.2.1).
 pub const HOST_SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
+/// Holds the second base of the frame ([`crate::masm::Masm::near`]): the scratch register that plain operations by table
+/// leave alone.
+pub const NEAR: Gpr = Gpr::Rdx;
 /// The site that a stub is told.
 pub const SITE: Gpr = Gpr::Rdx;
 

@@ -164,10 +164,20 @@ pub(super) fn prepare(place: Any) -> Prepared {
     };
     let [rm, reg] = operand.words();
     if !operand.is_register() {
-        return Prepared([rm, reg, ANY, 0]);
+        return in_memory(operand);
     }
     let as_base = if operand.needs_sib() { NEEDS_SIB } else { 0 } | if operand.is_no_base() { NO_BASE } else { 0 };
     Prepared([rm, reg, operand.sum_word() | 1 << 1 | ANY | as_base, operand.index_word() | 1 << 2])
+}
+
+/// A place in memory as an operand.
+pub(super) fn prepare_at(mem: Mem) -> Prepared {
+    in_memory(Operand::mem(mem))
+}
+
+const fn in_memory(operand: Operand) -> Prepared {
+    let [rm, reg] = operand.words();
+    Prepared([rm, reg, ANY, 0])
 }
 
 impl X64<'_> {

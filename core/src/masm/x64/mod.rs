@@ -15,7 +15,7 @@ use crate::asm::x64::{Alu, Asm, Cc, Gpr, Mem, Size, Xmm};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
 use crate::runtime::trap::{Site, Trap, TrapKind};
-use convention::{CONTEXT, FLOAT_POOL, FRAME, INT_POOL, SITE};
+use convention::{CONTEXT, FLOAT_POOL, FRAME, INT_POOL, NEAR, SITE};
 
 const B8: Size = Size::B8;
 const B4: Size = Size::B4;
@@ -200,7 +200,8 @@ impl X64<'_> {
                 }
                 ColdKind::Guard { site, head } => {
                     self.asm.mov_ri(SITE, site.0.into());
-                    self.asm.call_outside(self.stub(self.place.stubs.guard));
+                    let stubs = &self.place.stubs;
+                    self.asm.call_outside(self.stub(if head { stubs.poll } else { stubs.guard }));
                     if self.place.switching {
                         self.asm.mov_ri(SITE, site.0.into());
                         self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
@@ -232,6 +233,11 @@ impl X64<'_> {
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);
                 }
+                ColdKind::Callee { frame, cache, site } => {
+                    self.asm.mov_ri(Gpr::Rcx, u64::from(cache.from_context()) << 32 | u64::from(frame));
+                    self.asm.mov_ri(SITE, site.0.into());
+                    self.asm.call_outside(self.stub(self.place.stubs.closure));
+                }
             }
             self.asm.jmp(&mut back);
         }
@@ -244,6 +250,7 @@ impl<'m> Masm<'m> for X64<'m> {
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
     const VIEWS: bool = false;
+    const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
         Self {
@@ -263,6 +270,17 @@ impl<'m> Masm<'m> for X64<'m> {
 
     fn prepare(place: Any) -> Prepared {
         lane::prepare(place)
+    }
+
+    // What a displacement of 8 bits reaches (SDM vol. 2, 2.1.3).
+    const NEAR: u32 = if cfg!(feature = "stencils") { 256 } else { 0 };
+
+    fn near(&mut self, offset: u32) {
+        self.asm.lea(B8, NEAR, slot(offset));
+    }
+
+    fn prepare_near(distance: i32) -> Prepared {
+        lane::prepare_at(Mem::base(NEAR, distance))
     }
 
     #[cfg_attr(not(small), inline(always))]

@@ -7,10 +7,10 @@ use crate::asm::{EmitError, Label};
 use crate::masm::{
     Any, Cast, Cold, ColdKind, DynCond, DynOp, Element, Float, Int, IntReg, LAST_BY_VALUE, Object, Objects, Slow,
 };
-use crate::runtime::cache::{Access, CHAIN, CacheSite};
+use crate::runtime::cache::{Access, CHAIN, CacheSite, call};
 use crate::runtime::cell::{Cell, TAG_HANDLE, TAG_INT, TAG_STR};
 use crate::runtime::heap::{Kind, Record};
-use crate::runtime::trap::Site;
+use crate::runtime::trap::{Site, TrapKind};
 use core::mem::{offset_of, size_of};
 
 /// The binary logarithm of a record's size.
@@ -320,16 +320,39 @@ impl Objects for X64<'_> {
         self.asm.alu_rr(Alu::Xor, B4, gpr(len.0), gpr(len.0));
     }
 
-    fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, site: Site) {
-        self.asm.mov_rm(B4, Gpr::Rax, slot(closure));
-        self.asm.lea(B8, Gpr::Rcx, slot(frame));
-        self.asm.mov_ri(SITE, site.0.into());
-        self.asm.call_outside(self.stub(self.place.stubs.closure));
-        for (index, value) in (0..).zip(args) {
-            self.store_any(Mem::base(Gpr::Rax, 8 * index), value);
+    fn call_closure(
+        &mut self,
+        closure: u32,
+        args: impl Iterator<Item = Any>,
+        frame: u32,
+        cache: CacheSite,
+        site: Site,
+    ) {
+        let word = |index: usize| context(cache.from_context() as usize + 8 * index);
+        self.asm.mov_rm(B8, Gpr::Rax, slot(closure));
+        self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rax, word(call::CELL));
+        let mut label = Label::new();
+        self.asm.jcc(Cc::Ne, &mut label);
+        self.asm.alu_rm(Alu::Cmp, B8, FRAME, word(call::LIMIT));
+        self.trap_if(Cc::A, TrapKind::StackOverflow, site);
+        // Filling the cache compares with the limit.
+        let back = self.asm.buf.pos();
+        if self.cold.push(Cold { label, back, kind: ColdKind::Callee { frame, cache, site } }).is_err() {
+            self.asm.buf.fail(EmitError::Label { at: back });
         }
+        for (index, value) in (0..).zip(args) {
+            if index == 0 {
+                self.asm.mov_rm(B8, Gpr::Rcx, word(call::ARGS));
+            }
+            if let Some(mem) = Mem::indexed(FRAME, Gpr::Rcx, Scale::X1, 8 * index) {
+                self.store_any_by(Gpr::Rax, mem, value);
+            }
+        }
+        // The upper half is all zeros or all ones: no function's number.
+        self.asm.mov_mi(B8, slot(frame), site.0 as i32);
         self.asm.alu_ri(Alu::Add, B8, FRAME, frame as i32);
-        self.asm.call_r(Gpr::Rdx);
+        self.asm.mov_rm(B8, Gpr::Rax, word(call::TARGET));
+        self.asm.call_m(Mem::base(Gpr::Rax, 0));
         self.asm.alu_ri(Alu::Sub, B8, FRAME, frame as i32);
     }
 

@@ -99,7 +99,9 @@ impl Heap {
             let doubled = held.saturating_mul(2).max(LEAST_WORDS);
             if self.reserve(cell, kind, doubled, roots).is_err() {
                 let spare = self.words.saturating_sub(self.used());
-                let more = (spare.saturating_sub(held.saturating_add(HEADER)) / 2).max(1);
+                // The last payload grows where it is, another one moves.
+                let moved = if self.is_last(cell) { 0 } else { held.saturating_add(HEADER) };
+                let more = (spare.saturating_sub(moved) / 2).max(1);
                 self.reserve(cell, kind, held.saturating_add(more), roots)?;
             }
         }

@@ -35,6 +35,7 @@ impl Heap {
         self.drain(&container);
         let reached = self.sweep(all);
         self.compact(if all { 0 } else { self.live >> SLACK_SHIFT });
+        roots.moved();
         self.allowance = self.live.saturating_add(reached.saturating_mul(slots::WORDS)).max(LEAST_ALLOWANCE);
         self.stats.collections += 1;
         self.stats.live = self.live as u64 * 8;

@@ -48,6 +48,7 @@ use super::trap::TrapKind;
 use crate::vm3::container::Container;
 use crate::vm3::types::{Composite, TypeId};
 
+pub(crate) use closure::BOUND;
 pub(crate) use collect::is_cell;
 pub(crate) use dynamic::DynOp;
 pub(crate) use map::MapError;
@@ -100,6 +101,10 @@ pub(crate) trait Roots {
 
     /// The module, for its shapes and signatures.
     fn container(&self) -> Container<'_>;
+
+    /// Objects have died and payloads have moved: what is known of any beside the handles that [`Roots::each`] visits is
+    /// to be forgotten.
+    fn moved(&mut self);
 
     /// A collection has ended.
     fn collected(&self, _stats: HeapStats) {}

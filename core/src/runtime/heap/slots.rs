@@ -140,14 +140,15 @@ impl Heap {
                 reached += 1;
                 continue;
             }
-            let free = meta >> 12 == 0;
+            let free = meta >> 12 & 0xF == 0;
+            let retired = meta & RETIRED != 0;
             let generation = meta & GENERATION;
             if all && index + 1 == self.slots {
                 // New records start behind the generations of all that were given up.
-                let next = if free { generation } else { generation + 1 };
+                let next = if free && !retired { generation } else { generation + 1 };
                 self.fresh = self.fresh.max(next);
                 self.slots = index;
-            } else if free && (all || meta & RETIRED == 0) {
+            } else if free && (all || !retired) {
                 // SAFETY: as above.
                 unsafe { record.write(Record { word: self.free.into(), len: 0, meta: generation }) };
                 self.free = index;

@@ -36,6 +36,8 @@ impl Roots for Fake {
     fn container(&self) -> Container<'_> {
         Container::read(&self.module).unwrap()
     }
+
+    fn moved(&mut self) {}
 }
 
 /// A heap with its region and its roots.

@@ -7,8 +7,9 @@
 
 use super::OpSite;
 use super::body::Frame;
+use super::check::{skip_parentheses, skip_type};
 use super::counts::Counts;
-use super::error::{AsmError, ErrorKind, column, error_at};
+use super::error::{AsmError, ErrorKind, column, error_at, line};
 use super::lexer::{Cursor, Lexer, RESERVED, Tok, Token};
 use super::literal::{Literal, LiteralError, LiteralErrorKind, parse_literal};
 use super::rows::Mnemonics;
@@ -26,6 +27,8 @@ impl<'a> From<Full> for AsmError<'a> {
         AsmError { line: 1, column: 1, kind: ErrorKind::Memory { what: "scratch", needed: 0, given: 0 } }
     }
 }
+
+const BEHIND_HEAD: &str = "the end of the line behind the function's head";
 
 pub(super) type Result<'a, T> = core::result::Result<T, AsmError<'a>>;
 
@@ -212,7 +215,7 @@ impl<'a, 's> Assembler<'a, 's> {
     fn collect(&mut self) -> Result<'a, usize> {
         let mut lexer = Lexer::new(self.source);
         let mut counts = [0_u32; 5];
-        let mut function: Option<(&'a str, Token<'a>)> = None;
+        let mut function: Option<(&'a str, Token<'a>, usize)> = None;
         let mut line_start = true;
         loop {
             let token = lexer.next();
@@ -232,7 +235,8 @@ impl<'a, 's> Assembler<'a, 's> {
                         lexer = before;
                         continue;
                     };
-                    if let Some((name, _)) = function {
+                    if let Some((name, _, name_at)) = function {
+                        self.check_head_line(name_at)?;
                         return Err(self.error(token, ErrorKind::NoEnd { name }));
                     }
                     if RESERVED.contains(&name) {
@@ -256,18 +260,33 @@ impl<'a, 's> Assembler<'a, 's> {
                     let symbol = Symbol::new(kind, 0, index);
                     self.declare(follow, name, symbol)?;
                     if kind == Kind::Func {
-                        function = Some((name, token));
+                        function = Some((name, token, follow.at));
                     }
                 }
                 _ => line_start = false,
             }
         }
-        if let Some((name, token)) = function {
+        if let Some((name, token, name_at)) = function {
+            self.check_head_line(name_at)?;
             return Err(self.error(token, ErrorKind::NoEnd { name }));
         }
         self.cursor = Cursor::new(self.source, 0, 1);
         self.between_declarations()?;
         Ok(self.symbols.len() / Symbol::WORDS)
+    }
+
+    /// Checks that nothing stands on a line behind the head of a function whose name stands there.
+    fn check_head_line(&self, name_at: usize) -> Result<'a, ()> {
+        let mut cursor = Cursor::new(self.source, name_at, line(self.source, name_at));
+        cursor.take();
+        if cursor.peek().tok == Tok::Punct('(') {
+            skip_parentheses(&mut cursor);
+            if cursor.take_if(Tok::Arrow) {
+                skip_type(&mut cursor);
+            }
+        }
+        let token = cursor.peek();
+        if cursor.at_line_end() { Ok(()) } else { Err(self.error(token, unexpected(token, BEHIND_HEAD))) }
     }
 
     /// Checks that the next thing, if any, is a declaration that [`Self::collect`] has seen.
@@ -310,7 +329,7 @@ impl<'a, 's> Assembler<'a, 's> {
         }
         self.set_symbol(place, symbol);
         if symbol.kind == Kind::Func {
-            return self.line_end("the end of the line behind the function's head");
+            return self.line_end(BEHIND_HEAD);
         }
         self.line_end("the end of the line behind the declaration")?;
         self.between_declarations()

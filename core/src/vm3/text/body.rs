@@ -2,14 +2,14 @@
 
 use super::OpSite;
 use super::assemble::{Assembler, Result, float_bits};
-use super::check::type_text;
-use super::error::{ErrorKind, Found, Wants, error_at};
+use super::check::{FieldNames, type_text};
+use super::error::{ErrorKind, Found, Wants};
 use super::lexer::{Cursor, RESERVED, Tok, Token};
 use super::literal::Literal;
 use super::rows::{Form, Part, closest, closest_second, has_second, parts};
 use super::symbols::{Kind, Symbol};
 use crate::vm3::container::Func;
-use crate::vm3::op::{Bank, Op, OpInfo, Operand};
+use crate::vm3::op::{Bank, OPS, Op, OpInfo, Operand};
 use crate::vm3::types::{Composite, TypeId};
 
 /// What an index of a slot or of a word can name.
@@ -61,6 +61,9 @@ pub(super) struct Reg {
     /// Where its type stands.
     pub type_at: u32,
 }
+
+/// The mnemonic of the ops whose form follows the function's result.
+const RET: &str = "ret";
 
 const NO_OPERAND: Given<'static> =
     Given { form: Form::Name, token: Token { tok: Tok::End, at: 0, line: 0 }, name: "", list: (0, 0) };
@@ -229,7 +232,7 @@ impl<'a> Assembler<'a, '_> {
     pub fn register(&self, name: &'a str, at: usize) -> Result<'a, Reg> {
         let Some(symbol) = self.lookup(Kind::Reg, self.frame.index, name) else {
             let hint = "a parameter or a name from a `local` line";
-            return Err(error_at(self.source, at, ErrorKind::Undefined { what: "register", name, hint }));
+            return Err(self.undefined(Kind::Reg, self.frame.index, name, at, hint));
         };
         let place = symbol.index as usize;
         let reg = self.regs.get(place).unwrap_or(0);
@@ -314,6 +317,14 @@ impl<'a> Assembler<'a, '_> {
         if let Some(row) = self.mnemonics.find(name, None) {
             return Ok(row);
         }
+        let called = match self.lookup(Kind::Func, 0, name).map(|symbol| symbol.kind) {
+            Some(Kind::Import) => Some(("an import", "an op; `host` calls imports")),
+            Some(_) => Some(("a function", "an op; `call` calls functions")),
+            None => None,
+        };
+        if let Some((is, expected)) = called {
+            return Err(self.error(token, ErrorKind::WrongKind { name, is, expected }));
+        }
         if !has_second(name) {
             return Err(self.error(token, ErrorKind::UnknownOp { name, second: None, closest: closest(name) }));
         }
@@ -384,16 +395,27 @@ impl<'a> Assembler<'a, '_> {
         }
         let mut mnemonic = "";
         let mut best = 0;
-        let mut wants = 0;
+        let (mut wants, mut likely) = (0, 0);
         for row in self.mnemonics.chain(first) {
             mnemonic = row.mnemonic;
             let fit = parts(row).zip(operands).take_while(|(part, operand)| part.takes(operand.form)).count();
             if fit > best {
-                (best, wants) = (fit, 0);
+                (best, wants, likely) = (fit, 0, 0);
             }
             if fit == best {
-                wants |= parts(row).nth(fit).map_or(0, Part::wants);
+                let more = parts(row).nth(fit).map_or(0, Part::wants);
+                wants |= more;
+                likely |= if self.is_likely(row, operands, fit) { more } else { 0 };
             }
+        }
+        if mnemonic == RET
+            && self.sig(self.frame.sig).result == TypeId::NONE
+            && let [operand] = operands
+        {
+            return Err(self.error(operand.token, ErrorKind::RetValue { name: self.frame.name }));
+        }
+        if likely != 0 {
+            wants = likely;
         }
         Err(match operands.get(best) {
             Some(operand) if wants != 0 => self.error(
@@ -402,6 +424,28 @@ impl<'a> Assembler<'a, '_> {
             ),
             _ => self.error(token, ErrorKind::OperandCount { mnemonic, found: count }),
         })
+    }
+
+    /// Whether the operands before number `at`, and the result of the function that `ret` ends, are of the banks that a row
+    /// takes.
+    fn is_likely(&self, row: &'static OpInfo, operands: &[Given<'a>], at: usize) -> bool {
+        if row.mnemonic == RET {
+            let bank = self.sig(self.frame.sig).result.bank();
+            return matches!(row.operands, [Operand::Reg(_, own, _)] if *own == bank);
+        }
+        let mut before = None;
+        parts(row).zip(operands).take(at).all(|(part, operand)| {
+            let Ok(meaning) = self.meaning(row.mnemonic, part, operand, before) else { return false };
+            before = Some((*operand, meaning));
+            bank_fits(part, &meaning)
+        })
+    }
+
+    /// Where the fields of a shape start.
+    fn shape_at(&self, shape: u32) -> u32 {
+        let symbols = (0..self.symbols.len() / Symbol::WORDS).filter_map(|place| self.symbol(place));
+        let mut shapes = symbols.filter(|symbol| symbol.kind == Kind::Shape && symbol.index == shape);
+        shapes.next().map_or(0, |symbol| symbol.type_at)
     }
 
     /// What an operand names; `before` is the operand before it, which of a field is the object.
@@ -413,12 +457,18 @@ impl<'a> Assembler<'a, '_> {
         before: Option<(Given<'a>, Meaning<'a>)>,
     ) -> Result<'a, Meaning<'a>> {
         let (name, token) = (operand.name, operand.token);
-        let undefined = |what, hint| Err(self.error(token, ErrorKind::Undefined { what, name, hint }));
+        let undefined = |kind, hint| Err(self.undefined(kind, 0, name, token.at, hint));
         let wrong = |is, expected| Err(self.error(token, ErrorKind::WrongKind { name, is, expected }));
         let Part::Operand(part) = part else { return Ok(Meaning::Plain) };
         Ok(match part {
             Operand::Reg(..) => Meaning::Reg(self.register(name, token.at)?),
             Operand::Closure => {
+                let own = self.lookup(Kind::Reg, self.frame.index, name).is_some();
+                match self.lookup(Kind::Func, 0, name).filter(|_| !own).map(|symbol| symbol.kind) {
+                    Some(Kind::Import) => return wrong("an import", "a register; `host` calls imports"),
+                    Some(_) => return wrong("a function", "a register; `call` calls functions"),
+                    None => {}
+                }
                 let reg = self.register(name, token.at)?;
                 if !matches!(self.composite(reg.ty), Some(Composite::Fn(_))) {
                     let ty = type_text(self.source, reg.type_at);
@@ -428,8 +478,8 @@ impl<'a> Assembler<'a, '_> {
                 Meaning::Reg(reg)
             }
             Operand::Func | Operand::Import => match (self.lookup(Kind::Func, 0, name), part) {
-                (None, Operand::Func) => return undefined("function", "a declared function"),
-                (None, _) => return undefined("import", "a declared import"),
+                (None, Operand::Func) => return undefined(Kind::Func, "a declared function"),
+                (None, _) => return undefined(Kind::Import, "a declared import"),
                 (Some(Symbol { kind: Kind::Import, .. }), Operand::Func) => {
                     return wrong("an import", "a function; `host` calls imports");
                 }
@@ -440,11 +490,11 @@ impl<'a> Assembler<'a, '_> {
             },
             Operand::Table => match self.lookup(Kind::Table, 0, name) {
                 Some(symbol) => Meaning::Symbol(symbol),
-                None => return undefined("table", "a declared table"),
+                None => return undefined(Kind::Table, "a declared table"),
             },
             Operand::Global(_) => match self.lookup(Kind::Global, 0, name) {
                 Some(symbol) => Meaning::Symbol(symbol),
-                None => return undefined("global", "a declared global"),
+                None => return undefined(Kind::Global, "a declared global"),
             },
             Operand::Field(_) => {
                 let Some((object, Meaning::Reg(reg))) = before else { return Ok(Meaning::Plain) };
@@ -459,7 +509,9 @@ impl<'a> Assembler<'a, '_> {
                     Some(symbol) => Meaning::Symbol(symbol),
                     None => {
                         let ty = type_text(self.source, reg.type_at);
-                        return Err(self.error(token, ErrorKind::NoField { field: name, ty }));
+                        let fields = FieldNames::of(self.source, self.shape_at(shape));
+                        let closest = self.closest(Kind::Field, shape as u16, name);
+                        return Err(self.error(token, ErrorKind::NoField { field: name, ty, fields, closest }));
                     }
                 }
             }
@@ -508,7 +560,7 @@ impl<'a> Assembler<'a, '_> {
     /// Writes the op's words.
     fn encode(&mut self, row: &'static OpInfo, operands: &[Given<'a>], meanings: &[Meaning<'a>]) -> Result<'a, ()> {
         let mut out = Fields { word: self.code.push(row.op as u64)?, count: 0 };
-        let mut texts = operands.iter().zip(meanings);
+        let mut texts = operands.iter().zip(meanings).enumerate();
         let mut list = (0, 0);
         for &operand in row.operands {
             if operand == Operand::Args {
@@ -519,14 +571,20 @@ impl<'a> Assembler<'a, '_> {
                 }
                 continue;
             }
-            let Some((given, meaning)) = texts.next() else { return Ok(()) };
+            let Some((number, (given, meaning))) = texts.next() else { return Ok(()) };
             list = given.list;
             let (text, token) = (given.name, given.token);
             match (operand, *meaning) {
                 (Operand::Reg(..) | Operand::Closure, Meaning::Reg(reg)) => self.field(&mut out, reg.slot)?,
                 (_, Meaning::Symbol(symbol)) => self.field(&mut out, symbol.index as u16)?,
                 (Operand::Imm16, Meaning::Literal(literal)) => {
-                    let value = self.int(token, literal)?;
+                    let Literal::Int(value) = literal else {
+                        let rows = OPS.iter().filter(|other| other.mnemonic == row.mnemonic);
+                        let wants =
+                            rows.filter_map(|row| parts(row).nth(number)).fold(0, |all, part| all | part.wants());
+                        let (mnemonic, wants, found) = (row.mnemonic, Wants(wants), Found::from(token));
+                        return Err(self.error(token, ErrorKind::Operand { mnemonic, wants, found }));
+                    };
                     let expected = "an INT from -32768 to 32767, or a register";
                     let value = i16::try_from(value).map_err(|_| self.unfit(token, expected))?;
                     self.field(&mut out, value as u16)?;
@@ -574,7 +632,7 @@ impl<'a> Assembler<'a, '_> {
                     let many = ErrorKind::TooMany { what: "targets", limit: usize::from(u16::MAX) };
                     let number = u16::try_from(count).map_err(|_| self.error(token, many))?;
                     self.field(&mut out, number)?;
-                    let Some((default, _)) = texts.next() else { return Ok(()) };
+                    let Some((_, (default, _))) = texts.next() else { return Ok(()) };
                     self.label(&mut out, default.name, default.token.at)?;
                     for place in start..start + count {
                         let (name, at) = self.list_name(place);
@@ -630,7 +688,7 @@ impl<'a> Assembler<'a, '_> {
             let Tok::Name(name) = Cursor::new(self.source, at, 0).peek().tok else { continue };
             let Some(symbol) = self.lookup(Kind::Label, self.frame.index, name) else {
                 let hint = "a label of this function, defined as `name:`";
-                return Err(error_at(self.source, at, ErrorKind::Undefined { what: "label", name, hint }));
+                return Err(self.undefined(Kind::Label, self.frame.index, name, at, hint));
             };
             if let Some(word) = self.code.get_mut(self.frame.code + place / 4) {
                 *word |= u64::from(symbol.index as u16) << (16 + 16 * (place % 4));

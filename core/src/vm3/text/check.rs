@@ -9,6 +9,7 @@ use super::rows::{Part, parts};
 use crate::vm3::container::Sig;
 use crate::vm3::op::{Access, Bank, CellClass, Op, OpInfo, Operand};
 use crate::vm3::types::{Composite, TypeId};
+use core::fmt;
 
 impl<'a> Assembler<'a, '_> {
     /// Checks the types of cells, the registers of calls, and results.
@@ -183,7 +184,9 @@ impl<'a> Assembler<'a, '_> {
                 _ => false,
             };
             if !fits {
-                let kind = ErrorKind::ClosureType { name: given.name, ty: ty(), callee: name, bound: found };
+                let (left, source) = (takes - found, self.source);
+                let rest = RestType { source, sig_at, bound: found, left };
+                let kind = ErrorKind::ClosureType { name: given.name, ty: ty(), callee: name, bound: found, rest };
                 return Err(self.error(given.token, kind));
             }
         } else if sig.result == TypeId::NONE {
@@ -203,32 +206,102 @@ impl<'a> Assembler<'a, '_> {
     }
 }
 
-/// The type that stands at a place of the source. No recursion: what is inside parentheses is skipped by counting them.
-pub(super) fn type_text(source: &str, at: u32) -> &str {
-    let mut cursor = Cursor::new(source, at as usize, 0);
-    let start = at as usize;
-    let end = loop {
+/// The type of a closure: what is left of a signature when its first parameters are bound. For messages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RestType<'a> {
+    source: &'a str,
+    /// Where the parameter list starts.
+    sig_at: u32,
+    bound: usize,
+    /// The number of parameters that are left.
+    left: usize,
+}
+
+impl fmt::Display for RestType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { source, sig_at, bound, left } = self;
+        f.write_str("fn(")?;
+        for number in 0..left {
+            if number == usize::from(Composite::PARAMS) {
+                f.write_str(", ...")?;
+                break;
+            }
+            write!(f, "{}{}", if number == 0 { "" } else { ", " }, param_text(source, sig_at, bound + number))?;
+        }
+        f.write_str(")")?;
+        match result_type(source, sig_at) {
+            Some(result) => write!(f, " -> {result}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The names of a shape's fields. For messages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FieldNames<'a> {
+    source: &'a str,
+    /// Where their opening brace stands.
+    at: usize,
+}
+
+impl<'a> FieldNames<'a> {
+    /// Those of the shape whose `{` stands there.
+    pub(super) fn of(source: &'a str, brace_at: u32) -> Self {
+        Self { source, at: brace_at as usize }
+    }
+}
+
+impl fmt::Display for FieldNames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        let mut cursor = Cursor::new(self.source, self.at, 0);
+        cursor.take();
+        for number in 0..=SHOWN {
+            let Tok::Name(name) = cursor.take().tok else { break };
+            match number {
+                0 => write!(f, "one of its fields: `{name}`")?,
+                SHOWN => return f.write_str(", ..."),
+                _ => write!(f, ", `{name}`")?,
+            }
+            cursor.take();
+            if skip_type(&mut cursor).is_none() || !cursor.take_if(Tok::Punct(',')) {
+                return Ok(());
+            }
+        }
+        f.write_str("a shape that has fields")
+    }
+}
+
+/// Takes a type, and gives the place behind it. No recursion: what is inside parentheses is skipped by counting them.
+pub(super) fn skip_type(cursor: &mut Cursor<'_>) -> Option<usize> {
+    loop {
         let token = cursor.take();
-        let Tok::Name(name) = token.tok else { return "" };
+        let Tok::Name(name) = token.tok else { return None };
         let mut end = token.at + name.len();
         if name == "obj"
             && let Tok::Name(shape) = cursor.peek().tok
         {
             end = cursor.peek().at + shape.len();
+            cursor.take();
         }
         if name == "fn" {
-            end = skip_parentheses(&mut cursor);
+            end = skip_parentheses(cursor);
             if cursor.take_if(Tok::Arrow) {
                 continue;
             }
         }
-        break end;
-    };
-    source.get(start..end).unwrap_or("")
+        return Some(end);
+    }
+}
+
+/// The type that stands at a place of the source.
+pub(super) fn type_text(source: &str, at: u32) -> &str {
+    let mut cursor = Cursor::new(source, at as usize, 0);
+    skip_type(&mut cursor).and_then(|end| source.get(at as usize..end)).unwrap_or("")
 }
 
 /// Takes what parentheses hold, from the opening one on, and gives the place behind the closing one.
-fn skip_parentheses(cursor: &mut Cursor<'_>) -> usize {
+pub(super) fn skip_parentheses(cursor: &mut Cursor<'_>) -> usize {
     let mut depth = 0_u32;
     loop {
         let token = cursor.take();
@@ -246,10 +319,15 @@ fn skip_parentheses(cursor: &mut Cursor<'_>) -> usize {
 
 /// The result's type in a signature at a place of the source, which is a parameter list or a function type.
 fn result_text(source: &str, at: u32) -> &str {
+    result_type(source, at).unwrap_or("no result")
+}
+
+/// The same, if there is a result.
+fn result_type(source: &str, at: u32) -> Option<&str> {
     let mut cursor = Cursor::new(source, at as usize, 0);
     cursor.take_if(Tok::Name("fn"));
     skip_parentheses(&mut cursor);
-    if cursor.take_if(Tok::Arrow) { type_text(source, cursor.peek().at as u32) } else { "no result" }
+    cursor.take_if(Tok::Arrow).then(|| type_text(source, cursor.peek().at as u32))
 }
 
 /// The type of parameter `number` in such a signature.

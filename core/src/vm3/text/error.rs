@@ -1,9 +1,10 @@
 //! What can be wrong with a source, and how it is said.
 
-use super::lexer::{Tok, Token};
+use super::check::{FieldNames, RestType};
+use super::lexer::{Tok, Token, is_name_part};
 use super::literal::LiteralError;
 use super::rows;
-use core::fmt;
+use core::fmt::{self, Write};
 
 /// The first error of a source. Its text is `line:column: what is wrong, and what was expected`; a command puts the
 /// file's name and a colon ahead.
@@ -36,11 +37,11 @@ pub enum ErrorKind<'a> {
     /// A name that is taken.
     Duplicate { what: &'static str, name: &'a str, line: u32 },
     /// A name that is not declared.
-    Undefined { what: &'static str, name: &'a str, hint: &'static str },
+    Undefined { what: &'static str, name: &'a str, hint: &'static str, closest: Option<&'a str> },
     /// A name of another kind than the place takes.
     WrongKind { name: &'a str, is: &'static str, expected: &'static str },
     /// A field that a shape does not have.
-    NoField { field: &'a str, ty: &'a str },
+    NoField { field: &'a str, ty: &'a str, fields: FieldNames<'a>, closest: Option<&'a str> },
     /// A function without `end`; the error stands where it starts, or where the next one starts.
     NoEnd { name: &'a str },
     /// A function without an op.
@@ -82,7 +83,7 @@ pub enum ErrorKind<'a> {
     /// A tail call to a function with another result type.
     TailResult { name: &'a str, result: &'a str, caller: &'a str, wanted: &'a str },
     /// `fn.new` into a register whose type is not the rest of the signature.
-    ClosureType { name: &'a str, ty: &'a str, callee: &'a str, bound: usize },
+    ClosureType { name: &'a str, ty: &'a str, callee: &'a str, bound: usize, rest: RestType<'a> },
     /// An expectation that nothing follows.
     LoneWith,
 }
@@ -101,14 +102,61 @@ impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Tok::Name(text) | Tok::Number(text) => write!(f, "`{text}`"),
-            Tok::Str(text) => write!(f, "the string {text}"),
+            Tok::Str(text) => {
+                f.write_str("the string ")?;
+                let mut chars = text.chars();
+                for c in chars.by_ref().take(LONGEST) {
+                    if is_seen(c) { f.write_char(c)? } else { write!(f, "{}", c.escape_unicode())? }
+                }
+                f.write_str(if chars.as_str().is_empty() { "" } else { "..." })
+            }
             Tok::OpenStr => f.write_str("a string that its line does not close"),
             Tok::Arrow => f.write_str("`->`"),
-            Tok::Punct(c) if c.is_control() => write!(f, "the character {}", c.escape_unicode()),
+            Tok::Punct('\r') => f.write_str("a carriage return (\\u{d}) without the newline that ends a line"),
+            Tok::Punct(c) if !is_seen(c) => write!(f, "the character {}", c.escape_unicode()),
             Tok::Punct(c) => write!(f, "`{c}`"),
             Tok::Newline => f.write_str("the end of the line"),
             Tok::End => f.write_str("the end of the file"),
         }
+    }
+}
+
+/// Whether a character can be seen, and is not taken for another that cannot: no control, no blank but the space.
+fn is_seen(c: char) -> bool {
+    c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.escape_debug().eq([c]))
+}
+
+/// The characters of a name or number that a message shows.
+const LONGEST: usize = 60;
+
+/// Passes a message on, with names and numbers cut that are long.
+struct Cut<'w> {
+    to: &'w mut dyn Write,
+    /// The characters of the name at hand so far.
+    run: usize,
+}
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let name = rest.bytes().position(|byte| !is_name_part(byte)).unwrap_or(rest.len());
+            let (name, after) = rest.split_at_checked(name).unwrap_or((rest, ""));
+            let room = LONGEST.saturating_sub(self.run);
+            self.to.write_str(name.get(..room).unwrap_or(name))?;
+            if self.run <= LONGEST && name.len() > room {
+                self.to.write_str("...")?;
+            }
+            self.run = self.run.saturating_add(name.len());
+            let between = after.bytes().position(is_name_part).unwrap_or(after.len());
+            let (between, after) = after.split_at_checked(between).unwrap_or((after, ""));
+            if !between.is_empty() {
+                self.to.write_str(between)?;
+                self.run = 0;
+            }
+            rest = after;
+        }
+        Ok(())
     }
 }
 
@@ -170,6 +218,12 @@ impl core::error::Error for AsmError<'_> {}
 
 impl fmt::Display for ErrorKind<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(&mut Cut { to: f, run: 0 })
+    }
+}
+
+impl ErrorKind<'_> {
+    fn write(&self, f: &mut Cut<'_>) -> fmt::Result {
         match *self {
             Self::SourceTooLong { bytes } => {
                 write!(f, "the source has {bytes} bytes, expected less than {}", u32::MAX)
@@ -178,7 +232,7 @@ impl fmt::Display for ErrorKind<'_> {
                 write!(f, "the {what} memory has {given} words, expected at least {needed}")
             }
             Self::Expected { expected, found } => write!(f, "found {found}, expected {expected}"),
-            Self::Literal(fault) => fault.fmt(f),
+            Self::Literal(fault) => write!(f, "{fault}"),
             Self::Unfit { text, expected } => write!(f, "`{text}` does not fit here, expected {expected}"),
             Self::Reserved { name, expected } => {
                 write!(f, "`{name}` is a reserved word, expected {expected}")
@@ -186,10 +240,14 @@ impl fmt::Display for ErrorKind<'_> {
             Self::Duplicate { what, name, line } => {
                 write!(f, "{what} `{name}` is declared in line {line} already, expected a new name")
             }
-            Self::Undefined { what, name, hint } => write!(f, "there is no {what} `{name}`, expected {hint}"),
+            Self::Undefined { what, name, hint, closest } => {
+                write!(f, "there is no {what} `{name}`, expected {hint}")?;
+                write_closest(closest, f)
+            }
             Self::WrongKind { name, is, expected } => write!(f, "`{name}` is {is}, expected {expected}"),
-            Self::NoField { field, ty } => {
-                write!(f, "`{ty}` has no field `{field}`, expected one of its declared fields")
+            Self::NoField { field, ty, fields, closest } => {
+                write!(f, "`{ty}` has no field `{field}`, expected {fields}")?;
+                write_closest(closest, f)
             }
             Self::NoEnd { name } => write!(f, "function `{name}` does not end, expected `end` on a line of its own"),
             Self::NoOps { name } => write!(f, "function `{name}` has no op, expected at least one before `end`"),
@@ -254,13 +312,23 @@ impl fmt::Display for ErrorKind<'_> {
             Self::TailResult { name, result, caller, wanted } => {
                 write!(f, "`{name}` gives {result}, expected a function that gives {wanted} as `{caller}` does")
             }
-            Self::ClosureType { name, ty, callee, bound } => write!(
-                f,
-                "register `{name}` is {ty}, expected the fn type of what is left of `{callee}` with {bound} of its \
-                 arguments bound"
-            ),
+            Self::ClosureType { name, ty, callee, bound, rest } => {
+                let plural = if bound == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "register `{name}` is {ty}, expected {rest}, which is left of `{callee}` with {bound} \
+                     argument{plural} bound"
+                )
+            }
             Self::LoneWith => write!(f, "`with` stands alone, expected a `;!` line with a call behind it"),
         }
+    }
+}
+
+fn write_closest(closest: Option<&str>, f: &mut Cut<'_>) -> fmt::Result {
+    match closest {
+        Some(closest) => write!(f, "; the closest name is `{closest}`"),
+        None => Ok(()),
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Expectation<'a> {
     pub call: Call<'a>,
     /// What must come of it.
     pub outcome: Outcome<'a>,
+    /// The column of that, behind `=` or `traps`, in characters from 1; of the line's end if the line says nothing.
+    pub outcome_column: u32,
     /// What the instance is given.
     pub with: With,
 }
@@ -24,6 +26,8 @@ pub struct Expectation<'a> {
 pub struct Call<'a> {
     /// The function's name.
     pub func: &'a str,
+    /// Its column, in characters from 1.
+    pub column: u32,
     /// The arguments.
     pub args: Args<'a>,
 }
@@ -33,6 +37,13 @@ pub struct Call<'a> {
 pub struct Args<'a> {
     cursor: Cursor<'a>,
     left: usize,
+}
+
+impl Args<'_> {
+    /// The column of the argument that comes next, in characters from 1.
+    pub fn column(&self) -> u32 {
+        self.cursor.column()
+    }
 }
 
 impl<'a> Iterator for Args<'a> {
@@ -260,20 +271,29 @@ impl<'a> Reader<'a> {
             }
         }
         self.punct(')', "`,` or `)` behind the argument")?;
-        let outcome = self.outcome()?;
-        let with = with.unwrap_or_default();
-        Ok(Line::Call(Expectation { line: token.line, call: Call { func, args }, outcome, with }))
+        let (outcome, outcome_column) = self.outcome()?;
+        let (with, column) = (with.unwrap_or_default(), column(self.source, token.at));
+        Ok(Line::Call(Expectation {
+            line: token.line,
+            call: Call { func, column, args },
+            outcome,
+            outcome_column,
+            with,
+        }))
     }
 
-    fn outcome(&mut self) -> Result<Outcome<'a>, AsmError<'a>> {
+    /// What must come of the call, and its column.
+    fn outcome(&mut self) -> Result<(Outcome<'a>, u32), AsmError<'a>> {
         const OUTCOME: &str = "`=`, `traps` or the end of the line";
         if self.cursor.at_line_end() {
-            return Ok(Outcome::Ends);
+            return Ok((Outcome::Ends, self.cursor.column()));
         }
         if self.cursor.take_if(Tok::Name("traps")) {
-            return self.trap().map(Outcome::Trap);
+            let column = self.cursor.column();
+            return self.trap().map(|trap| (Outcome::Trap(trap), column));
         }
         self.punct('=', OUTCOME)?;
+        let column = self.cursor.column();
         let outcome = if self.cursor.take_if(Tok::Punct('<')) {
             const KIND: &str = "list, map, imap, arr.i64, arr.f64, arr.u8, obj or fn";
             let Tok::Name(kind) = self.cursor.peek().tok else { return self.expected(KIND) };
@@ -287,7 +307,7 @@ impl<'a> Reader<'a> {
             Outcome::Value(self.literal("a literal, or a kind as `<list>`")?)
         };
         self.end("the end of the line behind the result")?;
-        Ok(outcome)
+        Ok((outcome, column))
     }
 
     fn trap(&mut self) -> Result<Trapped<'a>, AsmError<'a>> {

@@ -1,5 +1,7 @@
 //! Tokens of the text form.
 
+use super::error::column;
+
 /// Words that name nothing: they end functions, start `local` lines, or are literals.
 pub(super) const RESERVED: [&str; 7] = ["end", "local", "inf", "nan", "true", "false", "null"];
 
@@ -99,14 +101,21 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Whether a carriage return stands here that no newline follows.
+    fn is_lone_return(&self, at: usize) -> bool {
+        self.byte(at) == Some(b'\r') && !matches!(self.byte(at + 1), None | Some(b'\n'))
+    }
+
     /// The next token.
     pub fn next(&mut self) -> Token<'a> {
         loop {
             match self.byte(self.at) {
-                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b' ' | b'\t') => self.at += 1,
+                Some(b'\r') if !self.is_lone_return(self.at) => self.at += 1,
                 Some(b';') => {
-                    let rest = self.source.as_bytes().get(self.at..).unwrap_or(&[]);
-                    self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+                    while !matches!(self.byte(self.at), None | Some(b'\n')) && !self.is_lone_return(self.at) {
+                        self.at += 1;
+                    }
                 }
                 _ => break,
             }
@@ -165,6 +174,11 @@ impl<'a> Cursor<'a> {
     /// The token that stands next.
     pub fn peek(&self) -> Token<'a> {
         self.now
+    }
+
+    /// The column of the token that stands next, in characters from 1.
+    pub fn column(&self) -> u32 {
+        column(self.lexer.source, self.now.at)
     }
 
     /// Takes the token that stands next.

@@ -91,7 +91,7 @@ enum Piece {
 
 /// The first piece of a string's body and what follows it; `None` at the end.
 fn next_piece(body: &str) -> Result<Option<(Piece, &str)>, LiteralErrorKind> {
-    use LiteralErrorKind::{BadHex, BadUnicode, UnknownEscape};
+    use LiteralErrorKind::{BadHex, BadUnicode, Surrogate, UnicodeLength, UnicodeRange, UnknownEscape};
     let mut chars = body.chars();
     let Some(first) = chars.next() else { return Ok(None) };
     if first != '\\' {
@@ -113,11 +113,15 @@ fn next_piece(body: &str) -> Result<Option<(Piece, &str)>, LiteralErrorKind> {
         }
         'u' => {
             let (digits, after) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or(BadUnicode)?;
-            if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(BadUnicode);
             }
+            if digits.len() > 6 {
+                return Err(UnicodeLength(digits.len()));
+            }
             let number = u32::from_str_radix(digits, 16).map_err(|_| BadUnicode)?;
-            return Ok(Some((Piece::Char(char::from_u32(number).ok_or(BadUnicode)?), after)));
+            let none = if number > u32::from(char::MAX) { UnicodeRange(number) } else { Surrogate(number) };
+            return Ok(Some((Piece::Char(char::from_u32(number).ok_or(none)?), after)));
         }
         other => return Err(UnknownEscape(Some(other))),
     };
@@ -152,8 +156,14 @@ pub enum LiteralErrorKind {
     UnknownEscape(Option<char>),
     /// `\x` without two hexadecimal digits.
     BadHex,
-    /// `\u` without a Unicode scalar value in braces.
+    /// `\u` without hexadecimal digits in braces.
     BadUnicode,
+    /// `\u` with more than six digits: so many.
+    UnicodeLength(usize),
+    /// `\u` with this number, which is beyond the last character.
+    UnicodeRange(u32),
+    /// `\u` with this number, which is a surrogate of UTF-16 and no character.
+    Surrogate(u32),
 }
 
 impl fmt::Display for LiteralError<'_> {
@@ -189,6 +199,16 @@ impl fmt::Display for LiteralError<'_> {
                 f,
                 "`\\u` is incomplete, expected a Unicode scalar value of 1 to 6 hexadecimal digits in braces, as \
                  \\u{{e9}}"
+            ),
+            UnicodeLength(digits) => {
+                write!(f, "`\\u` has {digits} digits, expected 1 to 6 hexadecimal digits in braces, as \\u{{e9}}")
+            }
+            UnicodeRange(number) => {
+                write!(f, "`\\u{{{number:x}}}` is out of range, expected at most \\u{{{:x}}}", u32::from(char::MAX))
+            }
+            Surrogate(number) => write!(
+                f,
+                "`\\u{{{number:x}}}` is a surrogate, expected a character: at most \\u{{d7ff}}, or from \\u{{e000}} on"
             ),
         }
     }

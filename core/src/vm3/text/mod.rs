@@ -6,6 +6,7 @@
 //! - FLOAT has digits before the `.` and behind it, and a small `e`; hexadecimal takes no sign. A finite FLOAT that
 //!   rounds to infinity does not fit an f64. An INT for an f64 is the i64's value, hexadecimal too.
 //! - A string ends on its line; `\u{H}` has one to six digits.
+//! - A carriage return outside strings stands in front of a newline, or ends the source.
 //! - A global of type `any` takes any literal, `str` a string or `null`, every other cell type `null`, which is the
 //!   same as none. A global of type i64 takes no FLOAT, `true` or `false`.
 //! - Function types nest and count parameters as [`Composite`](crate::vm3::types::Composite) says, and one type is made
@@ -32,6 +33,7 @@ mod symbols;
 mod tables;
 
 pub use assemble::{MAX_TYPE_PARTS, assemble};
+pub use check::{FieldNames, RestType};
 pub use counts::{Sizes, sizes};
 pub use disassemble::{DISASSEMBLE_SCRATCH, disassemble, write_op, write_register, write_type};
 pub use error::{AsmError, ErrorKind, Found, Wants};
@@ -39,6 +41,7 @@ pub use expect::{Args, Call, Expectation, Expectations, Outcome, PRINTED_KINDS, 
 pub use float::FloatText;
 pub(crate) use literal::parse_number;
 pub use literal::{Literal, LiteralError, LiteralErrorKind, StrBytes, StrLit, StrText, parse_literal};
+pub use rows::closest_name;
 
 /// Where an op came from, as [`assemble`] tells its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

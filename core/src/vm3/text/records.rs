@@ -82,7 +82,7 @@ impl<'a> Assembler<'a, '_> {
                 let (name, token) = self.name("the name of a shape")?;
                 let Some(shape) = self.lookup(Kind::Shape, 0, name) else {
                     let hint = "the name of a declared shape";
-                    return Err(self.error(token, ErrorKind::Undefined { what: "shape", name, hint }));
+                    return Err(self.undefined(Kind::Shape, 0, name, token.at, hint));
                 };
                 Composite::Obj(shape.index)
             }

@@ -133,7 +133,7 @@ fn samples(row: &OpInfo) -> impl Iterator<Item = &'static str> + '_ {
 }
 
 /// Writes the distinct forms of an op, for messages.
-pub(super) fn write_forms(mnemonic: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write_forms(mnemonic: &str, f: &mut dyn fmt::Write) -> fmt::Result {
     let rows = || OPS.iter().filter(|row| row.mnemonic == mnemonic);
     for (place, row) in rows().enumerate() {
         if rows().take(place).any(|earlier| samples(earlier).eq(samples(row))) {
@@ -232,25 +232,41 @@ pub(super) fn closest(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The Levenshtein distance of two short texts; `None` if one is longer than any mnemonic could be meant by.
+/// The candidate that is most like a name that is none of them, if one is near enough to be meant: if fewer than a third
+/// of the characters have to change.
+pub fn closest_name<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    candidates
+        .filter_map(|candidate| Some((distance(name.as_bytes(), candidate.as_bytes())?, candidate)))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, candidate)| distance * 3 <= name.len().max(candidate.len()))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The distance of two short texts, in letters that are put in, left out, changed, or exchanged with their neighbours
+/// (Damerau, CACM 7(3), 1964, each letter edited once); `None` if one is longer than any mnemonic could be meant by.
 fn distance(a: &[u8], b: &[u8]) -> Option<usize> {
     const LONGEST: usize = 32;
     if a.len() > LONGEST || b.len() > LONGEST {
         return None;
     }
-    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|column| column);
-    for (number, left) in a.iter().enumerate() {
-        let mut diagonal = number;
-        let mut before = number + 1;
-        *row.first_mut()? = before;
-        for (cell, right) in row.iter_mut().skip(1).zip(b) {
-            let changed = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            before = changed.min(diagonal + 1).min(before + 1);
-            *cell = before;
+    let mut last: [usize; LONGEST + 1] = core::array::from_fn(|column| column);
+    let mut older = last;
+    for (y, left) in a.iter().enumerate() {
+        let mut row = [y + 1; LONGEST + 1];
+        for (x, right) in b.iter().enumerate() {
+            let changed = last.get(x)? + usize::from(left != right);
+            let mut least = changed.min(last.get(x + 1)? + 1).min(row.get(x)? + 1);
+            if let (Some(above), Some(before)) = (y.checked_sub(1), x.checked_sub(1))
+                && a.get(above) == Some(right)
+                && b.get(before) == Some(left)
+            {
+                least = least.min(older.get(before)? + 1);
+            }
+            *row.get_mut(x + 1)? = least;
         }
+        (older, last) = (last, row);
     }
-    row.get(b.len()).copied()
+    last.get(b.len()).copied()
 }
 
 /// Whether a name is the first of the two words of a mnemonic.

@@ -1,8 +1,9 @@
 //! Declared names.
 
 use super::assemble::{Assembler, Result};
-use super::error::ErrorKind;
+use super::error::{AsmError, ErrorKind, error_at};
 use super::lexer::Token;
+use super::rows::closest_name;
 use super::tables::{Hash, Vacant};
 use crate::vm3::container::Section;
 
@@ -148,6 +149,19 @@ impl<'a> Assembler<'a, '_> {
     /// The symbol of that name in the namespace of `kind`.
     pub fn lookup(&self, kind: Kind, owner: u16, name: &str) -> Option<Symbol> {
         self.find_symbol(kind, owner, name).ok().and_then(|place| self.symbol(place))
+    }
+
+    /// That a name is not declared.
+    pub fn undefined(&self, kind: Kind, owner: u16, name: &'a str, at: usize, hint: &'static str) -> AsmError<'a> {
+        let closest = self.closest(kind, owner, name);
+        error_at(self.source, at, ErrorKind::Undefined { what: kind.what(), name, hint, closest })
+    }
+
+    /// The declared name of that kind that is most like this one.
+    pub fn closest(&self, kind: Kind, owner: u16, name: &str) -> Option<&'a str> {
+        let symbols = (0..self.symbols.len() / Symbol::WORDS).filter_map(|place| self.symbol(place));
+        let declared = symbols.filter(|symbol| symbol.kind == kind && symbol.owner == owner);
+        closest_name(name, declared.map(|symbol| self.symbol_name(&symbol)))
     }
 
     /// Declares a name; a duplicate is an error.

@@ -14,3 +14,12 @@ pub use cpu::{Missing, enable_vectors, features};
 pub use entry::{Handler, Interrupted, Kind, install};
 #[cfg(target_arch = "aarch64")]
 pub use tlb::{mapped, unmapped};
+
+/// What this core has stored is seen by a core that it interrupts from now on (Arm ARM K13.5.4, "Using a mailbox to send an
+/// interrupt"): an interrupt may otherwise overtake stores.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(super) fn before_interrupt() {
+    // SAFETY: a barrier changes no value. Not `nomem`: no store moves behind it.
+    unsafe { core::arch::asm!("dsb ishst", options(nostack, preserves_flags)) };
+}

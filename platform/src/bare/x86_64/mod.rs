@@ -12,7 +12,7 @@ use core::arch::asm;
 /// both (Intel SDM vol. 3, 9.3, "Serializing Instructions", and 4.10.4.1, "Operations that Invalidate TLBs and
 /// Paging-Structure Caches"). So behind it, what was published before is what this core fetches (9.1.3, "Handling Self-
 /// and Cross-Modifying Code"), and what was unmapped before is not there. The kernel's mappings of code windows must not be
-/// global.
+/// global, and CR4.PCIDE must be 0: with process-context identifiers it would drop those of the current one alone.
 #[cfg(target_os = "none")]
 #[inline]
 pub fn synchronize() {
@@ -26,6 +26,11 @@ pub fn synchronize() {
 pub fn synchronize() {
     crate::icache::serialize();
 }
+
+/// What this core has stored is seen by a core that it interrupts from now on: nothing is to be done behind a locked
+/// instruction, which leaves no store pending (Intel SDM vol. 3, 9.2.3.9).
+#[inline(always)]
+pub(super) fn before_interrupt() {}
 
 /// Call this when the page at `address`, where nothing was mapped, has been mapped: nothing is to be done, because no TLB
 /// holds a translation that is not present (Intel SDM vol. 3, 4.10.4.3, "Optional Invalidation").

@@ -11,7 +11,8 @@ pub(super) static XSAVE: AtomicBool = AtomicBool::new(false);
 pub(super) const STATES: u64 = 0b111;
 
 /// Enables what machine code uses on this core: SSE (Intel SDM vol. 3, 13.1.1 to 13.1.4), and AVX where the CPU has it
-/// (vol. 1, 14.3). The floating-point control registers get their initial values. Call it on every core, before
+/// (vol. 1, 14.3). The floating-point control registers get their initial values. States
+/// of XCR0 that the kernel enabled before stay enabled. Call it on every core, before
 /// [`crate::features`] is asked and before any machine code runs; all cores must be of the same kind.
 ///
 /// # Safety
@@ -43,20 +44,23 @@ pub unsafe fn enable_vectors() {
         );
     }
     if xsave {
-        let wanted = if features & AVX_BIT != 0 { STATES } else { STATES & 0b11 };
+        let wanted: u64 = if features & AVX_BIT != 0 { STATES } else { STATES & 0b11 };
         // SAFETY: CPUID says that XSAVE, and with it OSXSAVE and XCR0, exist; `wanted` holds states that the CPU has, the
-        // x87 state among them.
+        // x87 state among them, and those that are enabled already stay so.
         unsafe {
             asm!(
                 "mov {value}, cr4",
                 // OSXSAVE.
                 "or {value}, 0x40000",
                 "mov cr4, {value}",
+                "xgetbv",
+                "or eax, {wanted:e}",
                 "xsetbv",
                 value = out(reg) _,
+                wanted = in(reg) wanted as u32,
                 in("ecx") 0,
-                in("eax") wanted as u32,
-                in("edx") 0,
+                out("eax") _,
+                out("edx") _,
                 options(nostack)
             );
         }

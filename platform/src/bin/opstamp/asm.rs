@@ -10,7 +10,7 @@ pub const COMMAND: Command = Command {
     synopsis: "IN -o OUT",
     summary: "Assemble vm3 text into a container.",
     details: "\
-The container is verified before it is written.
+IN is vm3 text. The container is verified before it is written.
 
 Options:
   -o, --output OUT    where the container goes
@@ -32,9 +32,7 @@ fn run(command: &Command, mut args: Parser) -> Result<(), Failure> {
     let input = input.ok_or_else(|| command.usage("missing argument IN"))?;
     let output = output.ok_or_else(|| command.usage("missing option -o OUT"))?;
     let source = Source::read(&input)?;
-    if source.is_container() {
-        return Err(source.wrong("this is a container already, expected vm3 text"));
-    }
+    source.only_text(command)?;
     let words = source.container(&mut |_| ())?;
     source.verify(&words)?;
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();

@@ -79,7 +79,9 @@ fn run(command: &Command, mut args: Parser) -> Result<(), Failure> {
     };
     let features = if Isa::HOST == Some(isa) { features() } else { Features::ALL };
     let max_pinned = Options::default().max_pinned;
-    let (stubs, _) = with_room(|memory| jit::stubs(isa, memory, features)).map_err(|error| source.wrong(error))?;
+    let floats = jit::most_floats(&module);
+    let stubs = with_room(|memory| jit::stubs(isa, memory, features, floats));
+    let (stubs, _) = stubs.map_err(|error| source.wrong(error))?;
     let offset = stubs.end.next_multiple_of(FUNCTION_ALIGN);
     let mut scratch = vec![0; jit::scratch_words(&module)];
     let mut sizes = Vec::new();

@@ -1,7 +1,7 @@
 //! Files that hold a module: as text, or as a container.
 
-use crate::Failure;
 use crate::session::function_name;
+use crate::{Command, Failure};
 use opstamp::Module;
 use opstamp::vm3::container::{ContainerError, MAGIC};
 use opstamp::vm3::text;
@@ -19,6 +19,9 @@ pub struct Source {
 impl Source {
     /// Reads a file.
     pub fn read(path: &OsStr) -> Result<Self, Failure> {
+        if path.is_empty() {
+            return Err(Failure::error("the name of FILE is empty, expected the path of a file"));
+        }
         let name = path.display().to_string();
         match fs::read(Path::new(path)) {
             Ok(bytes) => Ok(Self { name, bytes }),
@@ -34,6 +37,17 @@ impl Source {
     /// Whether it is a container, told by its first bytes.
     pub fn is_container(&self) -> bool {
         self.bytes.starts_with(&MAGIC.to_le_bytes())
+    }
+
+    /// The file as text, for a subcommand that takes nothing else.
+    pub fn only_text(&self, command: &Command) -> Result<&str, Failure> {
+        if self.is_container() {
+            let name = command.name;
+            return Err(self.wrong(format_args!(
+                "this is a container, and `opstamp {name}` takes vm3 text, which `opstamp dis` makes of it"
+            )));
+        }
+        self.text()
     }
 
     /// The file as text.
@@ -73,22 +87,31 @@ impl Source {
         Module::verify(words, &mut vec![0; scratch]).map_err(|error| self.wrong(error))
     }
 
-    /// The function of that name; the error names some that there are.
+    /// The function of that name.
     pub fn function(&self, module: &Module<'_>, name: &str) -> Result<u16, Failure> {
-        const SHOWN: u16 = 8;
-        module.func_index(name).ok_or_else(|| {
-            let count = module.func_count();
-            let all = (0..SHOWN).take_while(|&func| u32::from(func) < count);
-            let mut names: Vec<_> = all.map(|func| function_name(module, func)).collect();
-            if count > SHOWN.into() {
-                names.push("...");
-            }
-            self.wrong(format_args!("there is no function `{name}`, the module has: {}", names.join(", ")))
-        })
+        module.func_index(name).ok_or_else(|| self.wrong(no_function(module, name)))
     }
 
     /// An error in this file.
     pub fn wrong(&self, what: impl std::fmt::Display) -> Failure {
         Failure::Error(format!("{}: {what}", self.name))
+    }
+}
+
+/// That a module has no function of that name: the words name the one that may be meant, and some that there are.
+pub fn no_function(module: &Module<'_>, name: &str) -> String {
+    const SHOWN: usize = 8;
+    let all = || (0..=u16::MAX).zip(0..module.func_count()).map(|(func, _)| function_name(module, func));
+    let mut names: Vec<_> = all().take(SHOWN).collect();
+    if all().nth(SHOWN).is_some() {
+        names.push("...");
+    }
+    match (names.is_empty(), text::closest_name(name, all())) {
+        (true, _) => format!("there is no function `{name}`, the module has no functions"),
+        (_, None) => format!("there is no function `{name}`, the module has: {}", names.join(", ")),
+        (_, Some(closest)) => {
+            let names = names.join(", ");
+            format!("there is no function `{name}`, the closest name is `{closest}`; the module has: {names}")
+        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Output {
     watched: Cell<Option<bool>>,
     /// Whether everything is dropped.
     silent: bool,
+    /// The first error, behind which nothing more is written.
+    failed: RefCell<Option<io::Error>>,
 }
 
 /// The number of pending bytes that are written without waiting for more.
@@ -40,7 +42,7 @@ const MUCH: usize = 32 * 1024;
 impl Output {
     /// To standard output.
     pub fn new() -> Self {
-        Self { pending: RefCell::default(), watched: Cell::new(None), silent: false }
+        Self { pending: RefCell::default(), watched: Cell::new(None), silent: false, failed: RefCell::default() }
     }
 
     /// To nowhere.
@@ -48,27 +50,33 @@ impl Output {
         Self { silent: true, ..Self::new() }
     }
 
-    /// Adds a line.
-    pub fn line(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Adds a line. Gives whether all that had to be written by now was written; [`Output::flush`] says why not.
+    pub fn line(&self, bytes: &[u8]) -> bool {
         if self.silent {
-            return Ok(());
+            return true;
         }
         let mut pending = self.pending.borrow_mut();
         pending.extend_from_slice(bytes);
         pending.push(b'\n');
         let watched = self.watched.get().unwrap_or_else(|| stdout().is_terminal());
         self.watched.set(Some(watched));
-        if watched || pending.len() >= MUCH { Self::write(&mut pending) } else { Ok(()) }
+        if watched || pending.len() >= MUCH {
+            self.write(&mut pending);
+        }
+        self.failed.borrow().is_none()
     }
 
-    /// Writes what is pending.
+    /// Writes what is pending. The error may be of an earlier line.
     pub fn flush(&self) -> Result<(), Failure> {
-        Self::write(&mut self.pending.borrow_mut()).map_err(refused)
+        self.write(&mut self.pending.borrow_mut());
+        self.failed.take().map_or(Ok(()), |error| Err(refused(error)))
     }
 
-    fn write(pending: &mut Vec<u8>) -> io::Result<()> {
-        let result = if pending.is_empty() { Ok(()) } else { write(pending) };
+    fn write(&self, pending: &mut Vec<u8>) {
+        let mut failed = self.failed.borrow_mut();
+        if failed.is_none() && !pending.is_empty() {
+            *failed = write(pending).err();
+        }
         pending.clear();
-        result
     }
 }

@@ -1,5 +1,6 @@
 //! What `opstamp run` says of a run beside its result: the stack trace of a trap, and the statistics.
 
+use opstamp::runtime::cache::CacheKind;
 use opstamp::{Engine, Event, Instance, Module, Walk};
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -61,16 +62,35 @@ impl Counters {
     }
 }
 
-/// The statistics of a run: a line each, with a name and a number.
+/// The statistics of a run: a line each, with a name and a number; then a line for each inline cache that missed, with
+/// the op, how often, and what is in it.
 pub fn statistics(engine: &Engine<'_>, counters: &Counters, instance: &Instance<'_>) -> String {
     let module: &Module<'_> = engine.module();
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (heap, caches) = (instance.heap_stats(), instance.cache_stats());
-    let (mut sites, mut shapes, mut misses) = (0, 0, 0);
+    let (mut sites, mut shapes, mut misses, mut calls, mut call_misses) = (0, 0, 0, 0, 0);
+    let mut seen = String::new();
     for cache in caches {
-        sites += 1;
+        let (count, missed, what) = match cache.kind {
+            CacheKind::Get => (&mut sites, &mut misses, "prop.get"),
+            CacheKind::Set => (&mut sites, &mut misses, "prop.set"),
+            CacheKind::Call => (&mut calls, &mut call_misses, "fn.call"),
+        };
+        *count += 1;
+        *missed += cache.misses;
         shapes += cache.shapes.iter().flatten().count() as u64;
-        misses += cache.misses;
+        if cache.misses != 0 {
+            let of = |index: u16| module.func(index.into()).map_or("", |func| func.name);
+            let _ = write!(seen, "{what} in {} at op {}: {} misses", of(cache.func), cache.op, cache.misses);
+            if let Some(callee) = cache.callee {
+                let _ = write!(seen, ", last of {}", of(callee));
+            }
+            for shape in cache.shapes.into_iter().flatten() {
+                let name = module.container().shape(shape).and_then(|shape| module.container().text(shape.name));
+                let _ = write!(seen, ", {}", name.unwrap_or(""));
+            }
+            seen.push('\n');
+        }
     }
     let lines = [
         ("functions", module.func_count().into()),
@@ -81,6 +101,8 @@ pub fn statistics(engine: &Engine<'_>, counters: &Counters, instance: &Instance<
         ("inline caches", sites),
         ("shapes in inline caches", shapes),
         ("misses of inline caches", misses),
+        ("inline caches of calls", calls),
+        ("misses of inline caches of calls", call_misses),
         ("bytes of heap", heap.size),
         ("bytes of heap used", heap.used),
         ("bytes of heap used at most", heap.peak.max(heap.used)),
@@ -91,5 +113,5 @@ pub fn statistics(engine: &Engine<'_>, counters: &Counters, instance: &Instance<
     for (name, number) in lines {
         let _ = writeln!(text, "{name}: {number}");
     }
-    text
+    text + &seen
 }

@@ -9,12 +9,12 @@ use lexopt::{Arg, Parser};
 use opstamp::code::MAX_WINDOW;
 use opstamp::jit::CompileError;
 use opstamp::vm3::text::parse_literal;
-use opstamp::{CodeError, Engine, EngineError, Instance, TypeId, Value};
+use opstamp::{CodeError, Engine, EngineError, Instance, Module, TypeId, Value};
 use opstamp_platform::value;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::str::FromStr;
 use std::time::Duration;
 
 pub const COMMAND: Command = Command {
@@ -24,17 +24,18 @@ pub const COMMAND: Command = Command {
     details: "\
 FILE is vm3 text or a container. The function is `main` unless --func names another. Each ARG is a literal of
 vm3 (12, -3, 0x1f, 1.5, inf, true, null, and for `any` also \"text\" in quotes); an argument of type `str` is its
-bytes as they are. Behind `--` every word is an ARG, also one that looks like an option.
+bytes as they are, so that it cannot be null: the word null is a string of four bytes. Behind `--` every word is an ARG,
+also one that looks like an option.
 
 The module may import print(i64), print_f64(f64) and print_str(str), which write a line each.
 
-Options:
+Options, of which the last counts if one is repeated:
   --func NAME            the function to run
   --engine jit|interp    run machine code, or interpret; without it, machine code where the host allows it
   --threshold N          interpret, and compile a function when its calls and the turns of its loops are N; without it,
                          all functions are compiled before the first call
-  --code-limit BYTES     the most memory for machine code; functions are evicted when it is full, the coldest first.
-                         Without --threshold, functions are compiled at their first call then
+  --code-limit BYTES     the most memory for machine code, at most 128M; functions are evicted when it is full, the
+                         coldest first. Without --threshold, functions are compiled at their first call then
   --heap BYTES           the size of the heap; without it 64M
   --stack BYTES          the size of the VM stack; without it 1M
   --fuel N               run at most N ops, then trap `out_of_fuel`; without it, as many as it takes
@@ -45,7 +46,8 @@ Options:
 BYTES may end in K, M or G, for 1024, 1024 K and 1024 M.
 
 A trap is told on standard error, as `trap: out_of_bounds in f at op 3`, with a line for each function that was running:
-`called from g at op 7`. The exit code is 1.",
+`called from g at op 7`. The exit code is 1. A host function traps with numbers of its own: host(N). Those above trap
+host(0) if standard output refuses what they print, which is then told as an error with exit code 2.",
     run,
 };
 
@@ -88,20 +90,13 @@ fn parse(command: &Command, mut args: Parser) -> Result<Request, Failure> {
                 let wrong = || command.usage(format_args!("unknown engine `{name}`, expected jit or interp"));
                 engine = Some(kind.ok_or_else(wrong)?);
             }
-            Arg::Long("threshold") => threshold = Some(whole(command, &mut args, "--threshold", 0)?),
+            Arg::Long("threshold") => threshold = Some(whole(command, &mut args, "--threshold", 0..=u32::MAX)?),
             Arg::Long("code-limit") => code_limit = Some(bytes(command, &mut args, "--code-limit", 1..=MAX_WINDOW)?),
             Arg::Long("heap") => sizes.heap = bytes(command, &mut args, "--heap", 0..=usize::MAX)?,
             Arg::Long("stack") => sizes.stack = bytes(command, &mut args, "--stack", 0..=usize::MAX)?,
-            Arg::Long("timeout") => {
-                timeout = Some(Duration::from_millis(whole(command, &mut args, "--timeout", 1)?.into()));
-            }
+            Arg::Long("timeout") => timeout = Some(milliseconds(command, &mut args, "--timeout")?),
             Arg::Long("stats") => stats = true,
-            Arg::Long("fuel") => {
-                let units = text(command, &mut args, "--fuel")?;
-                let wrong =
-                    || command.usage(format_args!("the fuel is `{units}`, expected a number from 0 to {}", u64::MAX));
-                fuel = Some(units.parse().map_err(|_| wrong())?);
-            }
+            Arg::Long("fuel") => fuel = Some(whole(command, &mut args, "--fuel", 0..=u64::MAX)?),
             other => return Err(command.other(other)),
         }
     }
@@ -119,14 +114,23 @@ fn text(command: &Command, args: &mut Parser, option: &str) -> Result<String, Fa
     value.into_string().map_err(|_| command.usage(format_args!("the value of {option} is not UTF-8")))
 }
 
-/// The value of an option that is a number of at least `least`.
-fn whole(command: &Command, args: &mut Parser, option: &str, least: u32) -> Result<u32, Failure> {
+/// The value of an option that is a number in this range.
+fn whole<N: FromStr + PartialOrd + Display>(
+    command: &Command,
+    args: &mut Parser,
+    option: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, Failure> {
     let value = text(command, args, option)?;
-    let number = value.parse().ok().filter(|&number| number >= least);
-    number.ok_or_else(|| {
-        command
-            .usage(format_args!("the value of {option} is `{value}`, expected a number from {least} to {}", u32::MAX))
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let (least, most) = range.into_inner();
+        command.usage(format_args!("the value of {option} is `{value}`, expected a number from {least} to {most}"))
     })
+}
+
+/// The value of an option that is a time.
+pub fn milliseconds(command: &Command, args: &mut Parser, option: &str) -> Result<Duration, Failure> {
+    whole(command, args, option, 1..=u32::MAX).map(|time| Duration::from_millis(time.into()))
 }
 
 /// The value of an option that is a size in this range.
@@ -179,9 +183,29 @@ fn run(command: &Command, args: Parser) -> Result<(), Failure> {
         {
             session::with_planned(module, Plan { kind: Kind::Interp, ..plan }, call)
         }
+        Err(EngineError::Compile(CompileError::Emit { func: None, .. })) if request.code_limit.is_some() => {
+            let limit = request.code_limit.unwrap_or(0);
+            let least = least_limit(module, plan, limit);
+            return Err(
+                command.usage(format_args!("the value of --code-limit is {limit}, expected at least {least} bytes"))
+            );
+        }
         done => done,
     }
     .map_err(|error| source.wrong(error))?
+}
+
+/// The smallest limit with which there is an engine by the plan, above one that is too small.
+fn least_limit(module: Module<'_>, plan: Plan<'_>, limit: usize) -> usize {
+    let (mut below, mut least) = (limit, MAX_WINDOW);
+    while least - below > 1 {
+        let middle = below.midpoint(least);
+        match session::with_planned(module, Plan { limit: Some(middle), ..plan }, |_| ()) {
+            Ok(()) => least = middle,
+            Err(_) => below = middle,
+        }
+    }
+    least
 }
 
 fn call(
@@ -233,35 +257,12 @@ fn in_instance(
             .map_err(|what| Failure::Error(format!("argument {}: {what}", index + 1)))
     })?;
     instance.set_fuel(request.fuel).map_err(Failure::error)?;
-    match within(instance, request.timeout, |instance| instance.call_index(func, &values))? {
+    let (outcome, _) = session::within(instance, request.timeout, |instance| instance.call_index(func, &values))?;
+    match outcome {
         Ok(result) => Ok(result.map(|value| session::printed(&instance.objects(), value))),
         Err(error) => Err(match session::failed_call(instance.engine().module(), error) {
             Failure::Trap(what) => Failure::Trap(what + &report::callers(instance.trap_trace())),
             other => other,
         }),
     }
-}
-
-/// Runs `body`, and interrupts the guest when the time is over.
-fn within<R>(
-    instance: &mut Instance<'_>,
-    timeout: Option<Duration>,
-    body: impl FnOnce(&mut Instance<'_>) -> R,
-) -> Result<R, Failure> {
-    let Some(timeout) = timeout else { return Ok(body(instance)) };
-    let handle = instance.interrupter();
-    thread::scope(|scope| {
-        // The channel closes when the call has ended.
-        let (running, ended) = mpsc::channel::<()>();
-        let clock = move || {
-            if ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
-                handle.interrupt();
-            }
-        };
-        let started = thread::Builder::new().spawn_scoped(scope, clock);
-        started.map_err(|error| Failure::Error(format!("no thread can be started for --timeout: {error}")))?;
-        let result = body(instance);
-        drop(running);
-        Ok(result)
-    })
 }

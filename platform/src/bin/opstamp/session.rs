@@ -5,6 +5,8 @@ use crate::output::Output;
 use opstamp::code::{CodeMemory, Marks, Seat};
 use opstamp::jit::{self, CompileError, Options};
 use opstamp::runtime::context::Entry;
+use opstamp::vm3::container::{Container, Section};
+use opstamp::vm3::text::write_type;
 use opstamp::{
     CallError, CodeCache, Engine, EngineError, HostCall, HostFn, Instance, InstanceMemory, InstantiateError, Listener,
     Module, Objects, Trap, TrapReport, TypeId, Value,
@@ -12,6 +14,9 @@ use opstamp::{
 use opstamp_platform::{HostCode, features, native_stack};
 use std::alloc::{Layout, alloc_zeroed};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 /// The size of the code window in bytes. It costs addresses alone until it is used.
 const WINDOW: usize = 64 << 20;
@@ -101,10 +106,10 @@ pub fn with_planned<R>(
                 return Engine::tiered(module, &mut functions, &mut code, &mut scratch, &options).map(body);
             };
             let mut map = vec![0; CodeCache::map_words(code.size())];
-            let seats = [Seat::new()];
+            let mut seats = [Seat::new()];
             let mut marks = Vec::new();
             marks.resize_with(CodeCache::mark_words(&module), Marks::default);
-            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &seats, marks: &marks };
+            let cache = CodeCache { code: &mut code, map: &mut map, limit, seats: &mut seats, marks: &mut marks };
             Engine::cached(module, &mut functions, cache, &mut scratch, &options).map(body)
         }
     }
@@ -126,8 +131,9 @@ pub fn with_instance<R>(
     output: &Output,
     body: impl FnOnce(&mut Instance<'_>) -> R,
 ) -> Result<R, String> {
-    // A host function can fail only by a trap. What could not be written is reported when the output is flushed.
-    let line = |bytes: &[u8]| output.line(bytes).map_err(|_| Trap::host(0));
+    // A host function can fail only by a trap, whose number is its own. What could not be written is reported when the
+    // output is flushed.
+    let line = |bytes: &[u8]| if output.line(bytes) { Ok(()) } else { Err(Trap::host(0)) };
     let show = |call: &mut HostCall<'_>| {
         let value = call.arg(0);
         line(&value.map(|value| printed(&call.objects(), value)).unwrap_or_default())
@@ -146,7 +152,69 @@ pub fn with_instance<R>(
     let native_stack = native_stack().unwrap_or(0).saturating_sub(OWN_FRAMES);
     let memory = InstanceMemory { heap: &mut heap, seed, stack: &mut stack, state: &mut state, native_stack };
     let instance = Instance::new(engine, memory, &imports);
-    instance.map(|mut instance| body(&mut instance)).map_err(|error: InstantiateError<'_>| error.to_string())
+    instance.map(|mut instance| body(&mut instance)).map_err(|error| refused(engine.module(), &imports, error))
+}
+
+/// Why no instance could be made; of an import, with what would have been right.
+fn refused(module: &Module<'_>, imports: &[HostFn<'_>], error: InstantiateError<'_>) -> String {
+    let InstantiateError::Import { name, mismatch } = error else { return error.to_string() };
+    let container = module.container();
+    let supplied = |import: &HostFn<'_>| {
+        let types: Vec<_> = import.params.iter().map(|&ty| type_text(container, ty)).collect();
+        signature(import.name, &types, import.result, container)
+    };
+    if !mismatch {
+        let all: Vec<_> = imports.iter().map(supplied).collect();
+        return format!("import {name} is not supplied by the host, which has: {}", all.join(", "));
+    }
+    let all = (0..container.count(Section::Imports)).filter_map(|index| module.import(index));
+    let asked = all.filter(|(import, _)| *import == name).map(|(_, sig)| {
+        let types: Vec<_> = module.params(&sig).unwrap_or(&[]).iter().map(|&ty| type_text(container, ty)).collect();
+        signature(name, &types, sig.result, container)
+    });
+    let has = imports.iter().filter(|import| import.name == name).map(supplied);
+    let [asked, has] = [asked.collect::<Vec<_>>(), has.collect()].map(|all| all.join(", "));
+    format!("import {asked} is supplied by the host with another signature: {has}")
+}
+
+/// A function's name and signature, as an `import` line has them.
+fn signature(name: &str, params: &[String], result: TypeId, container: &Container<'_>) -> String {
+    let head = format!("{name}({})", params.join(", "));
+    if result == TypeId::NONE { head } else { format!("{head} -> {}", type_text(container, result)) }
+}
+
+/// A type as the text form writes it.
+pub fn type_text(container: &Container<'_>, ty: TypeId) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail, and of an unknown type there is nothing to say.
+    let _ = write_type(container, ty, &mut text);
+    text
+}
+
+/// Runs `body`, and interrupts the guest when the time is over. Gives with its result whether it was interrupted.
+pub fn within<R>(
+    instance: &mut Instance<'_>,
+    timeout: Option<Duration>,
+    body: impl FnOnce(&mut Instance<'_>) -> R,
+) -> Result<(R, bool), Failure> {
+    let Some(timeout) = timeout else { return Ok((body(instance), false)) };
+    let handle = instance.interrupter();
+    thread::scope(|scope| {
+        // The channel closes when the call has ended.
+        let (running, ended) = mpsc::channel::<()>();
+        let clock = move || {
+            let over = ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
+            if over {
+                handle.interrupt();
+            }
+            over
+        };
+        let started = thread::Builder::new().spawn_scoped(scope, clock);
+        let clock = started.map_err(|error| format!("no thread can be started for --timeout: {error}"))?;
+        let result = body(instance);
+        drop(running);
+        Ok((result, clock.join().unwrap_or(false)))
+    })
 }
 
 /// So many zero words, of which only those that are used cost memory.

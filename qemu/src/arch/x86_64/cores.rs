@@ -9,8 +9,11 @@ use opstamp_platform::bare::{CoreSync, Cores};
 /// The number of cores that have come to 64-bit mode, the first one among them. The entry counts it up.
 pub static STARTED: AtomicUsize = AtomicUsize::new(1);
 
-/// The number of cores that are ready, without the first one.
+/// The number of cores that are ready, without the first one, and [`CLOSED`].
 static READY: AtomicUsize = AtomicUsize::new(0);
+
+/// In [`READY`]: [`start`] has counted them, and whoever comes later stays out.
+const CLOSED: usize = 1 << 31;
 
 /// What other cores run, a `fn(usize)`.
 static MAIN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
@@ -60,24 +63,32 @@ pub fn start(main: fn(usize)) -> usize {
         entry::start_with_tables(tables::root());
         apic::start_others((TRAMPOLINE >> 12) as u8);
     }
-    // How many logical processors the package has room for (Intel SDM vol. 2, CPUID leaf 1, EBX bits 23 to 16) says
-    // when to stop waiting; where it says too much, nobody comes any more for a while.
+    // How many logical processors the package has room for (Intel SDM vol. 2, CPUID leaf 1, EBX bits 23 to 16) is too
+    // much where some are missing, and too little where there are several packages. So it only says for how long nobody
+    // may have come before all are taken to be there.
     let expected = (__cpuid(1).ebx >> 16 & 0xFF) as usize;
     const STEP: u32 = 10_000;
     let (mut quiet, mut ready) = (0, 0);
-    while quiet < 50 && ready + 1 < expected.min(MAX_CORES) {
+    while ready + 1 < MAX_CORES && quiet < if ready + 1 < expected { 50 } else { 20 } {
         apic::wait_us(STEP);
         let now = READY.load(Ordering::Acquire);
         quiet = if now == ready { quiet + 1 } else { 0 };
         ready = now;
     }
-    READY.load(Ordering::Acquire)
+    READY.fetch_or(CLOSED, Ordering::AcqRel)
 }
 
 /// Where another core goes on, on its own stack, with the kernel's tables.
 pub extern "sysv64" fn other_core(core: usize) -> ! {
     super::prepare(core);
-    READY.fetch_add(1, Ordering::AcqRel);
+    let joined =
+        READY.fetch_update(Ordering::AcqRel, Ordering::Acquire, |ready| (ready & CLOSED == 0).then_some(ready + 1));
+    if joined.is_err() {
+        loop {
+            x86_64::instructions::interrupts::disable();
+            x86_64::instructions::hlt();
+        }
+    }
     let main = MAIN.load(Ordering::Acquire);
     // SAFETY: `start` stored a `fn(usize)` before it started this core.
     let main = unsafe { core::mem::transmute::<*mut (), fn(usize)>(main) };

@@ -86,14 +86,14 @@ impl Tables {
                         continue;
                     }
                     // Parts of it are mapped already.
-                    Err(MapToError::PageAlreadyMapped(_)) => {}
+                    Err(MapToError::PageAlreadyMapped(_) | MapToError::ParentEntryHugePage) => {}
                     Err(error) => panic!("memory at {at:#x} cannot be mapped: {error:?}"),
                 }
             }
             let frame = PhysFrame::<Size4KiB>::containing_address(PhysAddr::new(at));
             // SAFETY: as above.
             match unsafe { mapper.identity_map(frame, flags, &mut pool) } {
-                Ok(_) | Err(MapToError::PageAlreadyMapped(_)) => at += Size4KiB::SIZE,
+                Ok(_) | Err(MapToError::PageAlreadyMapped(_) | MapToError::ParentEntryHugePage) => at += Size4KiB::SIZE,
                 Err(error) => panic!("memory at {at:#x} cannot be mapped: {error:?}"),
             }
         }

@@ -143,6 +143,11 @@ fn a_handle_of_what_is_gone_is_refused_until_its_record_has_been_used_4096_times
     let next = space.heap.int(i64::MAX, &mut space.roots).unwrap();
     assert_eq!(next.index(), 3);
     assert!(!stale.iter().any(|&old| space.heap.is_live(old)));
+    // So it stays.
+    space.heap.collect(false, &mut space.roots);
+    let next = space.heap.int(i64::MAX, &mut space.roots).unwrap();
+    assert_eq!(next.index(), 3);
+    assert!(!stale.iter().any(|&old| space.heap.is_live(old)));
     // Until everything is collected.
     space.collect();
     let next = space.heap.int(i64::MAX, &mut space.roots).unwrap();
