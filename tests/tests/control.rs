@@ -437,3 +437,37 @@ fn code_without_loops_is_stopped_too() {
         });
     });
 }
+
+/// `count` goes round `n` times, and each round is left at its op 2 for the rest of the call.
+const ROUNDS: &str = "
+    func count(n: i64) -> i64
+      local s: i64
+    again:
+      i64.add   s, s, n    ; 0
+      i64.sub   n, n, 1    ; 1
+      nop                  ; 2
+      br.i64.gt n, 0, again
+      ret       s
+    end
+";
+
+#[test]
+fn code_of_whole_modules_is_left_too() {
+    for engine in common::engines() {
+        let leave_at = Some(opstamp::runtime::trap::Site::new(0, 2));
+        let left = engine.options.is_some();
+        let engine = common::EngineUnderTest {
+            options: engine.options.map(|options| opstamp::jit::Options { leave_at, threshold: 0, ..options }),
+            ..engine
+        };
+        Setup::new(ROUNDS, &[]).with(&engine, |instance| {
+            for calls in 1..4 {
+                assert_eq!(instance.call("count", &[10.into()]), Ok(Some(55.into())), "{}", engine.name);
+                // What compiles while guests run goes back to machine code at the head of the loop, and is left again.
+                let found = instance.switches().left;
+                let right = if engine.tiered { found >= calls } else { found == u64::from(left) * calls };
+                assert!(right, "{}: left {found} times", engine.name);
+            }
+        });
+    }
+}

@@ -18,6 +18,10 @@
 //! the type lists together: signatures in their order, functions in theirs, in any mixture. So nothing has two owners,
 //! and whoever walks what every record owns walks the container once. No two strings are equal, so names are equal
 //! exactly if their indices are.
+//!
+//! Types are compared by their indices too. A producer that writes one closure type twice, or a signature twice and a type
+//! of each, makes types that no value fits both of: the verifier does not look for equal ones. The assembler writes each
+//! once.
 
 use super::op::Op;
 use super::types::{Composite, TypeId};

@@ -302,7 +302,11 @@ pub fn services<F: Family>(bench: &mut Bench, count: &mut Count) {
         assert_eq!(sites, if leaf { vec![1, 2] } else { vec![SITE.word(), 1, 2] });
         for noted in &noted {
             assert_eq!((noted.service, noted.frame), ("guard", start));
-            assert!(noted.operand > limit && noted.operand < limit + 512 * 1024, "a native stack pointer");
+            if Site(noted.site) == SITE {
+                assert!(noted.operand > limit && noted.operand < limit + 512 * 1024, "a native stack pointer");
+            } else {
+                assert_eq!(noted.operand, u64::MAX, "the head of a loop");
+            }
         }
         check_canaries::<F>(bench, "poll", |_| true);
         ANSWER.set(Some(Box::new(|context: *mut Context, noted| {

@@ -70,6 +70,7 @@ fn generate(random: &mut Random, len: usize, near: bool, spread: usize) -> Vec<L
 }
 
 /// The same of objects: what is read and written are their records, so what only moves cells reads nothing.
+#[cfg(feature = "heap")]
 fn generate_objects(random: &mut Random, len: usize, near: bool, spread: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for at in 0..len {
