@@ -46,18 +46,23 @@ need_build_tools() {
     need cc gcc libc6-dev
 }
 
+# Whether Debian's compiler is of the version that the workspace asks for, or a later one.
+debian_rustc_is_new() {
+    local oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    printf '%s\n%s\n' "$oldest" "$(/usr/bin/rustc --version | cut -d' ' -f2)" | sort -VC
+}
+
 # A compiler that builds the standard library from its sources, for targets that rustup has no build of. Sets what cargo
 # needs for it; the option -Zbuild-std goes with it.
 need_std_sources() {
     local status=0
     need_file /usr/bin/rustc rustc-web || status=1
     # Debian has an older compiler of that name too.
-    local oldest
-    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-    if [ -e /usr/bin/rustc ] && ! printf '%s\n%s\n' "$oldest" "$(/usr/bin/rustc --version | cut -d' ' -f2)" | sort -VC; then
-        need "no-such-command-but-rustc-$oldest" rustc-web 2>/dev/null
-        if ! printf '%s\n%s\n' "$oldest" "$(/usr/bin/rustc --version | cut -d' ' -f2)" | sort -VC; then
-            echo "MISSING: /usr/bin/rustc of version $oldest. Install it with: sudo apt-get install -y rustc-web" >&2
+    if [ -e /usr/bin/rustc ] && ! debian_rustc_is_new; then
+        need "no-such-command-but-a-newer-rustc" rustc-web 2>/dev/null
+        if ! debian_rustc_is_new; then
+            echo "MISSING: a newer /usr/bin/rustc. Install it with: sudo apt-get install -y rustc-web" >&2
             status=1
         fi
     fi

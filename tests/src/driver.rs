@@ -203,31 +203,9 @@ pub fn same(x: Value, y: Value) -> bool {
     x.bank() == y.bank() && x.bits() == y.bits()
 }
 
-/// Runs a group: counts its cases in `coverage` and reports what fails. Gives the number of cases that passed.
+/// Runs a group: counts its cases in `coverage`, reports what fails, tells `told` of each case that passed, and shows the
+/// instance to `after` when all have run. Gives the number of cases that passed.
 pub fn run(
-    group: &Group<'_>,
-    memory: &mut Memory<'_>,
-    runner: Runner<'_>,
-    coverage: &mut Coverage,
-    report: &mut dyn FnMut(&Failure<'_>),
-) -> u32 {
-    run_telling(group, memory, runner, coverage, report, &mut |_| {})
-}
-
-/// [`run`] that also tells `told` of each case that passed.
-pub fn run_telling(
-    group: &Group<'_>,
-    memory: &mut Memory<'_>,
-    runner: Runner<'_>,
-    coverage: &mut Coverage,
-    report: &mut dyn FnMut(&Failure<'_>),
-    told: &mut dyn FnMut(&Case<'_>),
-) -> u32 {
-    run_showing(group, memory, runner, coverage, report, told, &mut |_| {})
-}
-
-/// [`run_telling`] that shows the instance to `after` when all cases have run.
-pub fn run_showing(
     group: &Group<'_>,
     memory: &mut Memory<'_>,
     runner: Runner<'_>,

@@ -16,6 +16,13 @@ pub struct Program<'p> {
     pub printed: Option<&'p [u8]>,
 }
 
+impl Program<'_> {
+    /// Whether an expectation of it limits the fuel.
+    pub fn asks_for_fuel(&self) -> bool {
+        expectations(self.source).flatten().any(|expectation| expectation.with.fuel.is_some())
+    }
+}
+
 /// Why a program's expectation does not hold, or could not be tried.
 pub enum Wrong<'w> {
     /// The program did not come to run: the stage, and the error's own words.
@@ -93,8 +100,7 @@ pub fn run_some(
     let used = load!("assemble", text::assemble(program.source, memory.words, memory.scratch, &mut |_| {}));
     let module = load!("verify", Module::verify(&memory.words[..used], memory.scratch));
     let functions = &mut *memory.functions;
-    let asks_for_fuel = expectations(program.source).flatten().any(|expectation| expectation.with.fuel.is_some());
-    let runner = if asks_for_fuel { runner.with_fuel() } else { runner };
+    let runner = if program.asks_for_fuel() { runner.with_fuel() } else { runner };
     let engine = load!("make an engine", runner.engine(module, functions, memory.scratch));
     for expectation in expectations(program.source) {
         let expectation = load!("read an expectation", expectation);

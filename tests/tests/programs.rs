@@ -63,7 +63,7 @@ fn few_allocations(file: &ProgramFile, alarm: &Alarm) -> BTreeSet<u32> {
     let used = text::assemble(&file.source, words, scratch, &mut |_| {}).expect("assembles");
     let module = opstamp::Module::verify(&words[..used], scratch).expect("verifies");
     let engine = engines().into_iter().take(2).next_back().expect("an engine");
-    let engine = EngineUnderTest { fuel: file.asks_for_fuel(), ..engine };
+    let engine = EngineUnderTest { fuel: file.program().asks_for_fuel(), ..engine };
     let engine = engine.make(module, functions, code, &mut cache, scratch).expect("an engine");
     let few = |expectation: &Expectation<'_>| {
         alarm.at(format_args!("{}:{}: counting", file.name, expectation.line));

@@ -41,13 +41,14 @@ fn run_all(alarm: &common::Alarm) {
             memory.stress = engine.stress;
             longest = longest.max(group.text.len());
             groups += 1;
-            passed +=
-                driver::run(group, &mut memory, runner(&engine, code, &mut cache), &mut coverage, &mut |failure| {
-                    failed += 1;
-                    if failed <= SHOWN {
-                        println!("{name}: {}: {failure}", group.name);
-                    }
-                });
+            let mut report = |failure: &driver::Failure<'_>| {
+                failed += 1;
+                if failed <= SHOWN {
+                    println!("{name}: {}: {failure}", group.name);
+                }
+            };
+            let runner = runner(&engine, code, &mut cache);
+            passed += driver::run(group, &mut memory, runner, &mut coverage, &mut report, &mut |_| {}, &mut |_| {});
         });
         println!(
             "suite: {passed} cases passed on {name} ({groups} modules of at most {longest} bytes, {:?})",
@@ -84,7 +85,7 @@ fn machine_code_is_left_at_ops_of_every_module() {
                     let (mut memory, code) = room.parts();
                     let options = Options { threshold: 0, leave_at: Some(leave_at), ..all };
                     sites += 1;
-                    driver::run_showing(
+                    driver::run(
                         group,
                         &mut memory,
                         Runner::Tiered(code, options),

@@ -35,7 +35,7 @@ const TRIES: Duration = Duration::from_millis(200);
 /// programs with the most ops come first.
 fn each_program<T: Send>(work: impl Fn(&ProgramFile, &Alarm) -> T + Sync) -> Vec<(ProgramFile, T)> {
     // With fuel, machine code is left at every op by the test of fuel.
-    let files: Vec<_> = programs().into_iter().filter(|file| !file.asks_for_fuel()).collect();
+    let files: Vec<_> = programs().into_iter().filter(|file| !file.program().asks_for_fuel()).collect();
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(files[index].source.len()));
     let next = AtomicUsize::new(0);

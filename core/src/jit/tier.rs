@@ -281,7 +281,7 @@ impl Incremental {
         let capacity = cache.granules.saturating_sub(stubs.end.div_ceil(GRANULE));
         let mut wanted = (64 + 16 * entry.word_count as usize).div_ceil(GRANULE).min(capacity);
         loop {
-            let hole = self.room(wanted, again, entries, guests, &stubs)?;
+            let hole = self.room(wanted, again, entries, guests)?;
             let bytes = CodeRange { start: hole.start * GRANULE, end: hole.end * GRANULE };
             // SAFETY: it is lent for longer than this is used, to nobody else.
             let code = unsafe { &mut *self.code };
@@ -393,7 +393,7 @@ impl Incremental {
         unsafe { &*self.code }.base().saturating_add(offset) as u64
     }
 
-    /// A hole of that many granules or up to four times as many, for which functions are evicted if need be; `again` if it is
+    /// A hole of that many granules, no more than the cache has, or up to four times as many, for which functions are evicted if need be; `again` if it is
     /// for one that has been freed before.
     fn room(
         &mut self,
@@ -401,7 +401,6 @@ impl Incremental {
         again: bool,
         entries: &[Entry],
         guests: &mut dyn Guests,
-        stubs: &Stubs,
     ) -> Result<Range<usize>, Refusal> {
         let mut passed = 0_usize;
         loop {
@@ -410,12 +409,6 @@ impl Incremental {
             let Some(map) = (unsafe { cache.map() }) else { return Err(Refusal::Later) };
             if let Some(hole) = map.hole(0, wanted, wanted.saturating_mul(4)) {
                 return Ok(hole);
-            }
-            let needed = wanted.saturating_mul(GRANULE);
-            let capacity = cache.granules.saturating_mul(GRANULE).saturating_sub(stubs.end);
-            if needed > capacity {
-                let error = EmitError::Full { needed, capacity };
-                return Err(CompileError::Emit { func: None, error }.into());
             }
             if cache.round {
                 if !guests.finished() {

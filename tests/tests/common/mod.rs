@@ -62,11 +62,6 @@ impl ProgramFile {
     pub fn program(&self) -> Program<'_> {
         Program { source: &self.source, printed: self.printed.as_deref() }
     }
-
-    /// Whether an expectation of it limits the fuel.
-    pub fn asks_for_fuel(&self) -> bool {
-        expectations(&self.source).flatten().any(|expectation| expectation.with.fuel.is_some())
-    }
 }
 
 /// All programs of `tests/programs`.
