@@ -230,6 +230,54 @@ fn large_functions() {
     });
 }
 
+/// Ops that one instruction does on arm64, and what they would be by themselves.
+const SHARED: &str = "
+func sums(a: i64, b: i64) -> i64
+  local t: i64
+again:
+  i64.mul t, a, b
+  nop
+  i64.add t, a, t
+  i64.sub a, a, 1
+  br.i64.gt a, b, again
+  ret t
+end
+
+func loads(xs: arr.f64, ys: arr.f64, n: i64) -> f64
+  local i: i64, x: f64, y: f64
+again:
+  arr.f64.get x, xs, i
+  arr.f64.get y, ys, i
+  f64.add x, x, y
+  i64.add i, i, 1
+  br.i64.lt i, n, again
+  ret x
+end
+";
+
+/// Where a listing says that ops start which share instructions.
+#[test]
+fn ops_that_share_instructions() {
+    let sizes = text::sizes(SHARED);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(SHARED, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
+    let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
+    let mut memory = vec![0; 65_536];
+    let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::ALL, usize::MAX).expect("the stubs fit");
+    let place = Place::new(16_384, Features::ALL, stubs, 0);
+    let mut scratch = vec![0; jit::scratch_words(&module)];
+    // A poll of two instructions and `madd`, or a comparison of both indices in three and a load, then one instruction an op
+    // but for branches and what follows the last.
+    let want: [&[usize]; 2] = [&[0, 8, 8, 12, 16, 24], &[0, 24, 28, 32, 36, 44]];
+    for (func, want) in (0..).zip(want) {
+        let listing = jit::function(Isa::Arm64, &module, func, &mut memory[16_384..], place, &mut scratch, usize::MAX)
+            .expect("compiles");
+        let starts: Vec<usize> =
+            (0..want.len()).map(|word| listing.op(word).expect("an op") - listing.body()).collect();
+        assert_eq!(starts, want, "function {func}");
+    }
+}
+
 /// Where the memory ends in the middle of a function, emission says so for every ISA.
 #[test]
 fn too_little_memory() {

@@ -80,7 +80,8 @@ impl Listing<'_> {
         self.cold
     }
 
-    /// The offset of the code of the op at word `word` of the function. `None` if no op starts there.
+    /// The offset of the code of the op at word `word` of the function. `None` if no op starts there. Ops that share an
+    /// instruction start at the same offset.
     pub fn op(&self, word: usize) -> Option<usize> {
         Label::from_bits(*self.ops.get(word)? as u32).offset()
     }
@@ -249,7 +250,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                         self.mark_target((bits >> 48) as usize);
                     }
                     self.end_op(word);
-                    self.bounds.branch((bits >> 48) as usize);
+                    if records {
+                        self.bounds.branch((bits >> 48) as usize);
+                    }
                     open = word as u32 + 1;
                     self.masm.set_link(open);
                 }
@@ -315,6 +318,25 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.leave(word, word, false);
         }
         self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
+        if let Some((from, to)) = self.masm.moved() {
+            self.move_op(word, from, to);
+        }
+    }
+
+    /// Ops that were to start at `from`, of which that at `word` is the last, start at `to`, because instructions before them
+    /// are others now. No branch names them: else the instructions would have stayed.
+    #[cold]
+    fn move_op(&mut self, word: usize, from: usize, to: usize) {
+        for op in self.plan.ops.iter_mut().take(word + 1).rev() {
+            let label = Label::from_bits(*op as u32);
+            // The word of an `args` has no label.
+            if label.offset().is_some_and(|at| at != from) {
+                break;
+            }
+            if label.offset().is_some() {
+                *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(Label::bound_at(to).bits());
+            }
+        }
     }
 
     /// Leaves the function for the interpreter at an op, or behind it, where it goes on at word `next` and pays for itself.

@@ -174,9 +174,9 @@ pub struct Pinning<'p> {
     pub max_pinned: (usize, usize),
 }
 
-/// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
+/// Targets of forward branches that a scan has not reached yet. Plain loops over few words: how many are pending is
 /// different at every label, so branches on it would often be mispredicted.
-struct Pending {
+pub(super) struct Pending {
     /// Targets, [`NO_LIMIT`] in free places.
     targets: [u32; PENDING],
     /// The least of them.
@@ -189,11 +189,11 @@ struct Pending {
 const PENDING: usize = 8;
 
 impl Pending {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { targets: [NO_LIMIT; PENDING], least: NO_LIMIT, unknown_until: 0 }
     }
 
-    fn add(&mut self, target: u32) {
+    pub(super) fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
         let (mut free, mut known) = (0_u32, false);
         for (place, &other) in self.targets.iter().enumerate() {
@@ -211,7 +211,7 @@ impl Pending {
 
     /// The scan is at `word`.
     #[inline(always)]
-    fn reach(&mut self, word: u32) {
+    pub(super) fn reach(&mut self, word: u32) {
         if word >= self.least {
             self.least = NO_LIMIT;
             for target in &mut self.targets {
@@ -223,7 +223,7 @@ impl Pending {
 
     /// The first target behind `word`, or the next word if that is not known.
     #[inline(always)]
-    fn next(&self, word: u32) -> u32 {
+    pub(super) fn next(&self, word: u32) -> u32 {
         if self.unknown_until > word { word + 1 } else { self.least }
     }
 }

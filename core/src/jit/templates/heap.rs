@@ -2,7 +2,7 @@
 
 use super::super::Backend;
 use super::super::emit::{Compiler, OpAt};
-use super::super::plan::{bound_count, closure_sig, field_of};
+use super::super::plan::{bound_count, closure_sig, field_of, is_array};
 use super::super::shape::SHAPES;
 use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Object, Slow, Src};
 use crate::runtime::cache::{CacheSite, PROPERTY_BLOCKS, call};
@@ -159,9 +159,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     /// The same for an access by name, which takes cells of all types. The record of an array or a list is pinned without a
     /// look at its kind, so where that may be, the object is found anew.
     fn property_object(&self, slot: u16) -> Object {
-        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
-        let object = ty == TypeId::ANY || matches!(self.container.composite(ty), Some(Composite::Obj(_)));
-        if object { self.object(slot) } else { Object::Cell(slot_offset(slot)) }
+        let array = self.container.slot(&self.func, slot).is_some_and(is_array);
+        if array { Object::Cell(slot_offset(slot)) } else { self.object(slot) }
     }
 
     fn get_element(&mut self, element: Element, d: Any, at: OpAt<'_>) {
@@ -176,7 +175,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// The service of an access to an element, if the index is not known to be in bounds. Behind it, it is.
     fn out_of_bounds(&mut self, array: u16, index: u16, at: OpAt<'_>) -> Option<Slow> {
-        if self.bounds.has(array, index) {
+        if self.bounds.has(array, index, at.word) {
             return None;
         }
         if !self.plan.records.is_empty() {

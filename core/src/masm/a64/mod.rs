@@ -37,6 +37,8 @@ pub struct A64<'m> {
     /// What the instruction that ends at `tail_at` has done.
     tail: Tail,
     tail_at: usize,
+    /// [`Masm::moved`]
+    moved: Option<(usize, usize)>,
     /// A frame that ends so many bytes from the start of this one is known to fit on the VM stack.
     fits: u32,
     /// The oldest branch to a rare half that reaches [`NEAR_DISTANCE`] only.
@@ -402,6 +404,7 @@ impl<'m> Masm<'m> for A64<'m> {
             leaf: false,
             tail: Tail::Other,
             tail_at: 0,
+            moved: None,
             fits: 0,
             near_branch: None,
         }
@@ -442,6 +445,11 @@ impl<'m> Masm<'m> for A64<'m> {
     #[cfg_attr(not(small), inline(always))]
     fn pos(&self) -> usize {
         self.buf.pos()
+    }
+
+    #[inline]
+    fn moved(&mut self) -> Option<(usize, usize)> {
+        self.moved.take()
     }
 
     fn flush_cold(&mut self) {

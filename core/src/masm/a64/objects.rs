@@ -313,6 +313,8 @@ impl A64<'_> {
         for word in words {
             self.buf.put_u32(word);
         }
+        let to = self.buf.pos();
+        self.moved.get_or_insert((pos, to));
         Some(Tail::Checked { branch, loads: only_loads })
     }
 

@@ -307,6 +307,11 @@ impl<'m> Masm<'m> for X64<'m> {
         self.asm.buf.pos()
     }
 
+    #[inline(always)]
+    fn moved(&mut self) -> Option<(usize, usize)> {
+        None
+    }
+
     fn flush_cold(&mut self) {
         self.emit_cold();
     }
