@@ -244,11 +244,12 @@ again:
 end
 
 func loads(xs: arr.f64, ys: arr.f64, n: i64) -> f64
-  local i: i64, x: f64, y: f64
+  local i: i64, j: i64, x: f64, y: f64
 again:
   arr.f64.get x, xs, i
   arr.f64.get y, ys, i
   f64.add x, x, y
+  arr.f64.get y, xs, j
   i64.add i, i, 1
   br.i64.lt i, n, again
   ret x
@@ -266,9 +267,9 @@ fn ops_that_share_instructions() {
     let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::ALL, usize::MAX).expect("the stubs fit");
     let place = Place::new(16_384, Features::ALL, stubs, 0);
     let mut scratch = vec![0; jit::scratch_words(&module)];
-    // A poll of two instructions and `madd`, or a comparison of both indices in three and a load, then one instruction an op
+    // A poll of two instructions and `madd`, or a comparison of three pairs in four and a load, then one instruction an op
     // but for branches and what follows the last.
-    let want: [&[usize]; 2] = [&[0, 8, 8, 12, 16, 24], &[0, 24, 28, 32, 36, 44]];
+    let want: [&[usize]; 2] = [&[0, 8, 8, 12, 16, 24], &[0, 28, 32, 36, 40, 44, 52]];
     for (func, want) in (0..).zip(want) {
         let listing = jit::function(Isa::Arm64, &module, func, &mut memory[16_384..], place, &mut scratch, usize::MAX)
             .expect("compiles");

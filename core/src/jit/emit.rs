@@ -318,24 +318,23 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.leave(word, word, false);
         }
         self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
-        if let Some((from, to)) = self.masm.moved() {
-            self.move_op(word, from, to);
+        if let Some((from, by)) = self.masm.moved() {
+            self.move_ops(word, from, by);
         }
     }
 
-    /// Ops that were to start at `from`, of which that at `word` is the last, start at `to`, because instructions before them
-    /// are others now. No branch names them: else the instructions would have stayed.
+    /// Ops that started at `from` or behind it, of which that at `word` is the last, start so many bytes further on. No branch
+    /// names them: else the instructions would have stayed.
     #[cold]
-    fn move_op(&mut self, word: usize, from: usize, to: usize) {
+    fn move_ops(&mut self, word: usize, from: usize, by: i32) {
         for op in self.plan.ops.iter_mut().take(word + 1).rev() {
-            let label = Label::from_bits(*op as u32);
             // The word of an `args` has no label.
-            if label.offset().is_some_and(|at| at != from) {
+            let Some(at) = Label::from_bits(*op as u32).offset() else { continue };
+            if at < from {
                 break;
             }
-            if label.offset().is_some() {
-                *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(Label::bound_at(to).bits());
-            }
+            let label = Label::bound_at(at.saturating_add_signed(by as isize));
+            *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(label.bits());
         }
     }
 

@@ -613,9 +613,9 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     /// The offset in the buffer at which the next instruction goes.
     fn pos(&self) -> usize;
 
-    /// Where what comes next has moved to since this was asked last, and from where, if instructions before it are now
-    /// others: it shares one with them, or one of them has become two.
-    fn moved(&mut self) -> Option<(usize, usize)>;
+    /// An offset, and by how many bytes what was emitted or was to come from there on has moved, if that was done since this
+    /// was asked last: instructions are done by one, or one is put before others.
+    fn moved(&mut self) -> Option<(usize, i32)>;
 
     /// Writes out the rare halves. Nothing may fall into the place where this is called.
     fn flush_cold(&mut self);

@@ -38,7 +38,7 @@ pub struct A64<'m> {
     tail: Tail,
     tail_at: usize,
     /// [`Masm::moved`]
-    moved: Option<(usize, usize)>,
+    moved: Option<(usize, i32)>,
     /// A frame that ends so many bytes from the start of this one is known to fit on the VM stack.
     fits: u32,
     /// The oldest branch to a rare half that reaches [`NEAR_DISTANCE`] only.
@@ -448,7 +448,7 @@ impl<'m> Masm<'m> for A64<'m> {
     }
 
     #[inline]
-    fn moved(&mut self) -> Option<(usize, usize)> {
+    fn moved(&mut self) -> Option<(usize, i32)> {
         self.moved.take()
     }
 

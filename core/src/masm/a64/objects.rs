@@ -292,9 +292,9 @@ impl A64<'_> {
             return None;
         }
         let pos = self.buf.pos();
-        let behind = branch + 4..pos;
+        let first_moved = branch + 4;
         let mut words: heapless::Vec<u32, MOST_MOVED> = heapless::Vec::new();
-        for at in behind.step_by(4) {
+        for at in (first_moved..pos).step_by(4) {
             words.push(self.buf.read_u32(at)).ok()?;
         }
         // One of them may have loaded the index. Those of floats have bit 26 set.
@@ -313,8 +313,7 @@ impl A64<'_> {
         for word in words {
             self.buf.put_u32(word);
         }
-        let to = self.buf.pos();
-        self.moved.get_or_insert((pos, to));
+        self.moved.get_or_insert((first_moved, 4));
         Some(Tail::Checked { branch, loads: only_loads })
     }
 

@@ -89,11 +89,9 @@ impl A64<'_> {
 
     /// Takes the last instruction back.
     fn take_back(&mut self) {
-        let from = self.buf.pos();
+        self.moved.get_or_insert((self.buf.pos(), -4));
         self.buf.rewind(4);
         self.tail = Tail::Other;
-        let to = self.buf.pos();
-        self.moved.get_or_insert((from, to));
     }
 
     /// An operation on two sources one of which was shifted or multiplied just now, into the destination: in one

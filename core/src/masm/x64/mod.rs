@@ -308,7 +308,7 @@ impl<'m> Masm<'m> for X64<'m> {
     }
 
     #[inline(always)]
-    fn moved(&mut self) -> Option<(usize, usize)> {
+    fn moved(&mut self) -> Option<(usize, i32)> {
         None
     }
 
