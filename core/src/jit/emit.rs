@@ -2,12 +2,15 @@
 
 use super::bounds::InBounds;
 use super::near::Near;
+use super::pace::{Paced, Step};
 use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets, is_array};
 use super::shape::SHAPES;
 use super::templates::{self, Lane};
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{Any, EarlyReturn, FUNCTION_ALIGN, Float, Int, Object, Place, Plain, PlainOp, Saved, Src};
+use crate::masm::{
+    Any, EarlyReturn, FUNCTION_ALIGN, Float, Int, IntReg, Object, Pace, PaceStep, Place, Plain, PlainOp, Saved, Src,
+};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::fuel;
@@ -93,6 +96,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     index: u16,
     scratch: &'s mut [u64],
     max_pinned: (usize, usize),
+    polls: bool,
 ) -> Result<(Func, Plan<'s>), CompileError> {
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
@@ -101,7 +105,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     let needed = super::function_scratch(&func);
     let given = scratch.len();
     let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let pins = Pinning { pools, prepare: M::prepare, views: M::VIEWS, max_pinned };
+    let pins = Pinning { pools, prepare: M::prepare, views: M::VIEWS, paces: M::PACES && polls, max_pinned };
     let plan = Plan::new(container, &func, code, scratch, &pins);
     Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
 }
@@ -117,7 +121,7 @@ pub(super) fn function<'m, M: Backend<'m>>(
 ) -> Result<Extent, CompileError> {
     // The stubs preserve no more floats.
     let max_floats = max_pinned.min(place.stubs.floats);
-    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats))?;
+    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats), place.polls)?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
     let sig = container.sig(func.sig).ok_or(missing)?;
@@ -150,6 +154,7 @@ pub(super) fn function<'m, M: Backend<'m>>(
         rest,
         leaves,
         bounds,
+        pacing: None,
         near,
     };
     compiler.run().map_err(failed)
@@ -178,7 +183,23 @@ pub(super) struct Compiler<'c, 's, M> {
     pub(super) leaves: bool,
     /// Kept where there are pinned records.
     pub(super) bounds: InBounds,
+    /// The loop that is emitted, if it polls once in many rounds.
+    pacing: Option<Pacing>,
     pub(super) near: Near,
+}
+
+/// A loop that polls once in many rounds, behind its head.
+struct Pacing {
+    /// The word of its branch back.
+    back: usize,
+    limit: IntReg,
+    pace: Pace,
+    /// The offset where its limit is set.
+    head: usize,
+    /// The offset behind that.
+    body: usize,
+    /// The site of its head.
+    site: Site,
 }
 
 /// An op to be emitted: its place and its words.
@@ -317,7 +338,12 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         if leave {
             self.leave(word, word, false);
         }
-        self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
+        match self.pacing.take_if(|pacing| M::PACES && pacing.back == word) {
+            Some(Pacing { limit, pace, head, body, site, .. }) => {
+                self.masm.paced_branch(limit, &pace, body, head, site);
+            }
+            None => self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits)),
+        }
         if let Some((from, by)) = self.masm.moved() {
             self.move_ops(word, from, by);
         }
@@ -521,13 +547,51 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.bounds.clear();
         *op = u64::from(marks) << 32 | u64::from(label.bits());
         if marks & !RUN != 0 && self.polls {
-            self.masm.loop_head(self.site(word));
+            if !M::PACES || self.plan.paced.is_empty() || !self.pace(word) {
+                self.masm.loop_head(self.site(word));
+            }
         }
         if marks & RUN != 0 {
             let units = self.plan.run(self.code, word);
             self.masm.charge(units, self.site(word));
             self.rest = (word, units);
         }
+    }
+
+    /// The loop whose head is at a word polls, if it does so once in many rounds; `false` if it does not.
+    #[cold]
+    fn pace(&mut self, word: usize) -> bool {
+        let Some(paced) = self.plan.paced.iter().find(|paced| usize::from(paced.head) == word).copied() else {
+            return false;
+        };
+        let Some((limit, pace)) = self.counts(&paced) else { return false };
+        if !paced.nested {
+            self.masm.loop_head(self.site(word));
+        }
+        let head = self.masm.pos();
+        self.masm.set_limit(limit, &pace);
+        // The branch back comes here.
+        self.masm.bind(&mut Label::new());
+        let (back, body, site) = (paced.back.into(), self.masm.pos(), self.site(word));
+        self.pacing = Some(Pacing { back, limit, pace, head, body, site });
+        true
+    }
+
+    /// The register for its limit, and how it counts.
+    fn counts(&self, paced: &Paced) -> Option<(IntReg, Pace)> {
+        let reg = |slot| match self.plan.place(slot).int() {
+            Int::Reg(reg) => Some(reg),
+            Int::Slot(_) => None,
+        };
+        let literal =
+            || Src::Imm(self.code.get(usize::from(paced.back)).map_or(0, |&bits| i64::from((bits >> 32) as i16)));
+        let bound = paced.bound.map_or_else(literal, |slot| Src::At(self.plan.place(slot).int()));
+        let step = match paced.step {
+            Step::Up => PaceStep::Up,
+            Step::Down => PaceStep::Down,
+            Step::By(slot) => PaceStep::By(reg(slot)?),
+        };
+        Some((self.plan.limit?, Pace { index: reg(paced.index)?, bound, step }))
     }
 
     /// Emits a plain op by table, if the backend can.

@@ -19,6 +19,7 @@
 //! Where the backend has the registers, an array's payload and length are pinned instead ([`crate::masm::Object::View`]) if
 //! it is used more often than they must be found anew.
 
+use super::pace::{Paced, Step};
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
@@ -160,7 +161,14 @@ pub struct Plan<'s> {
     pub records: heapless::Vec<u16, POOL>,
     /// Whether there are payloads and lengths among these.
     pub views: bool,
+    /// Loops that poll once in many rounds; none, unless there is a register for their limits.
+    pub paced: heapless::Vec<Paced, PACED>,
+    /// Such a register.
+    pub limit: Option<IntReg>,
 }
+
+/// Loops that poll once in many rounds, at most: a loop around them that does nothing else is stopped soon too.
+const PACED: usize = 8;
 
 /// What may be pinned to what.
 pub struct Pinning<'p> {
@@ -170,6 +178,8 @@ pub struct Pinning<'p> {
     pub prepare: fn(Any) -> Prepared,
     /// [`crate::masm::Masm::VIEWS`]
     pub views: bool,
+    /// [`crate::masm::Masm::PACES`], if the function polls.
+    pub paces: bool,
     /// The most registers of each of the two.
     pub max_pinned: (usize, usize),
 }
@@ -251,7 +261,7 @@ impl<'s> Plan<'s> {
         scratch: &'s mut [u64],
         pins: &Pinning<'_>,
     ) -> Option<Self> {
-        let &Pinning { pools, prepare, views, max_pinned } = pins;
+        let &Pinning { pools, prepare, views, paces, max_pinned } = pins;
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
         let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;
@@ -274,11 +284,14 @@ impl<'s> Plan<'s> {
             pinned,
             records,
             views: false,
+            paced: heapless::Vec::new(),
+            limit: None,
         };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
-        let unsettled = plan.count_uses(container, code, &sig, types);
+        let unsettled = plan.count_uses(container, code, &sig, types, paces);
         plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
+        plan.keep_paced();
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
         }
@@ -318,7 +331,7 @@ impl<'s> Plan<'s> {
     }
 
     /// Pass 2. Gives the weight of the ops behind which payloads and lengths must be found anew.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) -> u32 {
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId], paces: bool) -> u32 {
         let mut unsettled = 0_u32;
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
@@ -355,6 +368,13 @@ impl<'s> Plan<'s> {
                 }
                 depth += 1;
                 uses.weight = weight(depth);
+                if paces && !self.paced.is_full() {
+                    let (next, nested) = (pending.next(here) as usize, depth > 1);
+                    if let Some(paced) = Paced::find(code, self.ops, at, last, next, nested) {
+                        // There is room.
+                        let _ = self.paced.push(paced);
+                    }
+                }
                 // The loops that end at an op are counted in its low half.
                 if let Some(op) = self.ops.get_mut(last - 1) {
                     *op += 1;
@@ -471,13 +491,32 @@ impl<'s> Plan<'s> {
                 _ => {}
             }
         }
-        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
-        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
+        (self.saved.ints, self.limit) = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
+        (self.saved.floats, _) = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
+    }
+
+    /// Keeps those loops whose registers are pinned, if there is one for their limits.
+    fn keep_paced(&mut self) {
+        let mut paced = core::mem::take(&mut self.paced);
+        paced.retain(|paced| {
+            let by = if let Step::By(slot) = paced.step { Some(slot) } else { None };
+            let slots = [Some(paced.index), paced.bound, by];
+            self.limit.is_some() && slots.into_iter().flatten().all(|slot| self.place(slot).is_pinned())
+        });
+        self.paced = paced;
     }
 
     /// Hands out a pool's registers, the heaviest candidates first: of those that callees keep and of the others never any
-    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save.
-    fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], mark: u32, sig: &Sig, max_pinned: usize) -> u32 {
+    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save, and a register
+    /// that needs no saving and is left.
+    fn assign(
+        &mut self,
+        candidates: &Candidates,
+        pool: &[PoolReg],
+        mark: u32,
+        sig: &Sig,
+        max_pinned: usize,
+    ) -> (u32, Option<IntReg>) {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;
         let (mut crossing, mut others) =
@@ -538,7 +577,8 @@ impl<'s> Plan<'s> {
                 let _ = self.pinned.push(candidate.slot);
             }
         }
-        saved
+        let spare = free.iter().find(|reg| left != 0 && !reg.callee_saved);
+        (saved, spare.map(|reg| IntReg(reg.number)))
     }
 
     /// Marks the ops at which straight runs start.
@@ -657,7 +697,7 @@ fn comes_back(shape: &Shape) -> bool {
 
 /// The shape of the op of a word.
 #[inline(always)]
-fn shape(word: u64) -> &'static Shape {
+pub(super) fn shape(word: u64) -> &'static Shape {
     SHAPES.get(word as u8)
 }
 

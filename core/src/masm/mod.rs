@@ -481,6 +481,11 @@ pub enum ColdKind {
         /// Whether this is the head of a loop, not the entry.
         head: bool,
     },
+    /// Polls if someone asked for it, at the head of a loop, and goes to where its limit is set ([`Flow::paced_branch`]).
+    Pace {
+        /// Where.
+        site: Site,
+    },
     /// Looks closely whether a frame fits on the VM stack; if so, back, else traps `stack_overflow`.
     Stack {
         /// The byte offset of its end.
@@ -571,6 +576,8 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     const FLOAT_POOL: &'static [PoolReg];
     /// Whether the pool of integers is large enough for two registers an array ([`Object::View`]).
     const VIEWS: bool;
+    /// Whether loops that count poll once in many rounds ([`Flow::set_limit`]).
+    const PACES: bool;
     /// Where the stub `lazy` starts: known before the stubs are there, because entries lead to it from the first.
     const LAZY: usize;
 
@@ -670,12 +677,45 @@ pub trait Floats {
     fn float_from_bits(&mut self, d: Float, x: Int);
 }
 
+/// Rounds of a loop that counts between two polls, a power of two. With steps of 2^53 and more there may be twice as many.
+pub const ROUNDS: u16 = 1024;
+
+/// How a loop counts: each round ends with the step, and it goes on while the index is below the bound, or above it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// What is counted in.
+    pub index: IntReg,
+    /// What it is compared with: a pinned register or a literal. Nobody writes it in the loop.
+    pub bound: Src,
+    /// How it is counted.
+    pub step: PaceStep,
+}
+
+/// What is added to an index in each round.
+#[derive(Clone, Copy, Debug)]
+pub enum PaceStep {
+    /// 1; the loop goes on below the bound.
+    Up,
+    /// -1; the loop goes on above the bound.
+    Down,
+    /// Whatever is in this register, which nobody writes in the loop. It goes on below the bound.
+    By(IntReg),
+}
+
 /// Verbs of control flow inside a function.
 pub trait Flow {
     /// Binds a label here.
     fn bind(&mut self, label: &mut Label);
     /// A loop head: polls.
     fn loop_head(&mut self, site: Site);
+    /// Behind the head of a loop that counts: sets the limit that [`Flow::paced_branch`] compares the index with. It is the
+    /// bound, or [`ROUNDS`] away if the bound is further, and such that no step beyond the range of 64 bits leads to where the
+    /// loop would go on without a poll for more rounds than that.
+    fn set_limit(&mut self, limit: IntReg, pace: &Pace);
+    /// The branch back of such a loop: to `body`, behind [`Flow::set_limit`], while the index has not come to the limit; then,
+    /// if it has not come to the bound, polls as at the loop's head, `site`, and goes to `head`, which is where the limit is
+    /// set. Both are offsets in the buffer.
+    fn paced_branch(&mut self, limit: IntReg, pace: &Pace, body: usize, head: usize, site: Site);
     /// Goes to a label.
     fn jump(&mut self, label: &mut Label);
     /// Goes to a label if the comparison holds.

@@ -168,7 +168,8 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let prepare = |_| crate::masm::Prepared::default();
-    let pins = Pinning { pools: (&pool, &pool), prepare, views: false, max_pinned: (usize::MAX, usize::MAX) };
+    let pins =
+        Pinning { pools: (&pool, &pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, usize::MAX) };
     let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
@@ -229,7 +230,8 @@ fn few_floats_are_the_first() {
         let code = container.code(&func).unwrap();
         let (pool, floats) = (&pools[random.next(2)], random.next(7));
         let prepare = |_| crate::masm::Prepared::default();
-        let pins = Pinning { pools: (pool, pool), prepare, views: false, max_pinned: (usize::MAX, floats) };
+        let pins =
+            Pinning { pools: (pool, pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, floats) };
         let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
         let pinned = (1..9).map(|slot| plan.place(slot)).filter(|place| place.is_pinned());
         let numbers: Vec<usize> = pinned.map(|place| (place.0 & 0xFF) as usize).collect();

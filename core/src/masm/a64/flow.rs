@@ -3,14 +3,19 @@
 use super::convention::{RESULT, SECOND, SITE, TARGET};
 use super::ints::modulo_64;
 use super::tail::Tail;
-use super::{A64, S64, field, or_sp};
-use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, Reach, Shift, X, XSp};
+use super::{A64, S64, field, gpr, or_sp};
+use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, LogicalImm, Reach, Shift, X, XSp};
 use crate::asm::{Buf, Label};
-use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
+use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, IntReg, Pace, PaceStep, ROUNDS, Src};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 
 /// A case of a dispatch is one `b`: the binary logarithm of its size.
 const CASE_BITS: u32 = 2;
+
+const AWAY: Imm12 = Imm12::new(ROUNDS as u64).unwrap();
+const ONE: Imm12 = Imm12::new(1).unwrap();
+/// The greatest integer.
+const GREATEST: LogicalImm = LogicalImm::new(i64::MAX as u64, S64).unwrap();
 
 /// A conditional branch to a label: `branch` emits it and, told so, its negation.
 ///
@@ -78,6 +83,52 @@ impl Flow for A64<'_> {
         self.cold_with(ColdKind::Guard { site, head: true }, |buf, label| {
             a64::tbnz(buf, RESULT, modulo_64(0), label);
         });
+    }
+
+    fn set_limit(&mut self, limit: IntReg, pace: &Pace) {
+        let (limit, index) = (gpr(limit.0), gpr(pace.index.0));
+        // Beyond the range this is on the other side of the index, and so is the limit: every round polls. From 2^53 on a
+        // step of so many rounds may come to lie anywhere, but from one end of the range to the other there are only 2^11.
+        let cond = match pace.step {
+            PaceStep::Up => {
+                a64::add_imm(&mut self.buf, S64, or_sp(limit), or_sp(index), AWAY);
+                a64::Cond::Lt
+            }
+            PaceStep::Down => {
+                a64::sub_imm(&mut self.buf, S64, or_sp(limit), or_sp(index), AWAY);
+                a64::Cond::Gt
+            }
+            PaceStep::By(step) => {
+                a64::add_shifted(&mut self.buf, limit, index, gpr(step.0), Shift::Lsl(modulo_64(ROUNDS.ilog2())));
+                a64::Cond::Lt
+            }
+        };
+        let bound = self.any_in_gpr(pace.bound, SECOND);
+        a64::cmp(&mut self.buf, S64, limit, bound);
+        a64::csel(&mut self.buf, S64, limit, limit, bound, cond);
+        if let PaceStep::By(step) = pace.step {
+            // From here on a step leads beyond the range: 2^63 - step. For steps that are not positive it is so low that the
+            // limit is never met, as it is where the index is there already.
+            a64::sub_imm(&mut self.buf, S64, or_sp(RESULT), or_sp(gpr(step.0)), ONE);
+            a64::eor_imm(&mut self.buf, or_sp(RESULT), RESULT, GREATEST);
+            a64::mov_imm(&mut self.buf, SECOND, 1 << 63);
+            a64::cmp(&mut self.buf, S64, index, RESULT);
+            a64::csel(&mut self.buf, S64, RESULT, RESULT, SECOND, a64::Cond::Lt);
+            a64::cmp(&mut self.buf, S64, limit, RESULT);
+            a64::csel(&mut self.buf, S64, limit, limit, RESULT, a64::Cond::Lt);
+        }
+    }
+
+    fn paced_branch(&mut self, limit: IntReg, pace: &Pace, body: usize, head: usize, site: Site) {
+        let index = gpr(pace.index.0);
+        let cond = if let PaceStep::Down = pace.step { a64::Cond::Gt } else { a64::Cond::Lt };
+        a64::cmp(&mut self.buf, S64, index, gpr(limit.0));
+        self.branch_if(cond, &mut Label::bound_at(body));
+        self.cmp(index, pace.bound);
+        self.cold_if(cond, ColdKind::Pace { site });
+        if let Some(cold) = self.cold.last_mut() {
+            cold.back = head;
+        }
     }
 
     fn jump(&mut self, label: &mut Label) {

@@ -323,6 +323,14 @@ impl A64<'_> {
                     continue;
                 }
                 ColdKind::Guard { site, head } => self.guard(site, head),
+                ColdKind::Pace { site } => {
+                    self.load_context(convention::RESULT, field::GUARD);
+                    let mut asked = Label::new();
+                    a64::tbnz(&mut self.buf, convention::RESULT, ints::modulo_64(0), &mut asked);
+                    a64::b(&mut self.buf, &mut back);
+                    a64::bind(&mut self.buf, &mut asked);
+                    self.guard(site, true);
+                }
                 ColdKind::Stack { end, site } => {
                     self.compare_stack(end);
                     a64::b_cond(&mut self.buf, Cond::Ls, &mut back);
@@ -391,6 +399,7 @@ impl<'m> Masm<'m> for A64<'m> {
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
     const VIEWS: bool = true;
+    const PACES: bool = true;
     const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {

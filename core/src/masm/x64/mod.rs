@@ -221,8 +221,8 @@ impl X64<'_> {
                     super::Flow::trap(self, Trap::new(TrapKind::OutOfFuel), site);
                     continue;
                 }
-                // Other ISAs' instructions have this one.
-                ColdKind::Stack { .. } => {
+                // Other ISAs' instructions have these.
+                ColdKind::Stack { .. } | ColdKind::Pace { .. } => {
                     let at = self.asm.buf.pos();
                     self.asm.buf.fail(EmitError::Operand { at });
                 }
@@ -250,6 +250,7 @@ impl<'m> Masm<'m> for X64<'m> {
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
     const VIEWS: bool = false;
+    const PACES: bool = false;
     const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
