@@ -291,7 +291,6 @@ impl<'s> Plan<'s> {
         plan.find_loops(code);
         let unsettled = plan.count_uses(container, code, &sig, types, paces);
         plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
-        plan.keep_paced();
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
         }
@@ -491,24 +490,31 @@ impl<'s> Plan<'s> {
                 _ => {}
             }
         }
-        (self.saved.ints, self.limit) = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
+        let left;
+        (self.saved.ints, left) = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
         (self.saved.floats, _) = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
+        self.keep_paced(left);
     }
 
-    /// Keeps those loops whose registers are pinned, if there is one for their limits.
-    fn keep_paced(&mut self) {
+    /// Keeps those loops whose registers are pinned, if a register is left for their limits.
+    fn keep_paced(&mut self, left: Option<PoolReg>) {
         let mut paced = core::mem::take(&mut self.paced);
         paced.retain(|paced| {
             let by = if let Step::By(slot) = paced.step { Some(slot) } else { None };
             let slots = [Some(paced.index), paced.bound, by];
-            self.limit.is_some() && slots.into_iter().flatten().all(|slot| self.place(slot).is_pinned())
+            left.is_some() && slots.into_iter().flatten().all(|slot| self.place(slot).is_pinned())
         });
         self.paced = paced;
+        let Some(limit) = left.filter(|_| !self.paced.is_empty()) else { return };
+        self.limit = Some(IntReg(limit.number));
+        if limit.callee_saved {
+            self.saved.ints |= 1 << limit.number;
+        }
     }
 
     /// Hands out a pool's registers, the heaviest candidates first: of those that callees keep and of the others never any
     /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save, and a register
-    /// that needs no saving and is left.
+    /// that is left.
     fn assign(
         &mut self,
         candidates: &Candidates,
@@ -516,7 +522,7 @@ impl<'s> Plan<'s> {
         mark: u32,
         sig: &Sig,
         max_pinned: usize,
-    ) -> (u32, Option<IntReg>) {
+    ) -> (u32, Option<PoolReg>) {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;
         let (mut crossing, mut others) =
@@ -577,8 +583,8 @@ impl<'s> Plan<'s> {
                 let _ = self.pinned.push(candidate.slot);
             }
         }
-        let spare = free.iter().find(|reg| left != 0 && !reg.callee_saved);
-        (saved, spare.map(|reg| IntReg(reg.number)))
+        // Those that need no saving come first.
+        (saved, free.first().copied().filter(|_| left != 0))
     }
 
     /// Marks the ops at which straight runs start.
