@@ -9,6 +9,7 @@ mod far;
 mod lane;
 #[cfg(feature = "heap")]
 mod objects;
+mod paced;
 mod services;
 mod state;
 mod tails;
@@ -113,6 +114,7 @@ fn verbs_together_agree_with_rust() {
         tails::forwarded::<F>(&mut bench, &mut count);
         tails::early::<F>(&mut bench, &mut count);
         tails::stack::<F>(&mut bench, &mut count);
+        paced::check::<F>(&mut bench, &mut count);
         #[cfg(feature = "heap")]
         tails::accesses::<F>(&mut bench, &mut count);
         println!("together: {} runs agree", count.runs);
