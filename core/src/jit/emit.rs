@@ -546,10 +546,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         self.masm.bind(&mut label);
         self.bounds.clear();
         *op = u64::from(marks) << 32 | u64::from(label.bits());
-        if marks & !RUN != 0 && self.polls {
-            if !M::PACES || self.plan.paced.is_empty() || !self.pace(word) {
-                self.masm.loop_head(self.site(word));
-            }
+        let head = marks & !RUN != 0 && self.polls;
+        if head && !(M::PACES && !self.plan.paced.is_empty() && self.pace(word)) {
+            self.masm.loop_head(self.site(word));
         }
         if marks & RUN != 0 {
             let units = self.plan.run(self.code, word);
