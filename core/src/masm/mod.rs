@@ -709,8 +709,8 @@ pub trait Flow {
     /// A loop head: polls.
     fn loop_head(&mut self, site: Site);
     /// Behind the head of a loop that counts: sets the limit that [`Flow::paced_branch`] compares the index with. It is the
-    /// bound, or [`ROUNDS`] away if the bound is further, and such that no step beyond the range of 64 bits leads to where the
-    /// loop would go on without a poll for more rounds than that.
+    /// bound, or [`ROUNDS`] steps away if the bound is further; also such that, wherever in the range of 64 bits that is and
+    /// whatever the step, the loop never goes on without a poll for more than 2 * [`ROUNDS`] rounds.
     fn set_limit(&mut self, limit: IntReg, pace: &Pace);
     /// The branch back of such a loop: to `body`, behind [`Flow::set_limit`], while the index has not come to the limit; then,
     /// if it has not come to the bound, polls as at the loop's head, `site`, and goes to `head`, which is where the limit is

@@ -87,8 +87,8 @@ impl Flow for A64<'_> {
 
     fn set_limit(&mut self, limit: IntReg, pace: &Pace) {
         let (limit, index) = (gpr(limit.0), gpr(pace.index.0));
-        // Beyond the range this is on the other side of the index, and so is the limit: every round polls. From 2^53 on a
-        // step of so many rounds may come to lie anywhere, but from one end of the range to the other there are only 2^11.
+        // If this leads beyond the range, it comes out at the other end, no more rounds from what the first step comes to. Of
+        // steps of 2^53 and more it may come out anywhere, but from one end to the other there are only 2^11 of them.
         let cond = match pace.step {
             PaceStep::Up => {
                 a64::add_imm(&mut self.buf, S64, or_sp(limit), or_sp(index), AWAY);
@@ -107,13 +107,10 @@ impl Flow for A64<'_> {
         a64::cmp(&mut self.buf, S64, limit, bound);
         a64::csel(&mut self.buf, S64, limit, limit, bound, cond);
         if let PaceStep::By(step) = pace.step {
-            // From here on a step leads beyond the range: 2^63 - step. For steps that are not positive it is so low that the
-            // limit is never met, as it is where the index is there already.
+            // From 2^63 - step on another step leads beyond the range. For 0 that is its low end, which nothing is below; for
+            // steps below that, it is so low that what is below it is not, one step on.
             a64::sub_imm(&mut self.buf, S64, or_sp(RESULT), or_sp(gpr(step.0)), ONE);
             a64::eor_imm(&mut self.buf, or_sp(RESULT), RESULT, GREATEST);
-            a64::mov_imm(&mut self.buf, SECOND, 1 << 63);
-            a64::cmp(&mut self.buf, S64, index, RESULT);
-            a64::csel(&mut self.buf, S64, RESULT, RESULT, SECOND, a64::Cond::Lt);
             a64::cmp(&mut self.buf, S64, limit, RESULT);
             a64::csel(&mut self.buf, S64, limit, limit, RESULT, a64::Cond::Lt);
         }
