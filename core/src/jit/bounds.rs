@@ -43,6 +43,7 @@ impl InBounds {
     }
 
     /// There is a branch to this word, which is behind it, and no label says so.
+    #[inline(never)]
     pub fn branch(&mut self, target: usize) {
         self.pending.add(target as u32);
     }

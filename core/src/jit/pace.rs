@@ -9,10 +9,12 @@
 //! This holds if nobody comes to one of its ops but through its head, which sets the limit, and if nobody comes to its
 //! end without having passed the step.
 
-use super::plan::{for_targets, shape};
+use super::plan::{Pending, for_targets, shape};
 use super::shape::Kind;
 use crate::vm3::op::{Flags, Op, field};
 
+/// Such loops in a function, at most: a loop around them that does nothing else is stopped soon too.
+pub const PACED: usize = 8;
 /// Words of the longest such loop.
 const MOST_WORDS: usize = 64;
 
@@ -44,10 +46,40 @@ pub struct Paced {
     pub nested: bool,
 }
 
+/// The loops of a function that may be such; `ops` has, in the high half of each word, one past the last op of the loop
+/// whose head is that word, or 0.
+pub fn find(code: &[u64], ops: &[u64]) -> heapless::Vec<Paced, PACED> {
+    let mut all = heapless::Vec::new();
+    // The targets of branches forward so far, and the greatest end of a loop.
+    let (mut pending, mut around) = (Pending::new(), 0);
+    for (word, (&bits, &op)) in code.iter().zip(ops).enumerate() {
+        let end = (op >> 32) as usize;
+        if end != 0 {
+            pending.reach(word as u32);
+            let next = pending.next(word as u32) as usize;
+            if let Some(paced) = Paced::find(code, ops, word, end, next, around > end)
+                && all.push(paced).is_err()
+            {
+                break;
+            }
+            around = around.max(end);
+        }
+        let shape = shape(bits);
+        if shape.kind == Kind::Branch {
+            for_targets(shape, code.get(word..).unwrap_or(&[]), |target| {
+                if target > word {
+                    pending.add(target as u32);
+                }
+            });
+        }
+    }
+    all
+}
+
 impl Paced {
     /// The loop from word `head` to that at `end`, exclusive, if it is one. `next` is the first target behind `head` of the
     /// branches before it, `ops` tells heads of loops.
-    pub fn find(code: &[u64], ops: &[u64], head: usize, end: usize, next: usize, nested: bool) -> Option<Self> {
+    fn find(code: &[u64], ops: &[u64], head: usize, end: usize, next: usize, nested: bool) -> Option<Self> {
         let back = end.checked_sub(1).filter(|&back| next > back && back - head < MOST_WORDS)?;
         let bits = *code.get(back)?;
         let (index, other, target) = ((bits >> 16) as u16, (bits >> 32) as u16, (bits >> 48) as usize);

@@ -19,7 +19,7 @@
 //! Where the backend has the registers, an array's payload and length are pinned instead ([`crate::masm::Object::View`]) if
 //! it is used more often than they must be found anew.
 
-use super::pace::{Paced, Step};
+use super::pace::{self, PACED, Paced, Step};
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
@@ -167,9 +167,6 @@ pub struct Plan<'s> {
     pub limit: Option<IntReg>,
 }
 
-/// Loops that poll once in many rounds, at most: a loop around them that does nothing else is stopped soon too.
-const PACED: usize = 8;
-
 /// What may be pinned to what.
 pub struct Pinning<'p> {
     /// The pools of integers and of floats.
@@ -203,6 +200,7 @@ impl Pending {
         Self { targets: [NO_LIMIT; PENDING], least: NO_LIMIT, unknown_until: 0 }
     }
 
+    #[inline(always)]
     pub(super) fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
         let (mut free, mut known) = (0_u32, false);
@@ -289,7 +287,10 @@ impl<'s> Plan<'s> {
         };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
-        let unsettled = plan.count_uses(container, code, &sig, types, paces);
+        let unsettled = plan.count_uses(container, code, &sig, types);
+        if paces && plan.back_branches != 0 {
+            plan.paced = pace::find(code, plan.ops);
+        }
         plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
@@ -330,7 +331,7 @@ impl<'s> Plan<'s> {
     }
 
     /// Pass 2. Gives the weight of the ops behind which payloads and lengths must be found anew.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId], paces: bool) -> u32 {
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) -> u32 {
         let mut unsettled = 0_u32;
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
@@ -367,13 +368,6 @@ impl<'s> Plan<'s> {
                 }
                 depth += 1;
                 uses.weight = weight(depth);
-                if paces && !self.paced.is_full() {
-                    let (next, nested) = (pending.next(here) as usize, depth > 1);
-                    if let Some(paced) = Paced::find(code, self.ops, at, last, next, nested) {
-                        // There is room.
-                        let _ = self.paced.push(paced);
-                    }
-                }
                 // The loops that end at an op are counted in its low half.
                 if let Some(op) = self.ops.get_mut(last - 1) {
                     *op += 1;
