@@ -338,11 +338,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         if leave {
             self.leave(word, word, false);
         }
-        match self.pacing.take_if(|pacing| M::PACES && pacing.back == word) {
-            Some(Pacing { limit, pace, head, body, site, .. }) => {
-                self.masm.paced_branch(limit, &pace, body, head, site);
-            }
-            None => self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits)),
+        if M::PACES && self.pacing.as_ref().is_some_and(|pacing| pacing.back == word) {
+            self.pace_back();
+        } else {
+            self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
         }
         if let Some((from, by)) = self.masm.moved() {
             self.move_ops(word, from, by);
@@ -574,6 +573,14 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let (back, body, site) = (paced.back.into(), self.masm.pos(), self.site(word));
         self.pacing = Some(Pacing { back, limit, pace, head, body, site });
         true
+    }
+
+    /// Its branch back.
+    #[cold]
+    fn pace_back(&mut self) {
+        if let Some(Pacing { limit, pace, head, body, site, .. }) = self.pacing.take() {
+            self.masm.paced_branch(limit, &pace, body, head, site);
+        }
     }
 
     /// The register for its limit, and how it counts.

@@ -48,6 +48,7 @@ pub struct Paced {
 
 /// The loops of a function that may be such; `ops` has, in the high half of each word, one past the last op of the loop
 /// whose head is that word, or 0.
+#[inline(never)]
 pub fn find(code: &[u64], ops: &[u64]) -> heapless::Vec<Paced, PACED> {
     let mut all = heapless::Vec::new();
     // The targets of branches forward so far, and the greatest end of a loop.

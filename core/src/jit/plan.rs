@@ -200,7 +200,6 @@ impl Pending {
         Self { targets: [NO_LIMIT; PENDING], least: NO_LIMIT, unknown_until: 0 }
     }
 
-    #[inline(always)]
     pub(super) fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
         let (mut free, mut known) = (0_u32, false);
@@ -487,10 +486,14 @@ impl<'s> Plan<'s> {
         let left;
         (self.saved.ints, left) = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
         (self.saved.floats, _) = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
-        self.keep_paced(left);
+        if !self.paced.is_empty() {
+            self.keep_paced(left);
+        }
     }
 
     /// Keeps those loops whose registers are pinned, if a register is left for their limits.
+    #[cold]
+    #[inline(never)]
     fn keep_paced(&mut self, left: Option<PoolReg>) {
         let mut paced = core::mem::take(&mut self.paced);
         paced.retain(|paced| {
