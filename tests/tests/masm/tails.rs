@@ -9,14 +9,16 @@ use crate::services::ANSWER;
 use crate::services::take_noted;
 use opstamp::asm::Label;
 use opstamp::masm::{
-    Any, Callee, Calls, Cond, EarlyReturn, Float, FloatOp, FloatReg, Flow, Int, IntOp, IntReg, Masm, Saved, Src,
+    Any, Callee, Calls, Cond, EarlyReturn, Float, FloatReg, Flow, Int, IntOp, IntReg, Masm, Saved, Src,
 };
 use opstamp::runtime::frame::slot_offset;
 use opstamp::runtime::trap::{Site, Trap, TrapKind};
 
 /// Random numbers: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+#[cfg(feature = "heap")]
 struct Random(u64);
 
+#[cfg(feature = "heap")]
 impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -364,7 +366,7 @@ const ARRAYS: usize = 2;
 /// find and leave what the same does in Rust, and the first that is out of bounds ends them, with all before it done.
 #[cfg(feature = "heap")]
 pub fn accesses<F: Family>(bench: &mut Bench, count: &mut Count) {
-    use opstamp::masm::{Element, Floats, Object, Objects, Slow};
+    use opstamp::masm::{Element, FloatOp, Floats, Object, Objects, Slow};
     type M<'m, F> = <F as Family>::Masm<'m>;
     let mut random = Random(7);
     let number = |index: usize| <M<'_, F> as Masm<'_>>::INT_POOL[index].number;
