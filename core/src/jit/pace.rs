@@ -82,6 +82,11 @@ impl Paced {
     /// branches before it, `ops` tells heads of loops.
     fn find(code: &[u64], ops: &[u64], head: usize, end: usize, next: usize, nested: bool) -> Option<Self> {
         let back = end.checked_sub(1).filter(|&back| next > back && back - head < MOST_WORDS)?;
+        // No op but the first is the head of a loop: a branch from behind may go there. Loops of which this holds have no word
+        // in common, so what is looked at from here on is looked at once.
+        if ops.get(head + 1..=back)?.iter().any(|op| op >> 32 != 0) {
+            return None;
+        }
         let bits = *code.get(back)?;
         let (index, other, target) = ((bits >> 16) as u16, (bits >> 32) as u16, (bits >> 48) as usize);
         if target != head {
@@ -110,10 +115,6 @@ impl Paced {
         let fixed = |slot: u16| slot != index && !(head..back).any(|word| writes(word, slot));
         let by = if let Step::By(slot) = step { Some(slot) } else { None };
         if (at + 1..back).any(|word| writes(word, index)) || !bound.into_iter().chain(by).all(fixed) {
-            return None;
-        }
-        // No op but the first is the head of a loop: a branch from behind may go there.
-        if ops.get(head + 1..=back)?.iter().any(|op| op >> 32 != 0) {
             return None;
         }
         for word in head..back {
