@@ -148,8 +148,8 @@ pub struct Plan<'s> {
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
     /// Whether the function is short and calls nothing but services, whose stubs keep every register of the pools. Its entry
-    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the reserve below what its caller checked
-    /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
+    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the
+    /// reserve below what its caller checked ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
     /// Branches back to a loop head, those of a `switch` one by one.
     pub back_branches: usize,

@@ -72,7 +72,8 @@ impl PollWords {
 /// The guest looks at every function entry, at every round of a loop and behind every op that may take long because of the
 /// objects it works on, in the interpreter and in machine code, so it answers within a loop's body or a call. Machine code
 /// does not look at the entry of functions of at most 64 words that call none, and on arm64 in loops of at most 64 words
-/// that count, call none and do nothing that may take long, it looks once in at most 2,048 rounds. A host function is not interrupted; the guest answers when it is back. A
+/// that count, call none and do nothing that may take long, it looks once in at most 2,048 rounds. A host function is
+/// not interrupted; the guest answers when it is back. A
 /// request that is made while no guest runs is answered at the start of the next call. It is answered once: requests of
 /// one kind count as one until they are.
 ///
