@@ -637,11 +637,10 @@ fn code_prints_instructions_below_their_ops() {
           36  4989d0                mov     r8, rdx",
             "
            c  f9400260  ldr     x0, [x19]
-          10  eb2063ff  cmp     sp, x0
-          14  540001c3  b.lo    0x4c
-          18  b4000163  cbz     x3, 0x44
-          1c  9ac30c82  sdiv    x2, x4, x3
-          20  9b039045  msub    x5, x2, x3, x4",
+          10  370001c0  tbnz    w0, #0x0, 0x48
+          14  b4000163  cbz     x3, 0x40
+          18  9ac30c82  sdiv    x2, x4, x3
+          1c  9b039045  msub    x5, x2, x3, x4",
         ),
         (
             "lcg",
@@ -663,8 +662,8 @@ fn code_prints_instructions_below_their_ops() {
           3d  4883fe01              cmp     rsi, 1
           41  7fcd                  jg      0x10",
             "
-          38  f100047f  cmp     x3, #0x1
-          3c  54fffeac  b.gt    0x10",
+          34  f100047f  cmp     x3, #0x1
+          38  54fffecc  b.gt    0x10",
         ),
         (
             "prime_count",
@@ -673,7 +672,7 @@ fn code_prints_instructions_below_their_ops() {
             "
           50  488d7601              lea     rsi, [rsi+1]",
             "
-          38  91000463  add     x3, x3, #0x1",
+          34  91000463  add     x3, x3, #0x1",
         ),
         (
             "mul_loop",
@@ -683,8 +682,8 @@ fn code_prints_instructions_below_their_ops() {
           35  4c39ce                cmp     rsi, r9
           38  7ede                  jle     0x18",
             "
-          30  eb06007f  cmp     x3, x6
-          34  54ffff0d  b.le    0x14",
+          28  eb06007f  cmp     x3, x6
+          2c  54ffff4d  b.le    0x14",
         ),
     ];
     for (program, func, op, x64, a64) in cases {

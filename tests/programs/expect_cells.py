@@ -337,7 +337,8 @@ REFERENCES = {
         "inline_or_not": lambda n: 1100 + 10 * (n == 5) + (n == 6),
         "garbage": lambda n: 100 * len("kept for long and longer") + len("kept for long and longer1"),
         "main": lambda: 50_000},
-    "fuel": {"nsieve": lambda n: int(n == 3), "curried": lambda *xs: 123, "add3": lambda *xs: 123},
+    "fuel": {"nsieve": lambda n: int(n == 3), "curried": lambda *xs: 123, "add3": lambda *xs: 123,
+             "counted": lambda n, step: -(-n // step) * step},
     "heap_traps": {
         **HEAP_TRAPS, "nulls": lambda which: 0, "accepts_null": lambda: 4, "hints": lambda n: 0,
         "filled": lambda n: n * (300 + 2 + (300 & 255)), "just_enough": lambda n: (n - 1) & 255,
@@ -433,6 +434,11 @@ le(null, 1)
         **{f"with fuel={fuel}: curried(1, 2, 3)": f"out_of_fuel in {where}" for fuel, where in [
             (10, "curried at 3"), (9, "rest2 at 1"), (8, "add3 at 0"), (3, "rest2 at 0"), (2, "curried at 0")]},
         "add3(1, 2, 3)": "out_of_fuel in add3 at 0",
+        # 2 a round of counted, and 1.
+        "with fuel=10000: counted(5000, 1)": "out_of_fuel in counted at 2",
+        **{f"with fuel={fuel}: counted(5000, {step})": "out_of_fuel in counted at 0" for fuel, step in [
+            (9999, 1), (2048, 1), (9000, 0),
+        ]},
     },
     "heap_traps": {
         # Four constants, the switch, then one op for each number.

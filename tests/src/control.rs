@@ -250,6 +250,7 @@ end
 ";
 
 pub(crate) fn groups(maker: &mut Maker<'_>) {
+    maker.expected("loops that count", include_str!("paced.vm3"), &[]);
     small(maker);
     for count in [0, 1, 2, 3, 5, 8, 17, 300] {
         switches(maker, count);

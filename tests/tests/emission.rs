@@ -230,6 +230,122 @@ fn large_functions() {
     });
 }
 
+/// Ops that one instruction does on arm64, and what they would be by themselves.
+const SHARED: &str = "
+func sums(a: i64, b: i64) -> i64
+  local t: i64
+again:
+  i64.mul t, a, b
+  nop
+  i64.add t, a, t
+  i64.sub a, a, 1
+  br.i64.ne a, b, again
+  ret t
+end
+
+func loads(xs: arr.f64, ys: arr.f64, n: i64) -> f64
+  local i: i64, j: i64, x: f64, y: f64
+again:
+  arr.f64.get x, xs, i
+  arr.f64.get y, ys, i
+  f64.add x, x, y
+  arr.f64.get y, xs, j
+  i64.add i, i, 1
+  br.i64.ne i, n, again
+  ret x
+end
+";
+
+/// Where a listing says that ops start which share instructions.
+#[test]
+fn ops_that_share_instructions() {
+    let sizes = text::sizes(SHARED);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(SHARED, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
+    let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
+    let mut memory = vec![0; 65_536];
+    let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::ALL, usize::MAX).expect("the stubs fit");
+    let place = Place::new(16_384, Features::ALL, stubs, 0);
+    let mut scratch = vec![0; jit::scratch_words(&module)];
+    // A poll of two instructions and `madd`, or a comparison of three pairs in four and a load, then one instruction an op
+    // but for branches and what follows the last.
+    let want: [&[usize]; 2] = [&[0, 8, 8, 12, 16, 24], &[0, 28, 32, 36, 40, 44, 52]];
+    for (func, want) in (0..).zip(want) {
+        let listing = jit::function(Isa::Arm64, &module, func, &mut memory[16_384..], place, &mut scratch, usize::MAX)
+            .expect("compiles");
+        let starts: Vec<usize> =
+            (0..want.len()).map(|word| listing.op(word).expect("an op") - listing.body()).collect();
+        assert_eq!(starts, want, "function {func}");
+    }
+}
+
+/// A loop that counts, on arm64, as GNU as 2.40 assembles what it should be.
+#[test]
+fn loop_that_counts() {
+    const SOURCE: &str = "
+func sum(n: i64) -> i64
+  local i: i64, t: i64, s: i64
+  br.i64.le n, 0, done
+loop:
+  i64.shl t, s, 1
+  i64.xor t, i, t
+  i64.add s, s, t
+  i64.add i, i, 1
+  br.i64.lt i, n, loop
+done:
+  ret s
+end
+";
+    // From the loop's head on; 0 is a call of a stub.
+    const WANT: [u32; 27] = [
+        0xF940_0260, //        ldr x0, [x19]
+        0x3700_02A0, //        tbnz w0, #0, poll
+        0x9110_0067, // limit: add x7, x3, #1024
+        0xEB06_00FF, //        cmp x7, x6
+        0x9A86_B0E7, //        csel x7, x7, x6, lt
+        0xCA05_0464, // body:  eor x4, x3, x5, lsl #1
+        0x8B04_00A5, //        add x5, x5, x4
+        0x9100_0463, //        add x3, x3, #1
+        0xEB07_007F, //        cmp x3, x7
+        0x54FF_FF8B, //        b.lt body
+        0xEB06_007F, //        cmp x3, x6
+        0x5400_006B, //        b.lt pace
+        0xAA05_03E0, //        mov x0, x5
+        0xD65F_03C0, //        ret
+        0xF940_0260, // pace:  ldr x0, [x19]
+        0x3700_0040, //        tbnz w0, #0, asked
+        0x17FF_FFF2, //        b limit
+        0xF81F_0FFE, // asked: str x30, [sp, #-16]!
+        0xD280_0022, //        mov x2, #1
+        0,           //        bl
+        0xF841_07FE, //        ldr x30, [sp], #16
+        0x17FF_FFED, //        b limit
+        0xF81F_0FFE, // poll:  str x30, [sp, #-16]!
+        0xD280_0022, //        mov x2, #1
+        0,           //        bl
+        0xF841_07FE, //        ldr x30, [sp], #16
+        0x17FF_FFE8, //        b limit
+    ];
+    let sizes = text::sizes(SOURCE);
+    let (mut words, mut scratch) = (vec![0; sizes.out_words], vec![0; sizes.scratch_words]);
+    let used = text::assemble(SOURCE, &mut words, &mut scratch, &mut |_| {}).expect("assembles");
+    let module = Module::verify(&words[..used], &mut scratch).expect("verifies");
+    let mut memory = vec![0; 65_536];
+    let stubs = jit::stubs(Isa::Arm64, &mut memory, Features::ALL, usize::MAX).expect("the stubs fit");
+    let place = Place::new(16_384, Features::ALL, stubs, 0);
+    let mut scratch = vec![0; jit::scratch_words(&module)];
+    let listing = jit::function(Isa::Arm64, &module, 0, &mut memory[16_384..], place, &mut scratch, usize::MAX);
+    let start = 16_384 + listing.expect("compiles").op(1).expect("an op");
+    for (index, (found, want)) in memory[start..].as_chunks().0.iter().zip(WANT).enumerate() {
+        let found = u32::from_le_bytes(*found);
+        if want == 0 {
+            assert_eq!(found >> 26, 0x25, "word {index} is {found:#x}, expected bl");
+        } else {
+            assert_eq!(found, want, "word {index}: {found:#x}, expected {want:#x}");
+        }
+    }
+}
+
 /// Where the memory ends in the middle of a function, emission says so for every ISA.
 #[test]
 fn too_little_memory() {

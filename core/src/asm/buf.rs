@@ -185,6 +185,11 @@ impl<'m> Buf<'m> {
         unsafe { self.start.add(at).write(byte) };
     }
 
+    /// Takes back the last `len` bytes, which no label and no branch may name.
+    pub fn rewind(&mut self, len: usize) {
+        self.pos = self.pos.saturating_sub(len);
+    }
+
     /// Records `error` unless an earlier one is recorded.
     #[cold]
     pub fn fail(&mut self, error: EmitError) {

@@ -1,12 +1,17 @@
 //! The emission of one function: prologue, one template an op, rare halves.
 
+use super::bounds::InBounds;
 use super::near::Near;
-use super::plan::{Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets};
+use super::pace::{Paced, Step};
+use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets, is_array};
 use super::shape::SHAPES;
-use super::templates::Lane;
+use super::templates::{self, Lane};
 use super::{Backend, CompileError};
 use crate::asm::{Buf, EmitError, Label};
-use crate::masm::{FUNCTION_ALIGN, IntReg, Place, PlainOp, Run, Src};
+use crate::masm::{
+    Any, EarlyReturn, FUNCTION_ALIGN, Float, Int, IntReg, Object, Pace, PaceStep, Place, Plain, PlainOp, Run, Saved,
+    Src,
+};
 use crate::runtime::cell::Cell;
 use crate::runtime::frame::{frame_bytes, slot_offset};
 use crate::runtime::fuel;
@@ -79,7 +84,8 @@ impl Listing<'_> {
         self.cold
     }
 
-    /// The offset of the code of the op at word `word` of the function. `None` if no op starts there.
+    /// The offset of the code of the op at word `word` of the function. `None` if no op starts there. Ops that share an
+    /// instruction start at the same offset.
     pub fn op(&self, word: usize) -> Option<usize> {
         Label::from_bits(*self.ops.get(word)? as u32).offset()
     }
@@ -91,6 +97,7 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     index: u16,
     scratch: &'s mut [u64],
     max_pinned: (usize, usize),
+    polls: bool,
 ) -> Result<(Func, Plan<'s>), CompileError> {
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
@@ -99,7 +106,8 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     let needed = super::function_scratch(&func);
     let given = scratch.len();
     let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let plan = Plan::new(container, &func, code, scratch, pools, M::prepare, max_pinned);
+    let pins = Pinning { pools, prepare: M::prepare, views: M::VIEWS, paces: M::PACES && polls, max_pinned };
+    let plan = Plan::new(container, &func, code, scratch, &pins);
     Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
 }
 
@@ -114,7 +122,7 @@ pub(super) fn function<'m, M: Backend<'m>>(
 ) -> Result<Extent, CompileError> {
     // The stubs preserve no more floats.
     let max_floats = max_pinned.min(place.stubs.floats);
-    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats))?;
+    let (func, mut plan) = plan::<M>(module, index, scratch, (max_pinned, max_floats), place.polls)?;
     let container = module.container();
     let missing = CompileError::NoFunction { func: index };
     let sig = container.sig(func.sig).ok_or(missing)?;
@@ -128,7 +136,7 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
     let (switching, polls, rest) = (place.switching, place.polls, (0, 0));
-    let leaves = false;
+    let (leaves, bounds) = (false, InBounds::new());
     // No word has the greatest number there is.
     let leave_at = place.leave_at.map_or(usize::MAX, usize::from);
     let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty(), leave_at);
@@ -146,6 +154,8 @@ pub(super) fn function<'m, M: Backend<'m>>(
         polls,
         rest,
         leaves,
+        bounds,
+        pacing: None,
         near,
     };
     compiler.run().map_err(failed)
@@ -172,7 +182,25 @@ pub(super) struct Compiler<'c, 's, M> {
     polls: bool,
     /// Whether the function can be left for the interpreter.
     pub(super) leaves: bool,
+    /// Kept where there are pinned records.
+    pub(super) bounds: InBounds,
+    /// The loop that is emitted, if it polls once in many rounds.
+    pacing: Option<Pacing>,
     pub(super) near: Near,
+}
+
+/// A loop that polls once in many rounds, behind its head.
+struct Pacing {
+    /// The word of its branch back.
+    back: usize,
+    limit: IntReg,
+    pace: Pace,
+    /// The offset where its limit is set.
+    head: usize,
+    /// The offset behind that.
+    body: usize,
+    /// The site of its head.
+    site: Site,
 }
 
 /// An op to be emitted: its place and its words.
@@ -209,9 +237,16 @@ impl<'c> OpAt<'c> {
 impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
     fn run(mut self) -> Result<Extent, EmitError> {
         let saved = self.plan.saved;
-        self.masm.prologue(self.plan.leaf, self.site(0), &saved);
+        let early = self.early_return();
+        match &early {
+            Some(early) => self.masm.prologue_or_return(self.plan.leaf, self.site(0), &saved, early),
+            None => self.masm.prologue(self.plan.leaf, self.site(0), &saved),
+        }
         self.enter_locals();
         let body = self.masm.pos();
+        if early.is_some() {
+            self.start_op(0);
+        }
         let code = self.code;
         let records = crate::HEAP && !self.plan.records.is_empty();
         let leave_at = self.leave_at;
@@ -222,7 +257,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         for &slot in self.plan.pinned.iter().filter(|_| runs) {
             self.masm.pin(slot as u8, self.plan.place(slot).any());
         }
-        let mut next = 0;
+        let mut next = usize::from(early.is_some());
         loop {
             if runs {
                 next = self.plain_run(next, &mut open);
@@ -246,6 +281,9 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                         self.mark_target((bits >> 48) as usize);
                     }
                     self.end_op(word);
+                    if records {
+                        self.bounds.branch((bits >> 48) as usize);
+                    }
                     open = word as u32 + 1;
                     self.masm.set_link(open);
                 }
@@ -271,6 +309,39 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         Ok(Extent { words: code.len(), body, cold, len, end, loops })
     }
 
+    /// What a first op that branches to a `ret` comes to, if both read parameters, which are still in the frame, and the
+    /// function has anything to save: it is done before that then.
+    fn early_return(&self) -> Option<EarlyReturn> {
+        let (&first, Saved { ints, floats }) = (self.code.first()?, self.plan.saved);
+        // Nobody goes to the first op, and nothing is done at it.
+        if self.plan.ops.first()? != &0 || self.leave_at != usize::MAX || (self.plan.leaf && ints | floats == 0) {
+            return None;
+        }
+        let at = OpAt::new(&self.plan, self.code, 0, first);
+        // What is pinned would be loaded twice.
+        if at.at_a.is_pinned() {
+            return None;
+        }
+        let parameter = |slot: u16| (slot < self.sig.count).then(|| Int::Slot(slot_offset(slot)));
+        let (cond, y) = match templates::PLAIN.get(usize::from(first as u8)).copied().flatten()? {
+            Plain::Branch(cond) => (cond, Src::At(parameter(at.b)?)),
+            Plain::BranchK(cond) => (cond, Src::Imm(i64::from(at.b as i16))),
+            _ => return None,
+        };
+        let last = *self.code.get(usize::from(at.c))?;
+        let value = parameter((last >> 16) as u16);
+        let value = match Op::of_verified(last as u8) {
+            Op::Ret => None,
+            Op::RetI64 | Op::RetCell => Some(Any::Int(value?)),
+            Op::RetF64 => match value? {
+                Int::Slot(at) => Some(Any::Float(Float::Slot(at))),
+                Int::Reg(_) => return None,
+            },
+            _ => return None,
+        };
+        Some(EarlyReturn { cond, x: parameter(at.a)?, y, value })
+    }
+
     /// Emits an op by its template, behind the place where the function is left if this is the op to leave at. It is apart
     /// so that the loop over all ops is small.
     #[inline(never)]
@@ -280,7 +351,29 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         if leave {
             self.leave(word, word, false);
         }
-        self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
+        if M::PACES && self.pacing.as_ref().is_some_and(|pacing| pacing.back == word) {
+            self.pace_back();
+        } else {
+            self.template(Op::of_verified(bits as u8), OpAt::new(&self.plan, self.code, word, bits));
+        }
+        if let Some((from, by)) = self.masm.moved() {
+            self.move_ops(word, from, by);
+        }
+    }
+
+    /// Ops that started at `from` or behind it, of which that at `word` is the last, start so many bytes further on. No branch
+    /// names them: else the instructions would have stayed.
+    #[cold]
+    fn move_ops(&mut self, word: usize, from: usize, by: i32) {
+        for op in self.plan.ops.iter_mut().take(word + 1).rev() {
+            // The word of an `args` has no label.
+            let Some(at) = Label::from_bits(*op as u32).offset() else { continue };
+            if at < from {
+                break;
+            }
+            let label = Label::bound_at(at.saturating_add_signed(by as isize));
+            *op = *op & 0xFFFF_FFFF_0000_0000 | u64::from(label.bits());
+        }
     }
 
     /// Leaves the function for the interpreter at an op, or behind it, where it goes on at word `next` and pays for itself.
@@ -317,8 +410,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.load(self.plan.place(slot).any(), slot_offset(slot));
         }
         for slot in self.plan.records.clone() {
-            if let Some(reg) = self.plan.record(slot) {
-                self.find_record(reg, slot);
+            if let Some(object) = self.plan.record(slot) {
+                self.find_record(object, slot);
             }
         }
         self.masm.entered();
@@ -378,36 +471,59 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         }
         self.fill(start, count, bits);
         for slot in self.plan.records.clone() {
-            let Some(reg) = self.plan.record(slot) else { continue };
+            let Some(object) = self.plan.record(slot) else { continue };
             if slot < self.sig.count {
-                self.find_record(reg, slot);
+                self.find_record(object, slot);
             } else if self.plan.needs_zero(slot) {
-                self.masm.null_record(reg);
+                match object {
+                    Object::View { len, .. } => self.masm.null_view(len),
+                    Object::Record(reg) => self.masm.null_record(reg),
+                    Object::Cell(_) => {}
+                }
             }
         }
     }
 
-    /// Finds the records anew of the cells that an op has written.
+    /// Finds the records anew of the cells that an op has written, and what it may have unsettled.
     fn find_records(&mut self, word: usize, bits: u64) {
-        let mut fields = SHAPES.get(bits as u8).cells;
+        let shape = SHAPES.get(bits as u8);
+        let views = self.plan.views && shape.unsettles;
+        if views {
+            for slot in self.plan.records.clone() {
+                if let Some(object @ Object::View { .. }) = self.plan.record(slot) {
+                    self.find_record(object, slot);
+                }
+            }
+        }
+        if shape.unsettles {
+            self.bounds.clear();
+        }
+        let mut fields = shape.cells | shape.writes;
         while fields != 0 {
             let slot = field_of(self.code.get(word..).unwrap_or(&[]), fields.trailing_zeros() as usize);
-            if let Some(reg) = self.plan.record(slot) {
-                self.find_record(reg, slot);
+            self.bounds.forget(slot);
+            match self.plan.record(slot) {
+                Some(Object::View { .. }) if views => {}
+                Some(object) => self.find_record(object, slot),
+                None => {}
             }
             fields &= fields - 1;
         }
     }
 
-    /// Finds the record of the object in a slot: of arrays and objects by their type, of other cells if they are objects.
-    fn find_record(&mut self, reg: IntReg, slot: u16) {
+    /// Finds the object in a slot: of arrays and objects by their type, of other cells if they are objects.
+    fn find_record(&mut self, object: Object, slot: u16) {
         if !crate::HEAP {
             return;
         }
+        let reg = match object {
+            Object::View { payload, len } => return self.masm.view(payload, len, slot_offset(slot)),
+            Object::Record(reg) => reg,
+            Object::Cell(_) => return,
+        };
         let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
         let objects = matches!(self.container.composite(ty), Some(Composite::Obj(_)));
-        let arrays = [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST];
-        if objects || arrays.contains(&ty) {
+        if objects || is_array(ty) {
             self.masm.record(reg, slot_offset(slot));
         } else {
             self.masm.object_record(reg, slot_offset(slot));
@@ -440,8 +556,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.relieve_cold();
         }
         self.masm.bind(&mut label);
+        self.bounds.clear();
         *op = u64::from(marks) << 32 | u64::from(label.bits());
-        if marks & !RUN != 0 && self.polls {
+        let head = marks & !RUN != 0 && self.polls;
+        if head && !(M::PACES && !self.plan.paced.is_empty() && self.pace(word)) {
             self.masm.loop_head(self.site(word));
         }
         if marks & RUN != 0 {
@@ -486,6 +604,50 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             self.masm.set_link(link);
         }
         word
+    }
+
+    /// The loop whose head is at a word polls, if it does so once in many rounds; `false` if it does not.
+    #[cold]
+    fn pace(&mut self, word: usize) -> bool {
+        let Some(paced) = self.plan.paced.iter().find(|paced| usize::from(paced.head) == word).copied() else {
+            return false;
+        };
+        let Some((limit, pace)) = self.counts(&paced) else { return false };
+        if !paced.nested {
+            self.masm.loop_head(self.site(word));
+        }
+        let head = self.masm.pos();
+        self.masm.set_limit(limit, &pace);
+        // The branch back comes here.
+        self.masm.bind(&mut Label::new());
+        let (back, body, site) = (paced.back.into(), self.masm.pos(), self.site(word));
+        self.pacing = Some(Pacing { back, limit, pace, head, body, site });
+        true
+    }
+
+    /// Its branch back.
+    #[cold]
+    fn pace_back(&mut self) {
+        if let Some(Pacing { limit, pace, head, body, site, .. }) = self.pacing.take() {
+            self.masm.paced_branch(limit, &pace, body, head, site);
+        }
+    }
+
+    /// The register for its limit, and how it counts.
+    fn counts(&self, paced: &Paced) -> Option<(IntReg, Pace)> {
+        let reg = |slot| match self.plan.place(slot).int() {
+            Int::Reg(reg) => Some(reg),
+            Int::Slot(_) => None,
+        };
+        let literal =
+            || Src::Imm(self.code.get(usize::from(paced.back)).map_or(0, |&bits| i64::from((bits >> 32) as i16)));
+        let bound = paced.bound.map_or_else(literal, |slot| Src::At(self.plan.place(slot).int()));
+        let step = match paced.step {
+            Step::Up => PaceStep::Up,
+            Step::Down => PaceStep::Down,
+            Step::By(slot) => PaceStep::By(reg(slot)?),
+        };
+        Some((self.plan.limit?, Pace { index: reg(paced.index)?, bound, step }))
     }
 
     /// Emits a plain op by table, if the backend can.

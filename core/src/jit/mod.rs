@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `shape` | what the scans need of each op, from the op table |
 //! | `plan` | the scan before emission: loops, uses, pinning |
+//! | `bounds` | which indices are known to be in bounds |
+//! | `pace` | loops that poll once in many rounds |
 //! | `emit` | one function: prologue, one template an op, rare halves |
 //! | `near` | a second base for frames of many slots |
 //! | `templates` | the templates, by family |
@@ -12,8 +14,10 @@
 //! Emission goes straight into the memory that the host opened; there is no intermediate form.
 #![doc = include_str!("SPEED.md")]
 
+mod bounds;
 mod emit;
 mod near;
+mod pace;
 mod plan;
 mod shape;
 mod templates;
@@ -250,8 +254,8 @@ pub fn plan(
 ) -> Result<(), CompileError> {
     let max_pinned = (max_pinned, max_pinned);
     match isa {
-        Isa::X86_64 => emit::plan::<X64<'_>>(module, func, scratch, max_pinned).map(drop),
-        Isa::Arm64 => emit::plan::<A64<'_>>(module, func, scratch, max_pinned).map(drop),
+        Isa::X86_64 => emit::plan::<X64<'_>>(module, func, scratch, max_pinned, true).map(drop),
+        Isa::Arm64 => emit::plan::<A64<'_>>(module, func, scratch, max_pinned, true).map(drop),
     }
 }
 

@@ -16,9 +16,12 @@
 //!
 //! Cells are always in the frame. For a cell register whose object ops work on, the address of the object's record is
 //! pinned beside it ([`crate::masm::Object::Record`]): a use saves finding the record, a write of the register finds it.
+//! Where the backend has the registers, an array's payload and length are pinned instead ([`crate::masm::Object::View`]) if
+//! it is used more often than they must be found anew.
 
+use super::pace::{self, PACED, Paced, Step};
 use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
-use crate::masm::{Any, Float, FloatReg, Int, IntReg, PoolReg, Prepared, Saved};
+use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::fuel;
 use crate::vm3::container::{Container, Func, Sig};
@@ -43,6 +46,8 @@ pub const SPARE_SLOTS: usize = 3;
 const MAX_DEPTH: u32 = 4;
 /// What finding an object's record costs, in uses of a register.
 const FINDING: u32 = 3;
+/// The same of its payload and length.
+const VIEWING: u32 = 5;
 /// Weight of each loop depth over the one around it, as a shift.
 const DEPTH_SHIFT: u32 = 3;
 
@@ -53,7 +58,8 @@ struct SlotPlan {
     /// The sum of its uses' weights.
     weight: u32,
     /// The number of calls before the first use; [`IN_HULL`] if that is in a hull that holds a call. After the scan, the
-    /// machine register of its record's address, [`PINNED`] with it, or 0.
+    /// machine register of its record's address, [`PINNED`] with it, or those of its payload's address and, from bit
+    /// [`LEN_SHIFT`] on, its length, [`PINNED`] and [`VIEW`] with them; or 0.
     first: u32,
     /// The number of calls before the last use; [`LAST_IN_HULL`] if that is in such a hull. It is crossing if the two are
     /// not equal. After the scan, its [`Place`].
@@ -97,6 +103,9 @@ const NUMBER: u32 = 0xFF;
 const PINNED: u32 = 1 << 31;
 /// In a [`Place`]: it is pinned to a float register.
 const FLOAT: u32 = 1 << 30;
+/// Of a cell: a payload and a length are pinned.
+const VIEW: u32 = 1 << 29;
+const LEN_SHIFT: u32 = 8;
 
 /// Where a slot's value is, in one word: [`PINNED`], [`FLOAT`] for a float register, and the machine register's number;
 /// or the byte offset in the frame.
@@ -139,8 +148,8 @@ pub struct Plan<'s> {
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
     /// Whether the function is short and calls nothing but services, whose stubs keep every register of the pools. Its entry
-    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the reserve below what its caller checked
-    /// ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
+    /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the
+    /// reserve below what its caller checked ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
     /// Branches back to a loop head, those of a `switch` one by one.
     pub back_branches: usize,
@@ -148,13 +157,33 @@ pub struct Plan<'s> {
     pub saved: Saved,
     /// The slots that are pinned.
     pub pinned: heapless::Vec<u16, { 2 * POOL }>,
-    /// The cell slots whose records are pinned.
+    /// The cell slots whose records, or payloads and lengths, are pinned.
     pub records: heapless::Vec<u16, POOL>,
+    /// Whether there are payloads and lengths among these.
+    pub views: bool,
+    /// Loops that poll once in many rounds; none, unless there is a register for their limits.
+    pub paced: heapless::Vec<Paced, PACED>,
+    /// Such a register.
+    pub limit: Option<IntReg>,
 }
 
-/// Targets of forward branches that the scan has not reached yet. Plain loops over few words: how many are pending is
+/// What may be pinned to what.
+pub struct Pinning<'p> {
+    /// The pools of integers and of floats.
+    pub pools: (&'p [PoolReg], &'p [PoolReg]),
+    /// [`crate::masm::Masm::prepare`]
+    pub prepare: fn(Any) -> Prepared,
+    /// [`crate::masm::Masm::VIEWS`]
+    pub views: bool,
+    /// [`crate::masm::Masm::PACES`], if the function polls.
+    pub paces: bool,
+    /// The most registers of each of the two.
+    pub max_pinned: (usize, usize),
+}
+
+/// Targets of forward branches that a scan has not reached yet. Plain loops over few words: how many are pending is
 /// different at every label, so branches on it would often be mispredicted.
-struct Pending {
+pub(super) struct Pending {
     /// Targets, [`NO_LIMIT`] in free places.
     targets: [u32; PENDING],
     /// The least of them.
@@ -167,11 +196,11 @@ struct Pending {
 const PENDING: usize = 8;
 
 impl Pending {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { targets: [NO_LIMIT; PENDING], least: NO_LIMIT, unknown_until: 0 }
     }
 
-    fn add(&mut self, target: u32) {
+    pub(super) fn add(&mut self, target: u32) {
         self.least = self.least.min(target);
         let (mut free, mut known) = (0_u32, false);
         for (place, &other) in self.targets.iter().enumerate() {
@@ -189,7 +218,7 @@ impl Pending {
 
     /// The scan is at `word`.
     #[inline(always)]
-    fn reach(&mut self, word: u32) {
+    pub(super) fn reach(&mut self, word: u32) {
         if word >= self.least {
             self.least = NO_LIMIT;
             for target in &mut self.targets {
@@ -201,7 +230,7 @@ impl Pending {
 
     /// The first target behind `word`, or the next word if that is not known.
     #[inline(always)]
-    fn next(&self, word: u32) -> u32 {
+    pub(super) fn next(&self, word: u32) -> u32 {
         if self.unknown_until > word { word + 1 } else { self.least }
     }
 }
@@ -221,16 +250,15 @@ struct Uses {
 
 impl<'s> Plan<'s> {
     /// Scans a verified function. `scratch` holds at least [`WORDS_PER_OP`] words an op word and [`WORDS_PER_SLOT`] a
-    /// slot; `None` if it does not. Pins at most so many registers of each of the two pools.
+    /// slot; `None` if it does not.
     pub fn new(
         container: &Container<'_>,
         func: &Func,
         code: &[u64],
         scratch: &'s mut [u64],
-        pools: (&[PoolReg], &[PoolReg]),
-        prepare: fn(Any) -> Prepared,
-        max_pinned: (usize, usize),
+        pins: &Pinning<'_>,
     ) -> Option<Self> {
+        let &Pinning { pools, prepare, views, paces, max_pinned } = pins;
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
         let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
         let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;
@@ -243,12 +271,26 @@ impl<'s> Plan<'s> {
         slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
-        let mut plan =
-            Self { ops, slots, places, leaf: true, back_branches: 0, saved: Saved::default(), pinned, records };
+        let mut plan = Self {
+            ops,
+            slots,
+            places,
+            leaf: true,
+            back_branches: 0,
+            saved: Saved::default(),
+            pinned,
+            records,
+            views: false,
+            paced: heapless::Vec::new(),
+            limit: None,
+        };
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
-        plan.count_uses(container, code, &sig, types);
-        plan.pin(types, &sig, pools, max_pinned);
+        let unsettled = plan.count_uses(container, code, &sig, types);
+        if paces && plan.back_branches != 0 {
+            plan.paced = pace::find(code, plan.ops);
+        }
+        plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
         for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
         }
@@ -287,8 +329,9 @@ impl<'s> Plan<'s> {
         (end, calls)
     }
 
-    /// Pass 2.
-    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) {
+    /// Pass 2. Gives the weight of the ops behind which payloads and lengths must be found anew.
+    fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) -> u32 {
+        let mut unsettled = 0_u32;
         for slot in self.slots.iter_mut().take(sig.count.into()) {
             slot.limit = NO_LIMIT;
         }
@@ -338,6 +381,9 @@ impl<'s> Plan<'s> {
             self.touch(place(2), false, &uses, &pending, here);
             let write = shape.writes & !shape.reads & 1 != 0;
             if shape.kind == Kind::Other {
+                if shape.unsettles {
+                    unsettled = unsettled.saturating_add(uses.weight);
+                }
                 let words = code.get(at..).unwrap_or(&[]);
                 self.touch_further(shape.reads & !7, words, false, &uses, &pending, here);
                 if shape.objects != 0 {
@@ -380,6 +426,7 @@ impl<'s> Plan<'s> {
                 }
             }
         }
+        unsettled
     }
 
     /// The uses of the registers in the fields that `mask` names.
@@ -402,7 +449,15 @@ impl<'s> Plan<'s> {
         plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
-    fn pin(&mut self, types: &[TypeId], sig: &Sig, pools: (&[PoolReg], &[PoolReg]), max_pinned: (usize, usize)) {
+    fn pin(
+        &mut self,
+        types: &[TypeId],
+        sig: &Sig,
+        pools: (&[PoolReg], &[PoolReg]),
+        unsettled: u32,
+        max_pinned: (usize, usize),
+    ) {
+        let refinding = unsettled.saturating_mul(VIEWING);
         let mut ints = Candidates::new(pools.0);
         let mut floats = Candidates::new(pools.1);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
@@ -414,25 +469,63 @@ impl<'s> Plan<'s> {
             // An initial zero is written before anything else, so it must survive the calls before the first use.
             let crosses = first != last || (limit == NEEDS_ZERO && first != 0);
             match *ty {
-                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, record: false }),
-                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, record: false }),
-                // Less than nothing if it is written more often than used.
-                _ if crate::HEAP && weight as i32 > 0 => ints.offer(crosses, Candidate { slot, weight, record: true }),
+                TypeId::I64 => ints.offer(crosses, Candidate { slot, weight, pins: Pins::Value }),
+                TypeId::F64 => floats.offer(crosses, Candidate { slot, weight, pins: Pins::Value }),
+                // The weight is less than nothing if it is written more often than used.
+                ty if crate::HEAP && weight as i32 > 0 && is_array(ty) && weight / FINDING > refinding => {
+                    // It is found anew behind calls.
+                    let weight = weight.saturating_add(weight / FINDING - refinding);
+                    ints.offer(false, Candidate { slot, weight, pins: Pins::View });
+                }
+                _ if crate::HEAP && weight as i32 > 0 => {
+                    ints.offer(crosses, Candidate { slot, weight, pins: Pins::Record });
+                }
                 _ => {}
             }
         }
-        self.saved.ints = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
-        self.saved.floats = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
+        let left;
+        (self.saved.ints, left) = self.assign(&ints, pools.0, PINNED, sig, max_pinned.0);
+        (self.saved.floats, _) = self.assign(&floats, pools.1, PINNED | FLOAT, sig, max_pinned.1);
+        if !self.paced.is_empty() {
+            self.keep_paced(left);
+        }
+    }
+
+    /// Keeps those loops whose registers are pinned, if a register is left for their limits.
+    #[cold]
+    #[inline(never)]
+    fn keep_paced(&mut self, left: Option<PoolReg>) {
+        let mut paced = core::mem::take(&mut self.paced);
+        paced.retain(|paced| {
+            let by = if let Step::By(slot) = paced.step { Some(slot) } else { None };
+            let slots = [Some(paced.index), paced.bound, by];
+            left.is_some() && slots.into_iter().flatten().all(|slot| self.place(slot).is_pinned())
+        });
+        self.paced = paced;
+        let Some(limit) = left.filter(|_| !self.paced.is_empty()) else { return };
+        self.limit = Some(IntReg(limit.number));
+        if limit.callee_saved {
+            self.saved.ints |= 1 << limit.number;
+        }
     }
 
     /// Hands out a pool's registers, the heaviest candidates first: of those that callees keep and of the others never any
-    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save.
-    fn assign(&mut self, candidates: &Candidates, pool: &[PoolReg], mark: u32, sig: &Sig, max_pinned: usize) -> u32 {
+    /// but the first `max_pinned` of the pool, on which the stubs rely. Gives the mask of registers to save, and a register
+    /// that is left.
+    fn assign(
+        &mut self,
+        candidates: &Candidates,
+        pool: &[PoolReg],
+        mark: u32,
+        sig: &Sig,
+        max_pinned: usize,
+    ) -> (u32, Option<PoolReg>) {
         let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
         let mut saved = 0;
         let (mut crossing, mut others) =
             (candidates.crossing.list.iter().peekable(), candidates.others.list.iter().peekable());
-        for _ in 0..max_pinned {
+        let mut left = max_pinned;
+        while left != 0 {
             let from_crossing = match (crossing.peek(), others.peek()) {
                 (Some(a), Some(b)) => a.weight >= b.weight,
                 (Some(_), None) => true,
@@ -447,18 +540,37 @@ impl<'s> Plan<'s> {
                 break;
             }
             // What pinning costs by itself: a load of a parameter; a save and a restore.
-            let enters = if candidate.record { FINDING } else { 1 };
+            let (enters, regs) = match candidate.pins {
+                Pins::Value => (1, 1),
+                Pins::Record => (FINDING, 1),
+                Pins::View => (VIEWING, 2),
+            };
+            if regs > left.min(free.len()) {
+                continue;
+            }
             let cost = 1 + enters * u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
             if candidate.weight <= cost {
                 continue;
             }
+            left -= regs;
             free.remove(index);
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
+            let mut first = mark | reg.number;
+            if candidate.pins == Pins::View {
+                // There is a second one, as seen above.
+                let Some(len) = free.first().copied() else { continue };
+                free.remove(0);
+                if len.callee_saved {
+                    saved |= 1 << len.number;
+                }
+                first |= VIEW | len.number << LEN_SHIFT;
+                self.views = true;
+            }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
-                if candidate.record {
-                    plan.first = mark | reg.number;
+                if candidate.pins != Pins::Value {
+                    plan.first = first;
                     // There are at most as many as registers of the pool.
                     let _ = self.records.push(candidate.slot);
                     continue;
@@ -468,7 +580,8 @@ impl<'s> Plan<'s> {
                 let _ = self.pinned.push(candidate.slot);
             }
         }
-        saved
+        // Those that need no saving come first.
+        (saved, free.first().copied().filter(|_| left != 0))
     }
 
     /// Marks the ops at which straight runs start.
@@ -497,11 +610,18 @@ impl<'s> Plan<'s> {
         self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
     }
 
-    /// The machine register that holds the address of the record of the object in a cell slot, if one does.
+    /// The machine registers by which the object in a cell slot is found, if any hold what it takes.
     #[inline(always)]
-    pub fn record(&self, slot: u16) -> Option<IntReg> {
+    pub fn record(&self, slot: u16) -> Option<Object> {
         let place = Place(self.slots.get(usize::from(slot))?.first);
-        if place.is_pinned() { Some(IntReg(place.0 & NUMBER)) } else { None }
+        if !place.is_pinned() {
+            return None;
+        }
+        let reg = IntReg(place.0 & NUMBER);
+        if place.0 & VIEW == 0 {
+            return Some(Object::Record(reg));
+        }
+        Some(Object::View { payload: reg, len: IntReg(place.0 >> LEN_SHIFT & NUMBER) })
     }
 
     /// A word of scratch for each slot, which the plan itself no longer needs.
@@ -522,8 +642,17 @@ const POOL: usize = 32;
 struct Candidate {
     slot: u16,
     weight: u32,
-    /// Whether the record's address is what would be pinned.
-    record: bool,
+    pins: Pins,
+}
+
+/// What would be pinned.
+#[derive(Clone, Copy, PartialEq)]
+enum Pins {
+    Value,
+    /// The address of a record.
+    Record,
+    /// A payload's address and a length.
+    View,
 }
 
 /// The heaviest registers of a bank, heaviest first, no more than a pool could take.
@@ -558,6 +687,11 @@ impl Candidates {
     }
 }
 
+/// Whether cells of that type are arrays, lists among them.
+pub fn is_array(ty: TypeId) -> bool {
+    [TypeId::ARR_I64, TypeId::ARR_F64, TypeId::ARR_U8, TypeId::LIST].contains(&ty)
+}
+
 /// Whether the op is a call that control comes back from: all but `tail`.
 #[inline(always)]
 fn comes_back(shape: &Shape) -> bool {
@@ -566,7 +700,7 @@ fn comes_back(shape: &Shape) -> bool {
 
 /// The shape of the op of a word.
 #[inline(always)]
-fn shape(word: u64) -> &'static Shape {
+pub(super) fn shape(word: u64) -> &'static Shape {
     SHAPES.get(word as u8)
 }
 

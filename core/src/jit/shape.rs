@@ -14,7 +14,7 @@ pub enum Kind {
     /// It may branch.
     Branch,
     /// It has registers beyond the first word, more than one written register, one that is read and written, arguments, or
-    /// objects, or writes a cell.
+    /// objects, writes a cell, or unsettles.
     Other,
 }
 
@@ -38,6 +38,8 @@ pub struct Shape {
     /// Ones where the word has no such register: what is not read in `b` and `c`, and neither read nor written in `a`. So
     /// these fields become the greatest number there is.
     pub others: u64,
+    /// Whether what is known of a payload's address and length must be found anew behind it ([`crate::masm::Object::View`]).
+    pub unsettles: bool,
     /// How the scan has to look at it.
     pub kind: Kind,
     /// The op's flags.
@@ -53,6 +55,7 @@ const NOTHING: Shape = Shape {
     args: NO_FIELD,
     targets: NO_FIELD,
     others: u64::MAX,
+    unsettles: false,
     kind: Kind::Plain,
     flags: Flags::NONE,
 };
@@ -67,6 +70,7 @@ impl Shape {
             && self.args == other.args
             && self.targets == other.targets
             && self.others == other.others
+            && self.unsettles == other.unsettles
             && self.kind as u8 == other.kind as u8
             && self.flags.has(other.flags)
             && other.flags.has(self.flags)
@@ -120,6 +124,7 @@ const fn build() -> [Shape; 256] {
             }
             index += 1;
         }
+        shape.unsettles = unsettles(info.op, info.flags);
         if info.flags.has(Flags::BRANCHES) {
             shape.kind = Kind::Branch;
         } else if shape.args != NO_FIELD
@@ -127,6 +132,7 @@ const fn build() -> [Shape; 256] {
             || shape.writes > 1
             || shape.reads & shape.writes != 0
             || shape.cells | shape.objects != 0
+            || shape.unsettles
         {
             shape.kind = Kind::Other;
         }
@@ -144,6 +150,35 @@ const fn build() -> [Shape; 256] {
 /// Whether a register of that class holds an object whose elements or fields an op reaches through its record.
 const fn has_record(class: CellClass) -> bool {
     matches!(class, CellClass::ArrI64 | CellClass::ArrF64 | CellClass::ArrU8 | CellClass::List | CellClass::Obj)
+}
+
+/// Whether control may come out behind the op with a payload moved or a length changed: behind all that may allocate, grow
+/// or run code of others.
+const fn unsettles(op: Op, flags: Flags) -> bool {
+    let settled = matches!(
+        op,
+        Op::ArrI64Len
+            | Op::ArrI64Get
+            | Op::ArrI64Set
+            | Op::ArrF64Len
+            | Op::ArrF64Get
+            | Op::ArrF64Set
+            | Op::ArrU8Len
+            | Op::ArrU8Get
+            | Op::ArrU8Set
+            | Op::ListLen
+            | Op::ListGet
+            | Op::ListSet
+            | Op::ObjGetI64
+            | Op::ObjGetF64
+            | Op::ObjGetCell
+            | Op::ObjSetI64
+            | Op::ObjSetF64
+            | Op::ObjSetCell
+    );
+    // A long string is the service's matter.
+    let serves = flags.has(Flags::HEAP) || flags.has(Flags::CALLS) || matches!(op, Op::CellConst);
+    serves && !flags.has(Flags::ENDS) && !settled
 }
 
 /// Whether the op's template reaches the object by itself.

@@ -208,6 +208,25 @@ pub enum Cond {
     Uge,
 }
 
+impl Cond {
+    /// The comparison that holds exactly when this one does not.
+    #[must_use]
+    pub const fn negate(self) -> Self {
+        match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Lt => Self::Ge,
+            Self::Le => Self::Gt,
+            Self::Gt => Self::Le,
+            Self::Ge => Self::Lt,
+            Self::Ult => Self::Uge,
+            Self::Ule => Self::Ugt,
+            Self::Ugt => Self::Ule,
+            Self::Uge => Self::Ult,
+        }
+    }
+}
+
 /// Float comparisons; with a NaN all are false but `Ne`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the vm3 ops")]
@@ -244,6 +263,19 @@ pub enum FloatUnary {
     Ceil,
     Trunc,
     Nearest,
+}
+
+/// The return from a function of which nothing has run: with `value` if the comparison holds. All places are in the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlyReturn {
+    /// The comparison.
+    pub cond: Cond,
+    /// Its first operand.
+    pub x: Int,
+    /// Its second operand.
+    pub y: Src,
+    /// The result.
+    pub value: Option<Any>,
 }
 
 /// Words of the context that templates reach.
@@ -449,6 +481,18 @@ pub enum ColdKind {
         /// Whether this is the head of a loop, not the entry.
         head: bool,
     },
+    /// Polls if someone asked for it, at the head of a loop, and goes to where its limit is set ([`Flow::paced_branch`]).
+    Pace {
+        /// Where.
+        site: Site,
+    },
+    /// Looks closely whether a frame fits on the VM stack; if so, back, else traps `stack_overflow`.
+    Stack {
+        /// The byte offset of its end.
+        end: u32,
+        /// Where.
+        site: Site,
+    },
     /// Gives back what [`Flow::charge`] has taken in vain, and traps `out_of_fuel`.
     Unpaid {
         /// The units taken.
@@ -580,6 +624,10 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     const INT_POOL: &'static [PoolReg];
     /// The registers that floats are pinned to, the cheapest first.
     const FLOAT_POOL: &'static [PoolReg];
+    /// Whether the pool of integers is large enough for two registers an array ([`Object::View`]).
+    const VIEWS: bool;
+    /// Whether loops that count poll once in many rounds ([`Flow::set_limit`]).
+    const PACES: bool;
     /// Where the stub `lazy` starts: known before the stubs are there, because entries lead to it from the first.
     const LAZY: usize;
 
@@ -627,6 +675,10 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
 
     /// The offset in the buffer at which the next instruction goes.
     fn pos(&self) -> usize;
+
+    /// An offset, and by how many bytes what was emitted or was to come from there on has moved, if that was done since this
+    /// was asked last: instructions are done by one, or one is put before others.
+    fn moved(&mut self) -> Option<(usize, i32)>;
 
     /// Writes out the rare halves. Nothing may fall into the place where this is called.
     fn flush_cold(&mut self);
@@ -681,12 +733,45 @@ pub trait Floats {
     fn float_from_bits(&mut self, d: Float, x: Int);
 }
 
+/// Rounds of a loop that counts between two polls, a power of two. With steps of 2^53 and more there may be twice as many.
+pub const ROUNDS: u16 = 1024;
+
+/// How a loop counts: each round ends with the step, and it goes on while the index is below the bound, or above it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// What is counted in.
+    pub index: IntReg,
+    /// What it is compared with: a pinned register or a literal. Nobody writes it in the loop.
+    pub bound: Src,
+    /// How it is counted.
+    pub step: PaceStep,
+}
+
+/// What is added to an index in each round.
+#[derive(Clone, Copy, Debug)]
+pub enum PaceStep {
+    /// 1; the loop goes on below the bound.
+    Up,
+    /// -1; the loop goes on above the bound.
+    Down,
+    /// Whatever is in this register, which nobody writes in the loop. It goes on below the bound.
+    By(IntReg),
+}
+
 /// Verbs of control flow inside a function.
 pub trait Flow {
     /// Binds a label here.
     fn bind(&mut self, label: &mut Label);
     /// A loop head: polls.
     fn loop_head(&mut self, site: Site);
+    /// Behind the head of a loop that counts: sets the limit that [`Flow::paced_branch`] compares the index with. It is the
+    /// bound, or [`ROUNDS`] steps away if the bound is further; also such that, wherever in the range of 64 bits that is and
+    /// whatever the step, the loop never goes on without a poll for more than 2 * [`ROUNDS`] rounds.
+    fn set_limit(&mut self, limit: IntReg, pace: &Pace);
+    /// The branch back of such a loop: to `body`, behind [`Flow::set_limit`], while the index has not come to the limit; then,
+    /// if it has not come to the bound, polls as at the loop's head, `site`, and goes to `head`, which is where the limit is
+    /// set. Both are offsets in the buffer.
+    fn paced_branch(&mut self, limit: IntReg, pace: &Pace, body: usize, head: usize, site: Site);
     /// Goes to a label.
     fn jump(&mut self, label: &mut Label);
     /// Goes to a label if the comparison holds.
@@ -712,9 +797,12 @@ pub trait Calls {
     /// Starts a function: marks its entry, polls and checks the native stack unless it is a leaf, and saves the registers
     /// of `saved` that the convention makes the callee's to save.
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved);
+    /// The same with a return before anything is saved.
+    fn prologue_or_return(&mut self, leaf: bool, site: Site, saved: &Saved, early: &EarlyReturn);
     /// Restores what [`Calls::prologue`] saved and returns; the result is where [`Calls::result`] put it.
     fn epilogue(&mut self, saved: &Saved);
-    /// Puts a value where the convention wants a function's result.
+    /// Puts a value where the convention wants a function's result. What follows is [`Calls::epilogue`]: the registers of the
+    /// pools may have lost what the function pinned to them.
     fn result(&mut self, value: Any);
     /// Goes on in the interpreter at the op at `site`, or behind it: by way of [`Calls::leaving`].
     fn deopt(&mut self, site: Site, behind: bool);

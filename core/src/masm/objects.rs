@@ -10,7 +10,9 @@
 //! Null's low half is 0, and record 0 has length 0 and no payload: a comparison with the length finds null too.
 //!
 //! Records never move. So the address of the record that a cell register refers to can stay in a machine register for as
-//! long as the cell register is not written, whatever is allocated, grown or collected meanwhile: [`Object::Record`].
+//! long as the cell register is not written, whatever is allocated, grown or collected meanwhile: [`Object::Record`]. What
+//! a record of an array says, its payload's address and its length, stays the same as long as nothing is allocated, grown
+//! or called: so long these two can stay in registers instead: [`Object::View`].
 
 use super::{Any, Float, Int, IntReg};
 use crate::runtime::cache::CacheSite;
@@ -24,6 +26,13 @@ pub enum Object {
     Cell(u32),
     /// Its record's address is in this register; record 0's for null.
     Record(IntReg),
+    /// It is an array, whose payload's address and length, with zeros above, are in these registers; null's length is 0.
+    View {
+        /// The address.
+        payload: IntReg,
+        /// The length.
+        len: IntReg,
+    },
 }
 
 /// How wide the elements of an array are.
@@ -155,17 +164,23 @@ pub trait Objects {
     fn object_record(&mut self, d: IntReg, cell: u32);
     /// The record of null, for [`Object::Record`].
     fn null_record(&mut self, d: IntReg);
+    /// Finds the payload and the length of the array in a cell, for [`Object::View`].
+    fn view(&mut self, payload: IntReg, len: IntReg, cell: u32);
+    /// The length of null, for [`Object::View`].
+    fn null_view(&mut self, len: IntReg);
 
     /// Calls a closure whose frame is `frame` bytes from the start of this one: traps `null_reference`, then
     /// `stack_overflow`, at `site`; else lays out what the closure binds and behind it `args`. `cache` is of a call.
     fn call_closure(&mut self, closure: u32, args: impl Iterator<Item = Any>, frame: u32, cache: CacheSite, site: Site);
 
-    /// The length of an array or list.
+    /// The length of an array or list. This and the next two take objects found in any way, what follows no
+    /// [`Object::View`].
     fn len(&mut self, d: Int, object: Object, slow: Slow);
-    /// The element at an index.
-    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Slow);
-    /// Writes the element at an index.
-    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Slow);
+    /// The element at an index; without `slow`, the index is in bounds. From the service of an access to an
+    /// [`Object::View`] control does not come back if the index is out of bounds.
+    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Option<Slow>);
+    /// Writes the element at an index; without `slow`, the index is in bounds.
+    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Option<Slow>);
     /// Adds an element at the end.
     fn push(&mut self, element: Element, object: Object, s: Any, slow: Slow);
     /// Takes the last element off.

@@ -18,7 +18,7 @@
 //! evicting it. If the cell is another one, a stub decodes the closure, fills the cache and goes back; no Rust is called.
 //! Handles are used again and payloads move, but only in collections, each of which makes all calls forget their closures.
 //!
-//! Beside the stores of named arguments a hit is 12 instructions on x86-64 and 17 on arm64, where a `call` is 9 and 13.
+//! Beside the stores of named arguments a hit is 12 instructions on x86-64 and 17 on arm64, where a `call` is 9 and 10.
 //! With values that are bound it is 2 or 3 more and 2 for each pair of them, a load more where they are more than
 //! [`call::BOUND_COUNT`], and a loop over pairs where they are many. The closure decoded at each call took 34 and 32, and 7 and 6 for each bound value. A miss
 //! is 53 on both. So what calls another closure each time pays for the cache, less than making a closure costs.

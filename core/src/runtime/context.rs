@@ -11,7 +11,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// collection, growth and number text use no recursion, so the bound is theirs plus a host's interrupt frames.
 pub const NATIVE_RESERVE: usize = 64 * 1024;
 
-/// The value of the guard that asks for a poll.
+/// The value of the guard that asks for a poll. Its lowest bit, which no limit of the native stack has, is enough to tell
+/// it from these.
 pub const POLL: u64 = u64::MAX;
 
 /// The part of an instance that machine code reads and writes. Fields that it uses often come first, where offsets are
@@ -51,7 +52,7 @@ pub struct Context {
     pub operands: [u64; 4],
     /// The fuel that is left, if the engine counts it: only the thread that runs the guest writes it.
     pub fuel: u64,
-    /// The value of the guard when no poll is asked for.
+    /// The value of the guard when no poll is asked for: an even number.
     pub native_limit: u64,
     /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
     pub(crate) activation: u64,

@@ -1,7 +1,8 @@
 //! Control of a guest from outside of it: what other threads, other cores and interrupt handlers ask for, and how it is
 //! answered.
 //!
-//! Machine code and the interpreter look at one word, the guard, at function entries and loop heads. Who wants
+//! Machine code and the interpreter look at one word, the guard, at function entries and loop heads, at those of short
+//! loops that count not in every round (`jit::pace`). Who wants
 //! something of the guest first adds its request to a second word and then raises the guard; the guest's next look
 //! finds it raised, and the poll lowers it before it takes the requests. So a request is taken by that poll or by the
 //! next and never lost; at worst a poll finds none. One that is made while no guest runs is taken by the first poll of
@@ -70,7 +71,9 @@ impl PollWords {
 ///
 /// The guest looks at every function entry, at every round of a loop and behind every op that may take long because of the
 /// objects it works on, in the interpreter and in machine code, so it answers within a loop's body or a call. Machine code
-/// does not look at the entry of functions of at most 64 words that call none. A host function is not interrupted; the guest answers when it is back. A
+/// does not look at the entry of functions of at most 64 words that call none, and on arm64 in loops of at most 64 words
+/// that count, call none and do nothing that may take long, it looks once in at most 2,048 rounds. A host function is
+/// not interrupted; the guest answers when it is back. A
 /// request that is made while no guest runs is answered at the start of the next call. It is answered once: requests of
 /// one kind count as one until they are.
 ///

@@ -558,7 +558,8 @@ impl<'e> Instance<'e> {
             let outermost = (*context).entry_sp == 0;
             if outermost {
                 let budget = self.native_stack.saturating_sub(NATIVE_RESERVE) as u64;
-                (*context).native_limit = here.saturating_sub(budget);
+                // Up to the next even number, so that there is never more than the budget.
+                (*context).native_limit = here.saturating_sub(budget).saturating_add(1) & !1;
                 (*context).poll.begin((*context).native_limit);
             }
             ((*context).native_limit, outermost)

@@ -62,6 +62,7 @@ pub(crate) fn groups(maker: &mut Maker<'_>) {
         maker.expected(array[0].1, include_str!("arrays.vm3"), array);
     }
     maker.expected("array elements", include_str!("elements.vm3"), &[]);
+    maker.expected("arrays in loops", include_str!("views.vm3"), &[]);
     for map in &MAPS {
         maker.expected(map[0].1, include_str!("maps.vm3"), map);
     }

@@ -9,8 +9,10 @@ mod far;
 mod lane;
 #[cfg(feature = "heap")]
 mod objects;
+mod paced;
 mod services;
 mod state;
+mod tails;
 mod values;
 
 use bench::{Bench, Family, FamilyA64, FamilyX64};
@@ -99,6 +101,23 @@ fn large_functions_branch_far() {
         let mut bench = Bench::new::<F>(Features::default());
         far::check::<F>(&mut bench);
         far::many_arguments::<F>(&mut bench);
+    }
+    on_host!(test);
+}
+
+#[test]
+fn verbs_together_agree_with_rust() {
+    fn test<F: Family>() {
+        let mut count = Count::default();
+        let mut bench = Bench::new::<F>(Features::default());
+        tails::pairs::<F>(&mut bench, &mut count);
+        tails::forwarded::<F>(&mut bench, &mut count);
+        tails::early::<F>(&mut bench, &mut count);
+        tails::stack::<F>(&mut bench, &mut count);
+        paced::check::<F>(&mut bench, &mut count);
+        #[cfg(feature = "heap")]
+        tails::accesses::<F>(&mut bench, &mut count);
+        println!("together: {} runs agree", count.runs);
     }
     on_host!(test);
 }

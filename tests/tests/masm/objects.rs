@@ -102,6 +102,8 @@ enum Records {
     None,
     /// Of an object of a known type, or null.
     Typed,
+    /// Of an array, or null; then also with its payload and length pinned instead.
+    Array,
     /// Of any cell.
     Any,
 }
@@ -119,10 +121,11 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: Records) -> Co
     let pool = pool::<F>();
     let saved = all_saved::<F>();
     let mut all = Vec::new();
-    // The last register of the pool, which no operand is in.
-    let record = <F::Masm<'_> as Masm<'_>>::INT_POOL.last().expect("a register").number;
-    assert!(pool.contains(&Any::Int(Int::Reg(IntReg(record)))));
     for (number, mix) in mixes::<F>(verb.banks, Places::All).into_iter().enumerate() {
+        // The last registers of the pool that no operand is in.
+        let ints = <F::Masm<'_> as Masm<'_>>::INT_POOL.iter().rev().map(|reg| IntReg(reg.number));
+        let free: Vec<IntReg> = ints.filter(|&reg| !mix.contains(&Any::Int(Int::Reg(reg)))).take(2).collect();
+        let (record, len) = (free[0], free[1]);
         for first in CELLS {
             let slots = [first, first + 1, first + 2];
             let offsets = slots.map(slot_offset);
@@ -132,7 +135,12 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: Records) -> Co
                 let (reads, writes) = (verb.reads >> index & 1 != 0, verb.writes >> index & 1 != 0);
                 assert!(slow.add(place, home(place, index), reads, writes));
             }
-            for pinned in [false, true].into_iter().take(1 + usize::from(records != Records::None)) {
+            let pins = match records {
+                Records::None => 1,
+                Records::Typed | Records::Any => 2,
+                Records::Array => 3,
+            };
+            for pinned in 0..pins {
                 let leaf = number % 2 == 0;
                 let code = bench.emit::<F>(&mut |masm| {
                     masm.prologue(leaf, SITE, &saved);
@@ -141,22 +149,23 @@ fn compile<F: Family>(bench: &mut Bench, verb: &Verb<F>, records: Records) -> Co
                         masm.load(place, slot_offset(slot));
                     }
                     let mut object = Object::Cell(offsets[0]);
-                    if pinned {
+                    if pinned == 1 {
                         match records {
-                            Records::Any => masm.object_record(IntReg(record), offsets[0]),
-                            _ => masm.record(IntReg(record), offsets[0]),
+                            Records::Any => masm.object_record(record, offsets[0]),
+                            _ => masm.record(record, offsets[0]),
                         }
-                        object = Object::Record(IntReg(record));
+                        object = Object::Record(record);
+                    } else if pinned == 2 {
+                        masm.view(record, len, offsets[0]);
+                        object = Object::View { payload: record, len };
                     }
                     (verb.emit)(masm, &mix, object, &offsets, slow);
                     for (slot, &place) in (OUT..).zip(&mix) {
                         masm.store(slot_offset(slot), place);
                     }
-                    if pinned {
-                        let at = CANARY_IN + pool.len() as u16 - 1;
-                        let index = pool.iter().position(|&reg| reg == Any::Int(Int::Reg(IntReg(record))));
-                        let at = at.min(CANARY_IN + index.expect("in the pool") as u16);
-                        masm.load(Any::Int(Int::Reg(IntReg(record))), slot_offset(at));
+                    for reg in free.iter().take(pinned).map(|&reg| Any::Int(Int::Reg(reg))) {
+                        let index = pool.iter().position(|&other| other == reg).expect("in the pool");
+                        masm.load(reg, slot_offset(CANARY_IN + index as u16));
                     }
                     store_canaries::<F>(masm);
                     masm.epilogue(&saved);
@@ -316,7 +325,7 @@ pub fn arrays<F: Family>(bench: &mut Bench, count: &mut Count) {
 
     let len = verb::<F>("len", &[I64], (1, 0), |m, p, o, _, slow| m.len(int(p[0]), o, slow));
     let want = |_: &[u64], cells: &[u64]| if is_long(cells) { Want::Bits(9) } else { Want::Service };
-    check(bench, len, Records::Typed, &[vec![5]], &with_null, &want, count);
+    check(bench, len, Records::Array, &[vec![5]], &with_null, &want, count);
 
     let indices: Vec<Vec<u64>> = [0, 1, 7, 8, 9, 10, 1 << 31, 1 << 32, 1 << 61, u64::MAX, (1 << 32) + 1]
         .map(|index| vec![0x4045_6789_ABCD_EF01, index])
@@ -327,7 +336,7 @@ pub fn arrays<F: Family>(bench: &mut Bench, count: &mut Count) {
             heap.set(index, 9, &payload);
         }
         let get = verb::<F>("get_element", banks, (1, 2), move |m, p, o, _, slow| {
-            m.get_element(element_is, p[0], o, int(p[1]), slow);
+            m.get_element(element_is, p[0], o, int(p[1]), Some(slow));
         });
         let bytes: Vec<u8> = payload.iter().flat_map(|word| word.to_le_bytes()).collect();
         let payload = payload.clone();
@@ -338,7 +347,7 @@ pub fn arrays<F: Family>(bench: &mut Bench, count: &mut Count) {
             }),
             _ => Want::Service,
         };
-        check(bench, get, Records::Typed, &indices, &with_null, &want, count);
+        check(bench, get, Records::Array, &indices, &with_null, &want, count);
         changes::<F>(bench, &mut heap, element_is, bank, count);
     }
 }
@@ -360,7 +369,7 @@ fn changes<F: Family>(bench: &mut Bench, heap: &mut Heap, element_is: Element, b
     };
     bench.clear();
     let set = verb::<F>("set_element", if bank == I64 { &[I64, I64] } else { &[I64, F64] }, (0, 3), {
-        move |m, p, o, _, slow| m.set_element(element_is, o, int(p[0]), p[1], slow)
+        move |m, p, o, _, slow| m.set_element(element_is, o, int(p[0]), p[1], Some(slow))
     });
     let push = verb::<F>("push", if bank == I64 { &[I64] } else { &[F64] }, (0, 1), {
         move |m, p, o, _, slow| m.push(element_is, o, p[0], slow)
@@ -368,7 +377,8 @@ fn changes<F: Family>(bench: &mut Bench, heap: &mut Heap, element_is: Element, b
     let pop = verb::<F>("pop", if bank == I64 { &[I64] } else { &[F64] }, (1, 0), {
         move |m, p, o, _, slow| m.pop(element_is, p[0], o, slow)
     });
-    let [set, push, pop] = [set, push, pop].map(|verb| compile(bench, &verb, Records::Typed));
+    let set = compile(bench, &set, Records::Array);
+    let [push, pop] = [push, pop].map(|verb| compile(bench, &verb, Records::Typed));
     bench.publish();
     for record in INDICES {
         let cells = [handle(10, record as u64)];

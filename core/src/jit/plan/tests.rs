@@ -1,8 +1,8 @@
 //! The plan against a dataflow analysis of random functions: which values live across a call, and which registers may be
 //! read before they were written, computed by iteration over the control-flow graph.
 
-use super::Plan;
-use crate::masm::PoolReg;
+use super::{Pinning, Plan};
+use crate::masm::{Object, PoolReg};
 use crate::vm3::op::Op;
 use crate::vm3::{Module, text};
 use std::{format, string::String, vec, vec::Vec};
@@ -168,8 +168,9 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let prepare = |_| crate::masm::Prepared::default();
-    let plan =
-        Plan::new(container, &func, code, &mut scratch, (&pool, &pool), prepare, (usize::MAX, usize::MAX)).unwrap();
+    let pins =
+        Pinning { pools: (&pool, &pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, usize::MAX) };
+    let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
@@ -178,7 +179,7 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
         let (lives, open) = (across >> index & 1 != 0, unset >> index & 1 != 0);
         assert!(zero || !open, "r{index} may be read before it is written\n{source}");
         let number = match plan.record(slot) {
-            Some(reg) if objects => Some(reg.0),
+            Some(Object::Record(reg)) if objects => Some(reg.0),
             None if !objects && plan.place(slot).is_pinned() => Some(plan.place(slot).0 & 0xFF),
             None => None,
             Some(_) => panic!("the record of a number is pinned"),
@@ -229,8 +230,9 @@ fn few_floats_are_the_first() {
         let code = container.code(&func).unwrap();
         let (pool, floats) = (&pools[random.next(2)], random.next(7));
         let prepare = |_| crate::masm::Prepared::default();
-        let plan = Plan::new(container, &func, code, &mut scratch, (pool, pool), prepare, (usize::MAX, floats));
-        let plan = plan.unwrap();
+        let pins =
+            Pinning { pools: (pool, pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, floats) };
+        let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
         let pinned = (1..9).map(|slot| plan.place(slot)).filter(|place| place.is_pinned());
         let numbers: Vec<usize> = pinned.map(|place| (place.0 & 0xFF) as usize).collect();
         assert!(numbers.len() <= floats, "{numbers:?}\n{source}");

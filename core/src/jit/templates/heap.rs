@@ -2,7 +2,7 @@
 
 use super::super::Backend;
 use super::super::emit::{Compiler, OpAt};
-use super::super::plan::{bound_count, closure_sig, field_of};
+use super::super::plan::{bound_count, closure_sig, field_of, is_array};
 use super::super::shape::SHAPES;
 use crate::masm::{Any, Cast, DynCond, DynOp, Element, Int, Object, Slow, Src};
 use crate::runtime::cache::{CacheSite, PROPERTY_BLOCKS, call};
@@ -145,37 +145,52 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     /// Where the object in a cell slot is found.
     fn object(&self, slot: u16) -> Object {
-        match self.plan.record(slot) {
-            Some(reg) => Object::Record(reg),
-            None => Object::Cell(slot_offset(slot)),
+        self.plan.record(slot).unwrap_or(Object::Cell(slot_offset(slot)))
+    }
+
+    /// The same for an op that changes the record.
+    fn changed(&self, slot: u16) -> Object {
+        match self.object(slot) {
+            Object::View { .. } => Object::Cell(slot_offset(slot)),
+            object => object,
         }
     }
 
     /// The same for an access by name, which takes cells of all types. The record of an array or a list is pinned without a
     /// look at its kind, so where that may be, the object is found anew.
     fn property_object(&self, slot: u16) -> Object {
-        let ty = self.container.slot(&self.func, slot).unwrap_or(TypeId::ANY);
-        let object = ty == TypeId::ANY || matches!(self.container.composite(ty), Some(Composite::Obj(_)));
-        if object { self.object(slot) } else { Object::Cell(slot_offset(slot)) }
+        let array = self.container.slot(&self.func, slot).is_some_and(is_array);
+        if array { Object::Cell(slot_offset(slot)) } else { self.object(slot) }
     }
 
     fn get_element(&mut self, element: Element, d: Any, at: OpAt<'_>) {
-        let (object, slow) = (self.object(at.b), self.slow(at));
+        let (object, slow) = (self.object(at.b), self.out_of_bounds(at.b, at.c, at));
         self.masm.get_element(element, d, object, at.at_c.int(), slow);
     }
 
     fn set_element(&mut self, element: Element, s: Any, at: OpAt<'_>) {
-        let (object, slow) = (self.object(at.a), self.slow(at));
+        let (object, slow) = (self.object(at.a), self.out_of_bounds(at.a, at.b, at));
         self.masm.set_element(element, object, at.at_b.int(), s, slow);
     }
 
+    /// The service of an access to an element, if the index is not known to be in bounds. Behind it, it is.
+    fn out_of_bounds(&mut self, array: u16, index: u16, at: OpAt<'_>) -> Option<Slow> {
+        if self.bounds.has(array, index, at.word) {
+            return None;
+        }
+        if !self.plan.records.is_empty() {
+            self.bounds.add(array, index, at.word);
+        }
+        Some(self.slow(at))
+    }
+
     fn push(&mut self, element: Element, s: Any, at: OpAt<'_>) {
-        let (object, slow) = (self.object(at.a), self.slow(at));
+        let (object, slow) = (self.changed(at.a), self.slow(at));
         self.masm.push(element, object, s, slow);
     }
 
     fn pop(&mut self, element: Element, d: Any, at: OpAt<'_>) {
-        let (object, slow) = (self.object(at.b), self.slow(at));
+        let (object, slow) = (self.changed(at.b), self.slow(at));
         self.masm.pop(element, d, object, slow);
     }
 

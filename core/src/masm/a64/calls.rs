@@ -1,13 +1,14 @@
 //! Functions, calls, the frame and the memory behind the context on arm64.
 
 use super::convention::{
-    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, SECOND, SITE, TARGET, THIRD,
+    CONTEXT, FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, LINK, RESULT, ROOM_END, SECOND, SITE, SMALL, TARGET, THIRD,
 };
 use super::saves::Saves;
+use super::tail::Tail;
 use super::{A64, S64, field, fpr, gpr, or_sp};
 use crate::asm::Label;
 use crate::asm::a64::{self, Imm12, IndexExtend, Mem, Offset7, Offset9, PairMem, X};
-use crate::masm::{Any, Callee, Calls, ContextWord, Float, Int, Saved, Src};
+use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, EarlyReturn, Float, Int, Saved, Src};
 use crate::runtime::frame::TAIL_CALLEE;
 use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
@@ -48,7 +49,7 @@ impl A64<'_> {
             Any::Float(Float::Slot(at)) => Int::Slot(at),
             Any::Float(Float::Reg(_)) => return,
         };
-        let s = self.in_gpr(place, SECOND);
+        let s = self.in_any(Src::At(place), SECOND);
         let mem = self.at(base, offset);
         a64::str_x(&mut self.buf, s, mem);
     }
@@ -59,6 +60,13 @@ impl A64<'_> {
         let ints = INT_POOL.iter().filter(|reg| saved.ints >> reg.number & 1 != 0).map(|reg| gpr(reg.number));
         let floats = FLOAT_POOL.iter().filter(|reg| saved.floats >> reg.number & 1 != 0).map(|reg| fpr(reg.number));
         Saves::new(link.into_iter().chain(ints), floats, 0)
+    }
+
+    /// Compares the end of a frame with that of the VM stack.
+    pub(super) fn compare_stack(&mut self, end: u32) {
+        self.load_context(SECOND, field::STACK_END);
+        self.add_offset(RESULT, FRAME, end);
+        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
     }
 
     /// Loads the code address of an entry into x16.
@@ -73,11 +81,33 @@ impl Calls for A64<'_> {
     fn prologue(&mut self, leaf: bool, site: Site, saved: &Saved) {
         self.entry = Label::bound_at(self.buf.pos());
         self.leaf = leaf;
+        (self.tail, self.fits) = (Tail::Other, 0);
         if !leaf {
             self.poll(site, false);
         }
         let saves = self.saves(saved);
         self.save(&saves);
+    }
+
+    fn prologue_or_return(&mut self, leaf: bool, site: Site, saved: &Saved, early: &EarlyReturn) {
+        // A leaf's prologue saves nothing but what is pinned.
+        self.prologue(true, site, &Saved::default());
+        self.leaf = leaf;
+        if !leaf {
+            self.poll(site, false);
+        }
+        let mut stay = Label::new();
+        crate::masm::Flow::branch(self, early.cond.negate(), early.x, early.y, &mut stay);
+        let (tail, _) = self.before();
+        if let Some(value) = early.value {
+            self.result(value);
+        }
+        a64::ret(&mut self.buf, LINK);
+        a64::bind(&mut self.buf, &mut stay);
+        let saves = self.saves(saved);
+        self.save(&saves);
+        // The branch left it, and saving keeps it.
+        self.leave(tail);
     }
 
     fn epilogue(&mut self, saved: &Saved) {
@@ -90,13 +120,13 @@ impl Calls for A64<'_> {
         match value {
             Any::Int(place) => {
                 let s = self.in_gpr(place, RESULT);
-                if s != RESULT {
+                if s != RESULT && !self.redirect_int(s) {
                     a64::mov(&mut self.buf, S64, RESULT, s);
                 }
             }
             Any::Float(place) => {
                 let s = self.in_fpr(place, FLOAT_RESULT);
-                if s != FLOAT_RESULT {
+                if s != FLOAT_RESULT && !self.redirect_float(s) {
                     a64::fmov(&mut self.buf, FLOAT_RESULT, s);
                 }
             }
@@ -146,10 +176,17 @@ impl Calls for A64<'_> {
     }
 
     fn check_stack(&mut self, end: u32, site: Site) {
-        self.load_context(SECOND, field::STACK_END);
-        self.add_offset(RESULT, FRAME, end);
-        a64::cmp(&mut self.buf, S64, RESULT, SECOND);
-        self.trap_if(a64::Cond::Hi, TrapKind::StackOverflow, site);
+        if end <= self.fits {
+            return;
+        }
+        self.fits = end;
+        if end <= SMALL {
+            a64::cmp(&mut self.buf, S64, FRAME, ROOM_END);
+            self.cold_if(a64::Cond::Hi, ColdKind::Stack { end, site });
+        } else {
+            self.compare_stack(end);
+            self.trap_if(a64::Cond::Hi, TrapKind::StackOverflow, site);
+        }
     }
 
     #[inline]
@@ -209,8 +246,14 @@ impl Calls for A64<'_> {
 
     fn call(&mut self, callee: Callee, frame: u32, site: Site) {
         a64::mov_imm(&mut self.buf, SITE, site.0.into());
-        self.add_offset(FRAME, FRAME, frame);
-        if let Some(mem) = Mem::at(or_sp(FRAME), 0) {
+        let mem = match Offset9::new(frame.into()) {
+            Some(by) => Some(Mem::pre(or_sp(FRAME), by)),
+            None => {
+                self.add_offset(FRAME, FRAME, frame);
+                Mem::at(or_sp(FRAME), 0)
+            }
+        };
+        if let Some(mem) = mem {
             // With a zero upper half: no function's number.
             a64::str_x(&mut self.buf, SITE, mem);
         }
@@ -226,7 +269,13 @@ impl Calls for A64<'_> {
 
     fn take_result(&mut self, d: Any) {
         match d {
-            Any::Int(place) => self.put(place, RESULT),
+            Any::Int(place) => {
+                self.put(place, RESULT);
+                self.leave(match place {
+                    Int::Reg(reg) => Tail::Copy(gpr(reg.0)),
+                    Int::Slot(at) => Tail::Slot(at),
+                });
+            }
             Any::Float(place) => self.put_float(place, FLOAT_RESULT),
         }
     }

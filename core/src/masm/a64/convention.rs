@@ -12,7 +12,8 @@
 //! | x16 | scratch; the address that an indirect jump or call goes to | lost |
 //! | x17 | address of memory that no immediate offset reaches | lost |
 //! | x18 | never touched: some systems own it | kept |
-//! | x21 to x28 | pool of integers | kept: a function that pins to them saves them |
+//! | x21 to x27 | pool of integers | kept: a function that pins to them saves them |
+//! | x28 | the last frame address at which [`SMALL`] bytes fit on the VM stack; 0 if there is none | kept |
 //! | x29 | the host's frame record; guest functions make none | kept |
 //! | x30 | return address: a function that calls others saves it | lost |
 //! | d0 | scratch; result of f64 | lost |
@@ -45,6 +46,10 @@ use crate::masm::PoolReg;
 pub const CONTEXT: X = X::X19;
 /// Holds the frame's address.
 pub const FRAME: X = X::X20;
+/// Holds the end of the VM stack less [`SMALL`]: below or at it there is room for every small frame.
+pub const ROOM_END: X = X::X28;
+/// Bytes, from the start of a frame, whose check takes one comparison.
+pub const SMALL: u32 = 4096;
 /// Result of integers and cells, operand of a stub, and the first scratch register.
 pub const RESULT: X = X::X0;
 /// Scratch; the frame that the stub of host calls is told.
@@ -84,7 +89,7 @@ const fn kept(number: u32) -> PoolReg {
 }
 
 /// The integer pool: first those that cost nothing in a leaf.
-pub const INT_POOL: [PoolReg; 21] = [
+pub const INT_POOL: [PoolReg; 20] = [
     lost(X::X3 as u32),
     lost(X::X4 as u32),
     lost(X::X5 as u32),
@@ -105,7 +110,6 @@ pub const INT_POOL: [PoolReg; 21] = [
     kept(X::X25 as u32),
     kept(X::X26 as u32),
     kept(X::X27 as u32),
-    kept(X::X28 as u32),
 ];
 
 /// The float pool: first those that cost nothing in a leaf.

@@ -87,6 +87,7 @@ impl Floats for A64<'_> {
 
     #[cfg_attr(not(small), inline(always))]
     fn float(&mut self, op: FloatOp, d: Float, x: Float, y: Float) {
+        let before = self.before();
         let emit = match op {
             FloatOp::Add => a64::fadd,
             FloatOp::Sub => a64::fsub,
@@ -100,10 +101,11 @@ impl Floats for A64<'_> {
         let y = self.in_fpr(y, FLOAT_SECOND);
         let t = Self::float_target(d, FLOAT_RESULT);
         emit(&mut self.buf, t, x, y);
-        self.put_float(d, t);
+        self.computed_float(d, t, before);
     }
 
     fn float_unary(&mut self, op: FloatUnary, d: Float, x: Float) {
+        let before = self.before();
         let emit = match op {
             FloatUnary::Neg => a64::fneg,
             FloatUnary::Abs => a64::fabs,
@@ -116,47 +118,50 @@ impl Floats for A64<'_> {
         let x = self.in_fpr(x, FLOAT_RESULT);
         let t = Self::float_target(d, FLOAT_RESULT);
         emit(&mut self.buf, t, x);
-        self.put_float(d, t);
+        self.computed_float(d, t, before);
     }
 
     fn fma(&mut self, d: Float, x: Float, y: Float, z: Float) {
+        let before = self.before();
         let x = self.in_fpr(x, FLOAT_RESULT);
         let y = self.in_fpr(y, FLOAT_SECOND);
         let z = self.in_fpr(z, FLOAT_THIRD);
         let t = Self::float_target(d, FLOAT_RESULT);
         a64::fmadd(&mut self.buf, t, x, y, z);
-        self.put_float(d, t);
+        self.computed_float(d, t, before);
     }
 
     fn float_compare(&mut self, cond: FloatCond, d: Int, x: Float, y: Float) {
         self.fcmp(x, y);
         let t = Self::target(d, RESULT);
         a64::cset(&mut self.buf, S64, t, cond_of(cond));
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn float_select(&mut self, d: Float, cond: Int, x: Float, y: Float) {
+        let before = self.before();
         let cond = self.in_gpr(cond, RESULT);
         let x = self.in_fpr(x, FLOAT_RESULT);
         let y = self.in_fpr(y, FLOAT_SECOND);
         self.cmp(cond, Src::Imm(0));
         let t = Self::float_target(d, FLOAT_RESULT);
         a64::fcsel(&mut self.buf, t, x, y, a64::Cond::Ne);
-        self.put_float(d, t);
+        self.computed_float(d, t, before);
     }
 
     fn int_to_float(&mut self, d: Float, x: Int) {
+        let before = self.before();
         let x = self.in_gpr(x, RESULT);
         let t = Self::float_target(d, FLOAT_RESULT);
         a64::scvtf(&mut self.buf, S64, t, x);
-        self.put_float(d, t);
+        self.computed_float(d, t, before);
     }
 
     fn float_to_int(&mut self, d: Int, x: Float) {
         let x = self.in_fpr(x, FLOAT_RESULT);
         let t = Self::target(d, RESULT);
         a64::fcvtzs(&mut self.buf, S64, t, x);
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn float_bits(&mut self, d: Int, x: Float) {

@@ -2,14 +2,20 @@
 
 use super::convention::{RESULT, SECOND, SITE, TARGET};
 use super::ints::modulo_64;
-use super::{A64, S64, field, or_sp};
-use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, Reach, Shift, X, XSp};
+use super::tail::Tail;
+use super::{A64, S64, field, gpr, or_sp};
+use crate::asm::a64::{self, AdrOffset, Extend, Extended, Imm12, LogicalImm, Reach, Shift, X, XSp};
 use crate::asm::{Buf, Label};
-use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
+use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, IntReg, Pace, PaceStep, ROUNDS, Src};
 use crate::runtime::trap::{Site, Trap, TrapKind};
 
 /// A case of a dispatch is one `b`: the binary logarithm of its size.
 const CASE_BITS: u32 = 2;
+
+const AWAY: Imm12 = Imm12::new(ROUNDS as u64).unwrap();
+const ONE: Imm12 = Imm12::new(1).unwrap();
+/// The greatest integer.
+const GREATEST: LogicalImm = LogicalImm::new(i64::MAX as u64, S64).unwrap();
 
 /// A conditional branch to a label: `branch` emits it and, told so, its negation.
 ///
@@ -48,7 +54,7 @@ impl A64<'_> {
 }
 
 impl A64<'_> {
-    /// A poll, at the head of a loop or at the entry.
+    /// A poll and a look at the native stack, at the head of a loop or at the entry.
     pub(super) fn poll(&mut self, site: Site, head: bool) {
         self.load_context(RESULT, field::GUARD);
         if let Some(extend) = Extended::new(Extend::Uxtx, 0) {
@@ -62,18 +68,72 @@ impl Flow for A64<'_> {
     #[inline]
     fn bind(&mut self, label: &mut Label) {
         a64::bind(&mut self.buf, label);
+        // Control may come from elsewhere.
+        self.tail = Tail::Other;
+        self.fits = 0;
     }
 
     fn loop_head(&mut self, site: Site) {
-        self.poll(site, true);
+        if self.place.far_branches {
+            return self.poll(site, true);
+        }
+        // No limit of the native stack has the lowest bit set (`context::POLL`).
+        self.load_context(RESULT, field::GUARD);
+        self.near_branch = self.near_branch.or(Some(self.buf.pos()));
+        self.cold_with(ColdKind::Guard { site, head: true }, |buf, label| {
+            a64::tbnz(buf, RESULT, modulo_64(0), label);
+        });
+    }
+
+    fn set_limit(&mut self, limit: IntReg, pace: &Pace) {
+        let (limit, index) = (gpr(limit.0), gpr(pace.index.0));
+        // If this leads beyond the range, it comes out at the other end, no more rounds from what the first step comes to. Of
+        // steps of 2^53 and more it may come out anywhere, but from one end to the other there are only 2^11 of them.
+        let cond = match pace.step {
+            PaceStep::Up => {
+                a64::add_imm(&mut self.buf, S64, or_sp(limit), or_sp(index), AWAY);
+                a64::Cond::Lt
+            }
+            PaceStep::Down => {
+                a64::sub_imm(&mut self.buf, S64, or_sp(limit), or_sp(index), AWAY);
+                a64::Cond::Gt
+            }
+            PaceStep::By(step) => {
+                a64::add_shifted(&mut self.buf, limit, index, gpr(step.0), Shift::Lsl(modulo_64(ROUNDS.ilog2())));
+                a64::Cond::Lt
+            }
+        };
+        let bound = self.any_in_gpr(pace.bound, SECOND);
+        a64::cmp(&mut self.buf, S64, limit, bound);
+        a64::csel(&mut self.buf, S64, limit, limit, bound, cond);
+        if let PaceStep::By(step) = pace.step {
+            // From 2^63 - step on another step leads beyond the range. For 0 that is its low end, which nothing is below; for
+            // steps below that, it is so low that what is below it is not, one step on.
+            a64::sub_imm(&mut self.buf, S64, or_sp(RESULT), or_sp(gpr(step.0)), ONE);
+            a64::eor_imm(&mut self.buf, or_sp(RESULT), RESULT, GREATEST);
+            a64::cmp(&mut self.buf, S64, limit, RESULT);
+            a64::csel(&mut self.buf, S64, limit, limit, RESULT, a64::Cond::Lt);
+        }
+    }
+
+    fn paced_branch(&mut self, limit: IntReg, pace: &Pace, body: usize, head: usize, site: Site) {
+        let index = gpr(pace.index.0);
+        let cond = if let PaceStep::Down = pace.step { a64::Cond::Gt } else { a64::Cond::Lt };
+        a64::cmp(&mut self.buf, S64, index, gpr(limit.0));
+        self.branch_if(cond, &mut Label::bound_at(body));
+        self.cmp(index, pace.bound);
+        self.cold_if(cond, ColdKind::Pace { site });
+        if let Some(cold) = self.cold.last_mut() {
+            cold.back = head;
+        }
     }
 
     fn jump(&mut self, label: &mut Label) {
         a64::b(&mut self.buf, label);
     }
 
-    fn branch(&mut self, cond: Cond, x: Int, y: Src, label: &mut Label) {
-        let x = self.in_gpr(x, RESULT);
+    fn branch(&mut self, cond: Cond, place: Int, y: Src, label: &mut Label) {
+        let x = self.in_gpr(place, RESULT);
         match (cond, y) {
             (Cond::Eq | Cond::Ule, Src::Imm(0)) => self.branch_if_zero(true, x, label),
             (Cond::Ne | Cond::Ugt, Src::Imm(0)) => self.branch_if_zero(false, x, label),
@@ -88,6 +148,9 @@ impl Flow for A64<'_> {
                 self.cmp(x, y);
                 self.branch_if(super::ints::cond_of(cond), label);
             }
+        }
+        if let Int::Slot(at) = place {
+            self.leave(Tail::Slot(at));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Integer verbs on arm64.
 
 use super::convention::{FLOAT_RESULT, RESULT, SECOND, TARGET, THIRD};
+use super::tail::Tail;
 use super::{A64, S64, or_sp};
 use crate::asm::a64::{self, Imm12, LogicalImm, Shift, Shift6, X};
 use crate::masm::{Cond, DivOp, Int, IntOp, IntUnary, Ints, Src};
@@ -47,12 +48,15 @@ impl A64<'_> {
                 return a64::cmn_imm(&mut self.buf, S64, or_sp(x), imm);
             }
         }
-        let y = self.any_in_gpr(y, SECOND);
+        let y = self.in_any(y, SECOND);
         a64::cmp(&mut self.buf, S64, x, y);
     }
 
     /// Add and subtract.
     fn sum(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
+        if matches!(y, Src::At(y) if self.combine(op, d, x, y)) {
+            return self.computed(d, Self::target(d, RESULT));
+        }
         let x = self.in_gpr(x, RESULT);
         let t = Self::target(d, RESULT);
         let literal = match y {
@@ -66,16 +70,19 @@ impl A64<'_> {
             (Some(imm), _) => a64::add_imm(&mut self.buf, S64, or_sp(t), or_sp(x), imm),
             (_, Some(imm)) => a64::sub_imm(&mut self.buf, S64, or_sp(t), or_sp(x), imm),
             (None, None) => {
-                let y = self.any_in_gpr(y, SECOND);
+                let y = self.in_any(y, SECOND);
                 let emit = if op == IntOp::Add { a64::add } else { a64::sub };
                 emit(&mut self.buf, S64, t, x, y);
             }
         }
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     /// And, or, xor.
     fn logic(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
+        if matches!(y, Src::At(y) if self.combine(op, d, x, y)) {
+            return self.computed(d, Self::target(d, RESULT));
+        }
         let x = self.in_gpr(x, RESULT);
         let t = Self::target(d, RESULT);
         let literal = match y {
@@ -90,7 +97,7 @@ impl A64<'_> {
             };
             emit(&mut self.buf, or_sp(t), x, imm);
         } else {
-            let y = self.any_in_gpr(y, SECOND);
+            let y = self.in_any(y, SECOND);
             let emit = match op {
                 IntOp::And => a64::and,
                 IntOp::Or => a64::orr,
@@ -98,33 +105,42 @@ impl A64<'_> {
             };
             emit(&mut self.buf, S64, t, x, y);
         }
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn multiply(&mut self, d: Int, x: Int, y: Src) {
         let x = self.in_gpr(x, RESULT);
         let t = Self::target(d, RESULT);
+        let (mut shifted, mut factors) = (None, None);
         let one_bit = |value: i64| (value as u64).is_power_of_two().then(|| modulo_64(value.trailing_zeros()));
         match y {
             Src::Imm(1) => return self.put(d, x),
             Src::Imm(value) => {
                 if let Some(by) = one_bit(value) {
                     a64::lsl_imm(&mut self.buf, t, x, by);
+                    shifted = Some(by);
                 } else if let Some(by) = one_bit(value.wrapping_sub(1)) {
                     a64::add_shifted(&mut self.buf, t, x, x, Shift::Lsl(by));
                 } else if let Some(by) = one_bit(value.wrapping_neg()) {
                     a64::sub_shifted(&mut self.buf, t, X::Zr, x, Shift::Lsl(by));
                 } else {
-                    let y = self.any_in_gpr(y, SECOND);
+                    let y = self.in_any(y, SECOND);
                     a64::mul(&mut self.buf, S64, t, x, y);
+                    factors = Some(y);
                 }
             }
             Src::At(_) => {
-                let y = self.any_in_gpr(y, SECOND);
+                let y = self.in_any(y, SECOND);
                 a64::mul(&mut self.buf, S64, t, x, y);
+                factors = Some(y);
             }
         }
-        self.put(d, t);
+        self.computed(d, t);
+        match (d, shifted, factors) {
+            (Int::Reg(_), Some(by), _) => self.leave(Tail::Shift { op: IntOp::Shl, d: t, x, by }),
+            (Int::Reg(_), _, Some(y)) => self.leave(Tail::Product { d: t, x, y }),
+            _ => {}
+        }
     }
 
     fn shift(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
@@ -136,11 +152,17 @@ impl A64<'_> {
                 if by.amount() == 0 {
                     return self.put(d, x);
                 }
+                let right = modulo_64(by.amount().wrapping_neg());
                 match op {
                     IntOp::Shl => a64::lsl_imm(&mut self.buf, t, x, by),
                     IntOp::Shr => a64::asr_imm(&mut self.buf, t, x, by),
                     IntOp::Ushr => a64::lsr_imm(&mut self.buf, t, x, by),
-                    _ => a64::ror_imm(&mut self.buf, t, x, modulo_64(by.amount().wrapping_neg())),
+                    _ => a64::ror_imm(&mut self.buf, t, x, right),
+                }
+                self.computed(d, t);
+                if matches!(d, Int::Reg(_)) {
+                    let by = if op == IntOp::Rotl { right } else { by };
+                    self.leave(Tail::Shift { op, d: t, x, by });
                 }
             }
             Src::At(place) => {
@@ -157,9 +179,9 @@ impl A64<'_> {
                     }
                 };
                 emit(&mut self.buf, S64, t, x, by);
+                self.computed(d, t);
             }
         }
-        self.put(d, t);
     }
 
     fn min_max(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
@@ -169,7 +191,7 @@ impl A64<'_> {
         a64::cmp(&mut self.buf, S64, x, y);
         let take_x = if op == IntOp::Min { a64::Cond::Lt } else { a64::Cond::Gt };
         a64::csel(&mut self.buf, S64, t, x, y, take_x);
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     /// Division by a literal that needs no division; `false` if this one does.
@@ -214,7 +236,7 @@ impl A64<'_> {
                 }
             }
         }
-        self.put(d, t);
+        self.computed(d, t);
     }
 }
 
@@ -225,10 +247,16 @@ impl Ints for A64<'_> {
             (Int::Reg(reg), Src::At(place @ Int::Slot(_))) => {
                 self.in_gpr(place, super::gpr(reg.0));
             }
-            (Int::Reg(reg), Src::Imm(value)) => a64::mov_imm(&mut self.buf, super::gpr(reg.0), value as u64),
+            (Int::Reg(reg), Src::Imm(value)) => {
+                let from = self.buf.pos();
+                a64::mov_imm(&mut self.buf, super::gpr(reg.0), value as u64);
+                if self.buf.pos() == from + 4 {
+                    self.leave(Tail::Int(super::gpr(reg.0)));
+                }
+            }
             _ => {
                 let s = self.any_in_gpr(s, RESULT);
-                self.put(d, s);
+                self.computed(d, s);
             }
         }
     }
@@ -264,7 +292,7 @@ impl Ints for A64<'_> {
         } else {
             emit(&mut self.buf, S64, t, x, y_reg);
         }
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn int_unary(&mut self, op: IntUnary, d: Int, x: Int) {
@@ -285,7 +313,7 @@ impl Ints for A64<'_> {
                 a64::fmov_to_x(&mut self.buf, t, FLOAT_RESULT);
             }
         }
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn compare(&mut self, cond: Cond, d: Int, x: Int, y: Src) {
@@ -293,7 +321,7 @@ impl Ints for A64<'_> {
         self.cmp(x, y);
         let t = Self::target(d, RESULT);
         a64::cset(&mut self.buf, S64, t, cond_of(cond));
-        self.put(d, t);
+        self.computed(d, t);
     }
 
     fn select(&mut self, d: Int, cond: Int, x: Int, y: Int) {
@@ -303,6 +331,6 @@ impl Ints for A64<'_> {
         self.cmp(cond, Src::Imm(0));
         let t = Self::target(d, RESULT);
         a64::csel(&mut self.buf, S64, t, x, y, a64::Cond::Ne);
-        self.put(d, t);
+        self.computed(d, t);
     }
 }

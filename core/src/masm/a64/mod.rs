@@ -8,6 +8,7 @@ mod ints;
 mod objects;
 mod saves;
 mod stubs;
+mod tail;
 
 use super::FUNCTION_ALIGN;
 use super::{
@@ -17,7 +18,8 @@ use crate::asm::a64::{self, BranchOffset, Cond, D, Imm12, Mem, Size, X, XSp};
 use crate::asm::{Buf, EmitError, Label};
 use crate::runtime::context::Context;
 use crate::runtime::trap::{Site, Trap, TrapKind};
-use convention::{CONTEXT, FAR, FLOAT_POOL, FRAME, INT_POOL, LINK, SITE};
+use convention::{CONTEXT, FAR, FLOAT_POOL, FRAME, INT_POOL, LINK, RESULT, SITE};
+use tail::Tail;
 
 /// All operands are 64 bits wide, but for call sites.
 const S64: Size = Size::X;
@@ -34,11 +36,26 @@ pub struct A64<'m> {
     reload: Label,
     /// Whether the function left its return address in x30.
     leaf: bool,
+    /// What the instruction that ends at `tail_at` has done.
+    tail: Tail,
+    tail_at: usize,
+    /// [`Masm::moved`]
+    moved: Option<(usize, i32)>,
+    /// A frame that ends so many bytes from the start of this one is known to fit on the VM stack.
+    fits: u32,
+    /// The oldest branch to a rare half that reaches [`NEAR_DISTANCE`] only.
+    near_branch: Option<usize>,
 }
 
 /// How far behind the oldest branch to a rare half the rare halves are written out at the latest. Conditional branches
 /// reach 1 MiB; what may still come before the list is asked again is a dispatch of at most 65,536 cases of 4 bytes.
 const COLD_DISTANCE: usize = 512 * 1024;
+/// The same behind the oldest test of one bit, which reaches 32 KiB. Where that does not do, the function is emitted again
+/// for far branches.
+const NEAR_DISTANCE: usize = 16 * 1024;
+
+/// In place of [`Cold::back`]: it goes on with the next rare half on the list, wherever that comes to lie.
+const CHAINED: usize = usize::MAX;
 
 /// The general register of a machine number that the pool handed out.
 #[cfg_attr(not(small), inline(always))]
@@ -138,6 +155,7 @@ impl A64<'_> {
     fn in_gpr(&mut self, x: Int, scratch: X) -> X {
         match x {
             Int::Reg(reg) => gpr(reg.0),
+            Int::Slot(at) if scratch == RESULT && matches!(self.tail(), Tail::Slot(held) if held == at) => scratch,
             Int::Slot(at) => {
                 let mem = self.slot(at);
                 a64::ldr_x(&mut self.buf, scratch, mem);
@@ -276,7 +294,8 @@ impl A64<'_> {
     #[inline]
     fn keep_cold_near(&mut self) {
         let oldest = self.cold.first().and_then(|cold| cold.label.head());
-        if oldest.is_some_and(|at| self.buf.pos().wrapping_sub(at) > COLD_DISTANCE) {
+        let beyond = |at: Option<usize>, most: usize| at.is_some_and(|at| self.buf.pos().wrapping_sub(at) > most);
+        if beyond(oldest, COLD_DISTANCE) || beyond(self.near_branch, NEAR_DISTANCE) {
             self.emit_cold_inside();
         }
     }
@@ -291,37 +310,53 @@ impl A64<'_> {
 
     /// Emits all rare halves.
     fn emit_cold(&mut self) {
+        self.near_branch = None;
+        // The start of the one on the list behind this.
+        let mut next = 0;
         // None adds another.
         while let Some(mut cold) = self.cold.pop() {
+            let start = self.buf.pos();
             a64::bind(&mut self.buf, &mut cold.label);
+            let mut back = Label::bound_at(if cold.back == CHAINED { next } else { cold.back });
+            next = start;
             match cold.kind {
-                ColdKind::Trap { trap, site } => super::Flow::trap(self, trap, site),
-                ColdKind::Guard { site, head } => {
-                    self.guard(site, head);
-                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                ColdKind::Trap { trap, site } => {
+                    super::Flow::trap(self, trap, site);
+                    continue;
                 }
-                ColdKind::Op(slow) => {
-                    self.service_op(slow);
-                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
+                ColdKind::Guard { site, head } => self.guard(site, head),
+                ColdKind::Pace { site } => {
+                    self.load_context(convention::RESULT, field::GUARD);
+                    let mut asked = Label::new();
+                    a64::tbnz(&mut self.buf, convention::RESULT, ints::modulo_64(0), &mut asked);
+                    a64::b(&mut self.buf, &mut back);
+                    a64::bind(&mut self.buf, &mut asked);
+                    self.guard(site, true);
                 }
+                ColdKind::Stack { end, site } => {
+                    self.compare_stack(end);
+                    a64::b_cond(&mut self.buf, Cond::Ls, &mut back);
+                    super::Flow::trap(self, Trap::new(TrapKind::StackOverflow), site);
+                    continue;
+                }
+                ColdKind::Op(slow) => self.service_op(slow),
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);
-                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
                 ColdKind::Callee { frame, site, .. } => {
                     a64::mov_imm(&mut self.buf, convention::SECOND, frame.into());
                     a64::mov_imm(&mut self.buf, SITE, site.0.into());
                     self.call_stub(self.place.stubs.closure);
-                    a64::b(&mut self.buf, &mut Label::bound_at(cold.back));
                 }
                 // Other ISAs' instructions have these rare halves.
                 ColdKind::Unpaid { .. }
                 | ColdKind::Saturate { .. }
                 | ColdKind::DivideByMinusOne { .. }
                 | ColdKind::FloatMinMax { .. } => {
-                    self.buf.fail(EmitError::Operand { at: cold.back });
+                    self.buf.fail(EmitError::Operand { at: start });
                 }
             }
+            a64::b(&mut self.buf, &mut back);
         }
     }
 
@@ -369,6 +404,8 @@ impl<'m> Masm<'m> for A64<'m> {
 
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
+    const VIEWS: bool = true;
+    const PACES: bool = true;
     const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
@@ -380,6 +417,11 @@ impl<'m> Masm<'m> for A64<'m> {
             leave: Label::new(),
             reload: Label::new(),
             leaf: false,
+            tail: Tail::Other,
+            tail_at: 0,
+            moved: None,
+            fits: 0,
+            near_branch: None,
         }
     }
 
@@ -424,6 +466,11 @@ impl<'m> Masm<'m> for A64<'m> {
     #[cfg_attr(not(small), inline(always))]
     fn pos(&self) -> usize {
         self.buf.pos()
+    }
+
+    #[inline]
+    fn moved(&mut self) -> Option<(usize, i32)> {
+        self.moved.take()
     }
 
     fn flush_cold(&mut self) {

@@ -2,7 +2,8 @@
 
 use super::convention::{CONTEXT, FLOAT_RESULT, FLOAT_SECOND, FRAME, RESULT, SECOND, SITE, TARGET, THIRD};
 use super::ints::modulo_64;
-use super::{A64, S64, field, fpr, gpr, or_sp};
+use super::tail::Tail;
+use super::{A64, CHAINED, S64, field, fpr, gpr, or_sp};
 use crate::asm::a64::{
     self, BitField, Cond, Extend, Extended, Imm12, IndexExtend, LogicalImm, Mem, MoveImm, Nzcv, Offset7, Offset9,
     PairMem, Size, X,
@@ -50,6 +51,11 @@ const SHORT: Imm12 = Imm12::new(16).unwrap();
 const BY_VALUE: Imm12 = Imm12::new(LAST_BY_VALUE).unwrap();
 /// From a payload back to the word that holds its capacity.
 const CAPACITY: Offset9 = Offset9::new(-8).unwrap();
+
+/// The flags of a comparison with what is not greater.
+const CARRY: Nzcv = Nzcv::new(2).unwrap();
+/// Instructions that a check is put before, at most.
+const MOST_MOVED: usize = 32;
 
 const LEN: i64 = offset_of!(Record, len) as i64;
 const WORD: i64 = offset_of!(Record, word) as i64;
@@ -124,6 +130,10 @@ impl A64<'_> {
                 a64::sub_extended(&mut self.buf, S64, or_sp(SECOND), or_sp(TARGET), RESULT, BY_RECORD);
                 SECOND
             }
+            Object::View { .. } => {
+                self.refuse();
+                return 0;
+            }
         };
         a64::ldr_w(&mut self.buf, RESULT, len_of(record));
         a64::ldr_x(&mut self.buf, SECOND, payload_of(record));
@@ -189,11 +199,14 @@ impl A64<'_> {
         }
     }
 
-    /// Leaves the address of a cell's record in `t`. Uses x0.
+    /// Leaves the address of a cell's record in `t`. Uses x0 and x16.
     fn find(&mut self, t: X, cell: u32) {
+        let again = matches!(self.tail(), Tail::Found);
         let mem = self.slot(cell);
         a64::ldr_x(&mut self.buf, RESULT, mem);
-        self.load_context(TARGET, field::RECORDS);
+        if !again {
+            self.load_context(TARGET, field::RECORDS);
+        }
         a64::sub_extended(&mut self.buf, S64, or_sp(t), or_sp(TARGET), RESULT, BY_RECORD);
     }
 
@@ -205,18 +218,103 @@ impl A64<'_> {
                 self.find(SECOND, cell);
                 SECOND
             }
+            Object::View { .. } => {
+                self.refuse();
+                SECOND
+            }
         }
     }
 
-    /// Leaves the payload in x1 and an index below the length in the register that it gives; goes to `cold` for any other
-    /// index. Uses x0, x2 and x16.
-    fn element(&mut self, object: Object, x: Int, cold: &mut Label) -> X {
+    /// The registers with the payload, x1 if no other, and with an index below the length; goes to `cold`, if it is given,
+    /// for any other index. Uses x0, x2 and x16.
+    fn element(&mut self, object: Object, x: Int, cold: Option<&mut Label>) -> (X, X) {
+        if let Object::View { payload, len } = object {
+            let x = self.in_gpr(x, THIRD);
+            if let Some(cold) = cold {
+                a64::cmp(&mut self.buf, S64, x, gpr(len.0));
+                a64::b_cond(&mut self.buf, Cond::Hs, cold);
+            }
+            return (gpr(payload.0), x);
+        }
         let record = self.record_in(object);
         let x = self.in_gpr(x, THIRD);
-        a64::ldp_x(&mut self.buf, SECOND, RESULT, PairMem::offset(or_sp(record), PAYLOAD_AND_LEN));
-        a64::cmp_extended(&mut self.buf, S64, or_sp(x), RESULT, LOW_HALF);
-        a64::b_cond(&mut self.buf, Cond::Hs, cold);
-        x
+        if let Some(cold) = cold {
+            a64::ldp_x(&mut self.buf, SECOND, RESULT, PairMem::offset(or_sp(record), PAYLOAD_AND_LEN));
+            a64::cmp_extended(&mut self.buf, S64, or_sp(x), RESULT, LOW_HALF);
+            a64::b_cond(&mut self.buf, Cond::Hs, cold);
+        } else {
+            a64::ldr_x(&mut self.buf, SECOND, payload_of(record));
+        }
+        (SECOND, x)
+    }
+
+    /// Accesses an element by `access`, which is given the payload and the index; if it may be out of bounds, `slow` does it
+    /// then.
+    fn access(
+        &mut self,
+        object: Object,
+        x: Int,
+        slow: Option<Slow>,
+        loads: bool,
+        access: impl FnOnce(&mut Self, X, X),
+    ) {
+        let Some(slow) = slow else {
+            let (base, x) = self.element(object, x, None);
+            return access(self, base, x);
+        };
+        let mut cold = Label::new();
+        let added = match (object, x) {
+            (Object::View { payload, len }, Int::Reg(x)) => {
+                let tail = self.add_check(gpr(x.0), gpr(len.0), loads);
+                tail.map(|tail| (gpr(payload.0), gpr(x.0), Some(tail)))
+            }
+            _ => None,
+        };
+        let (base, x, tail) = added.unwrap_or_else(|| {
+            let (base, x) = self.element(object, x, Some(&mut cold));
+            (base, x, cold.head().map(|branch| Tail::Checked { branch, loads: false }))
+        });
+        access(self, base, x);
+        self.cold_op(cold, slow);
+        if let (Object::View { .. }, Some(tail)) = (object, tail) {
+            self.leave(tail);
+        }
+    }
+
+    /// Lets the branch of the accesses just before take also what is not below `len`: their rare halves then go on with that
+    /// of the access that comes now. Gives what it leaves then; `None`, with nothing done, if there is none to add to.
+    ///
+    /// One of the accesses traps then, in its service. Those before it are done by theirs; what was to be computed between
+    /// them is left out. Nobody can tell, for nothing of it is stored.
+    fn add_check(&mut self, x: X, len: X, loads: bool) -> Option<Tail> {
+        let Tail::Checked { branch, loads: only_loads } = self.tail() else { return None };
+        if only_loads && !loads {
+            return None;
+        }
+        let pos = self.buf.pos();
+        let first_moved = branch + 4;
+        let mut words: heapless::Vec<u32, MOST_MOVED> = heapless::Vec::new();
+        for at in (first_moved..pos).step_by(4) {
+            words.push(self.buf.read_u32(at)).ok()?;
+        }
+        // One of them may have loaded the index. Those of floats have bit 26 set.
+        if words.iter().any(|word| word & 1 << 26 == 0 && word & 0x1F == x.number()) {
+            return None;
+        }
+        let first = self.cold.iter().rposition(|cold| cold.label.head() == Some(branch))?;
+        let newest = self.cold.last_mut().filter(|cold| matches!(cold.kind, ColdKind::Op(_)))?;
+        newest.back = CHAINED;
+        self.buf.rewind(pos - branch);
+        a64::ccmp(&mut self.buf, S64, x, len, CARRY, Cond::Lo);
+        let mut label = Label::new();
+        a64::b_cond(&mut self.buf, Cond::Hs, &mut label);
+        let branch = label.head()?;
+        self.cold.get_mut(first)?.label = label;
+        for word in words {
+            self.buf.put_u32(word);
+        }
+        self.moved.get_or_insert((first_moved, 4));
+        Some(Tail::Checked { branch, loads: only_loads })
     }
 
     /// Loads the element at index `x` of the payload in `base`. Uses x0.
@@ -365,6 +463,17 @@ impl Objects for A64<'_> {
         self.load_context(gpr(d.0), field::RECORDS);
     }
 
+    fn view(&mut self, payload: IntReg, len: IntReg, cell: u32) {
+        self.find(SECOND, cell);
+        a64::ldr_w(&mut self.buf, gpr(len.0), len_of(SECOND));
+        a64::ldr_x(&mut self.buf, gpr(payload.0), payload_of(SECOND));
+        self.leave(Tail::Found);
+    }
+
+    fn null_view(&mut self, len: IntReg) {
+        a64::mov_imm(&mut self.buf, gpr(len.0), 0);
+    }
+
     fn call_closure(
         &mut self,
         closure: u32,
@@ -404,25 +513,24 @@ impl Objects for A64<'_> {
 
     fn len(&mut self, d: Int, object: Object, slow: Slow) {
         let mut cold = Label::new();
-        let record = self.record_in(object);
-        a64::ldr_w(&mut self.buf, RESULT, len_of(record));
-        a64::cbz(&mut self.buf, S64, RESULT, &mut cold);
-        self.put(d, RESULT);
+        let len = if let Object::View { len, .. } = object {
+            gpr(len.0)
+        } else {
+            let record = self.record_in(object);
+            a64::ldr_w(&mut self.buf, RESULT, len_of(record));
+            RESULT
+        };
+        a64::cbz(&mut self.buf, S64, len, &mut cold);
+        self.put(d, len);
         self.cold_op(cold, slow);
     }
 
-    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Slow) {
-        let mut cold = Label::new();
-        let x = self.element(object, x, &mut cold);
-        self.load_element_at(element, d, SECOND, x);
-        self.cold_op(cold, slow);
+    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Option<Slow>) {
+        self.access(object, x, slow, true, |masm, base, x| masm.load_element_at(element, d, base, x));
     }
 
-    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Slow) {
-        let mut cold = Label::new();
-        let x = self.element(object, x, &mut cold);
-        self.store_element_at(element, SECOND, x, s);
-        self.cold_op(cold, slow);
+    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Option<Slow>) {
+        self.access(object, x, slow, false, |masm, base, x| masm.store_element_at(element, base, x, s));
     }
 
     fn push(&mut self, element: Element, object: Object, s: Any, slow: Slow) {
@@ -540,8 +648,8 @@ impl Objects for A64<'_> {
         a64::ldrb(&mut self.buf, RESULT, Mem::index(or_sp(RESULT), index, IndexExtend::Lsl, false));
         a64::b(&mut self.buf, &mut done);
         a64::bind(&mut self.buf, &mut long);
-        let index = self.element(Object::Cell(cell), x, &mut cold);
-        a64::ldrb(&mut self.buf, RESULT, Mem::index(or_sp(SECOND), index, IndexExtend::Lsl, false));
+        let (base, index) = self.element(Object::Cell(cell), x, Some(&mut cold));
+        a64::ldrb(&mut self.buf, RESULT, Mem::index(or_sp(base), index, IndexExtend::Lsl, false));
         a64::bind(&mut self.buf, &mut done);
         self.put(d, RESULT);
         self.cold_op(cold, slow);

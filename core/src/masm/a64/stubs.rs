@@ -3,7 +3,7 @@
 
 use super::convention::{
     CONTEXT, FLOAT_POOL, FLOAT_RESULT, FLOAT_SECOND, FRAME, HOST_FLOATS, HOST_INTS, HOST_ROOM, INT_POOL, LINK, RESULT,
-    SECOND, SITE, TARGET, THIRD,
+    ROOM_END, SECOND, SITE, SMALL, TARGET, THIRD,
 };
 use super::saves::Saves;
 use super::{A64, S64, field, fpr, gpr, or_sp};
@@ -295,6 +295,11 @@ impl A64<'_> {
         a64::msr(&mut self.buf, SysReg::Fpcr, X::Zr);
         a64::mov(&mut self.buf, S64, CONTEXT, X::X0);
         a64::mov(&mut self.buf, S64, FRAME, X::X1);
+        self.load_context(ROOM_END, field::STACK_END);
+        if let Some(small) = Imm12::new(SMALL.into()) {
+            a64::subs_imm(&mut self.buf, S64, ROOM_END, or_sp(ROOM_END), small);
+        }
+        a64::csel(&mut self.buf, S64, ROOM_END, ROOM_END, X::Zr, Cond::Hs);
         self.load_context(TARGET, field::ENTRY_SP);
         a64::str_x(&mut self.buf, TARGET, entry);
         a64::mov_sp(&mut self.buf, S64, or_sp(TARGET), XSp::Sp);

@@ -4,7 +4,7 @@ use super::convention::{FLOAT_POOL, FLOAT_RESULT, FRAME, INT_POOL, RESULT, SITE}
 use super::{B4, B8, X64, context, field, gpr, int_of, slot, xmm};
 use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale, Xmm};
-use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, Float, Int, Saved, Src};
+use crate::masm::{Any, Callee, Calls, ColdKind, ContextWord, EarlyReturn, Float, Int, Saved, Src};
 use crate::runtime::frame::TAIL_CALLEE;
 use crate::runtime::services::{LEAVE_BEHIND, SWITCH};
 use crate::runtime::trap::{Site, TrapKind};
@@ -84,6 +84,18 @@ impl Calls for X64<'_> {
             self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
             self.cold_if(Cc::B, ColdKind::Guard { site, head: false });
         }
+        self.save(saved);
+    }
+
+    fn prologue_or_return(&mut self, leaf: bool, site: Site, saved: &Saved, early: &EarlyReturn) {
+        self.prologue(leaf, site, &Saved::default());
+        let mut stay = Label::new();
+        crate::masm::Flow::branch(self, early.cond.negate(), early.x, early.y, &mut stay);
+        if let Some(value) = early.value {
+            self.result(value);
+        }
+        self.asm.ret();
+        self.asm.bind(&mut stay);
         self.save(saved);
     }
 

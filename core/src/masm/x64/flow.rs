@@ -2,9 +2,9 @@
 
 use super::convention::SITE;
 use super::{B8, X64, context, field};
-use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Gpr, Mem, Scale};
-use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, Src};
+use crate::asm::{EmitError, Label};
+use crate::masm::{ColdKind, Cond, Float, FloatCond, Flow, Int, IntReg, Pace, Src};
 use crate::runtime::trap::{Site, Trap};
 
 /// Bytes of a case of a dispatch: a jump with a 32-bit displacement.
@@ -19,6 +19,17 @@ impl Flow for X64<'_> {
     fn loop_head(&mut self, site: Site) {
         self.asm.alu_rm(Alu::Cmp, B8, Gpr::Rsp, context(field::GUARD));
         self.cold_if(Cc::B, ColdKind::Guard { site, head: true });
+    }
+
+    // A poll is a comparison and a branch, which run beside the rest: `PACES` is not set.
+    fn set_limit(&mut self, _: IntReg, _: &Pace) {
+        let at = self.asm.buf.pos();
+        self.asm.buf.fail(EmitError::Operand { at });
+    }
+
+    fn paced_branch(&mut self, _: IntReg, _: &Pace, _: usize, _: usize, _: Site) {
+        let at = self.asm.buf.pos();
+        self.asm.buf.fail(EmitError::Operand { at });
     }
 
     fn jump(&mut self, label: &mut Label) {

@@ -221,6 +221,11 @@ impl X64<'_> {
                     super::Flow::trap(self, Trap::new(TrapKind::OutOfFuel), site);
                     continue;
                 }
+                // Other ISAs' instructions have these.
+                ColdKind::Stack { .. } | ColdKind::Pace { .. } => {
+                    let at = self.asm.buf.pos();
+                    self.asm.buf.fail(EmitError::Operand { at });
+                }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
                 ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
@@ -248,6 +253,8 @@ impl<'m> Masm<'m> for X64<'m> {
 
     const INT_POOL: &'static [PoolReg] = &INT_POOL;
     const FLOAT_POOL: &'static [PoolReg] = &FLOAT_POOL;
+    const VIEWS: bool = false;
+    const PACES: bool = false;
     const LAZY: usize = stubs::LAZY;
 
     fn new(buf: Buf<'m>, place: Place) -> Self {
@@ -312,6 +319,11 @@ impl<'m> Masm<'m> for X64<'m> {
     #[cfg_attr(not(small), inline(always))]
     fn pos(&self) -> usize {
         self.asm.buf.pos()
+    }
+
+    #[inline(always)]
+    fn moved(&mut self) -> Option<(usize, i32)> {
+        None
     }
 
     fn flush_cold(&mut self) {

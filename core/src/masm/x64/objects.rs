@@ -79,6 +79,10 @@ impl X64<'_> {
                 self.asm.alu_rr(Alu::Sub, B8, Gpr::Rcx, Gpr::Rax);
                 Gpr::Rcx
             }
+            Object::View { .. } => {
+                self.refuse();
+                return 0;
+            }
         };
         self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
         self.asm.mov_rm(B8, Gpr::Rcx, payload_of(record));
@@ -141,17 +145,31 @@ impl X64<'_> {
                 self.find(Gpr::Rcx, cell);
                 Gpr::Rcx
             }
+            Object::View { .. } => {
+                self.refuse();
+                Gpr::Rcx
+            }
         }
     }
 
-    /// The place of element `x`, below the length; goes to `cold` for any other. The place is behind rcx; it may use rdx
-    /// too. Uses rax.
-    fn element(&mut self, element: Element, object: Object, x: Int, cold: &mut Label) -> Option<Mem> {
+    /// The place of element `x`, below the length; goes to `cold`, if it is given, for any other. The place is behind rcx;
+    /// it may use rdx too. Uses rax.
+    fn element(&mut self, element: Element, object: Object, x: Int, cold: Option<&mut Label>) -> Option<Mem> {
+        if let Object::View { payload, len } = object {
+            let x = self.in_gpr(x, Gpr::Rdx);
+            if let Some(cold) = cold {
+                self.asm.alu_rr(Alu::Cmp, B8, x, gpr(len.0));
+                self.asm.jcc(Cc::Ae, cold);
+            }
+            return Mem::indexed(gpr(payload.0), x, scale(element), 0);
+        }
         let record = self.record_in(object);
         let x = self.in_gpr(x, Gpr::Rdx);
-        self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
-        self.asm.alu_rr(Alu::Cmp, B8, x, Gpr::Rax);
-        self.asm.jcc(Cc::Ae, cold);
+        if let Some(cold) = cold {
+            self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
+            self.asm.alu_rr(Alu::Cmp, B8, x, Gpr::Rax);
+            self.asm.jcc(Cc::Ae, cold);
+        }
         self.asm.mov_rm(B8, Gpr::Rcx, payload_of(record));
         Mem::indexed(Gpr::Rcx, x, scale(element), 0)
     }
@@ -292,6 +310,16 @@ impl Objects for X64<'_> {
         self.asm.mov_rm(B8, gpr(d.0), context(field::RECORDS));
     }
 
+    fn view(&mut self, payload: IntReg, len: IntReg, cell: u32) {
+        self.find(Gpr::Rcx, cell);
+        self.asm.mov_rm(B4, gpr(len.0), len_of(Gpr::Rcx));
+        self.asm.mov_rm(B8, gpr(payload.0), payload_of(Gpr::Rcx));
+    }
+
+    fn null_view(&mut self, len: IntReg) {
+        self.asm.alu_rr(Alu::Xor, B4, gpr(len.0), gpr(len.0));
+    }
+
     fn call_closure(
         &mut self,
         closure: u32,
@@ -330,9 +358,13 @@ impl Objects for X64<'_> {
 
     fn len(&mut self, d: Int, object: Object, slow: Slow) {
         let mut cold = Label::new();
-        let record = self.record_in(object);
         let t = Self::target(d, Gpr::Rax);
-        self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
+        if let Object::View { len, .. } = object {
+            self.asm.mov_rr(B4, Gpr::Rax, gpr(len.0));
+        } else {
+            let record = self.record_in(object);
+            self.asm.mov_rm(B4, Gpr::Rax, len_of(record));
+        }
         self.asm.test_rr(B4, Gpr::Rax, Gpr::Rax);
         self.asm.jcc(Cc::E, &mut cold);
         if t != Gpr::Rax {
@@ -342,20 +374,24 @@ impl Objects for X64<'_> {
         self.cold_op(cold, slow);
     }
 
-    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Slow) {
+    fn get_element(&mut self, element: Element, d: Any, object: Object, x: Int, slow: Option<Slow>) {
         let mut cold = Label::new();
-        if let Some(mem) = self.element(element, object, x, &mut cold) {
+        if let Some(mem) = self.element(element, object, x, slow.is_some().then_some(&mut cold)) {
             self.load_element_at(element, d, mem);
         }
-        self.cold_op(cold, slow);
+        if let Some(slow) = slow {
+            self.cold_op(cold, slow);
+        }
     }
 
-    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Slow) {
+    fn set_element(&mut self, element: Element, object: Object, x: Int, s: Any, slow: Option<Slow>) {
         let mut cold = Label::new();
-        if let Some(mem) = self.element(element, object, x, &mut cold) {
+        if let Some(mem) = self.element(element, object, x, slow.is_some().then_some(&mut cold)) {
             self.store_element_at(element, mem, s);
         }
-        self.cold_op(cold, slow);
+        if let Some(slow) = slow {
+            self.cold_op(cold, slow);
+        }
     }
 
     fn push(&mut self, element: Element, object: Object, s: Any, slow: Slow) {
@@ -365,6 +401,10 @@ impl Objects for X64<'_> {
             Object::Record(reg) => gpr(reg.0),
             Object::Cell(cell) => {
                 self.find(Gpr::Rdx, cell);
+                Gpr::Rdx
+            }
+            Object::View { .. } => {
+                self.refuse();
                 Gpr::Rdx
             }
         };
@@ -400,6 +440,10 @@ impl Objects for X64<'_> {
             Object::Record(reg) => gpr(reg.0),
             Object::Cell(cell) => {
                 self.find(Gpr::Rdx, cell);
+                Gpr::Rdx
+            }
+            Object::View { .. } => {
+                self.refuse();
                 Gpr::Rdx
             }
         };
@@ -508,7 +552,7 @@ impl Objects for X64<'_> {
         }
         self.asm.jmp(&mut done);
         self.asm.bind(&mut long);
-        if let Some(mem) = self.element(Element::Byte, Object::Cell(cell), x, &mut cold) {
+        if let Some(mem) = self.element(Element::Byte, Object::Cell(cell), x, Some(&mut cold)) {
             self.asm.movzx8_rm(Gpr::Rax, mem);
         }
         self.asm.bind(&mut done);
