@@ -13,6 +13,7 @@ use super::Backend;
 use super::emit::Compiler;
 use super::shape::SHAPES;
 use super::templates::Lane;
+use crate::masm::{Any, Int};
 use crate::runtime::frame::slot_offset;
 use core::ops::Range;
 
@@ -51,11 +52,11 @@ struct Candidate {
     len: u32,
     /// How often they are used.
     uses: u32,
-    /// The first word that uses others, or 0.
+    /// The first word that uses others; greater than any if none does.
     until: usize,
 }
 
-const NONE: Candidate = Candidate { start: 0, len: 0, uses: 0, until: 0 };
+const NONE: Candidate = Candidate { start: 0, len: 0, uses: 0, until: usize::MAX };
 
 impl Candidate {
     /// Counts the use of a slot; whether it is one of these.
@@ -63,9 +64,7 @@ impl Candidate {
     fn count(&mut self, slot: i32, word: usize) -> bool {
         let reached = (slot.wrapping_sub(self.start) as u32) < self.len;
         self.uses += u32::from(reached);
-        if !reached && self.until == 0 {
-            self.until = word;
-        }
+        self.until = self.until.min(if reached { usize::MAX } else { word });
         reached
     }
 }
@@ -92,23 +91,22 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         // mostly behind it, and one that is around it: their uses, and the first word that uses yet others.
         let mut now = Candidate { start: i32::from(self.near.slots.start), len: self.near.slots.len() as u32, ..NONE };
         let (mut behind, mut around) = (NONE, NONE);
-        let ahead = self.code.iter().zip(self.plan.ops.iter()).enumerate().skip(word).take(AHEAD);
+        let words = word..self.code.len().min(word.saturating_add(AHEAD));
+        let code = self.code.get(words.clone()).unwrap_or(&[]);
+        let ops = self.plan.ops.get(words).unwrap_or(&[]);
+        // The slots that a base is worth it for.
+        let count = self.func.slot_count.saturating_sub(Self::REACH.into()) as u16;
         let mut end = word + 1;
-        for (at, (&bits, &op)) in ahead {
+        for (at, (&bits, &op)) in (word..).zip(code.iter().zip(ops)) {
             if M::LANES[usize::from(bits as u8)].0 == Lane::Template || at != word && op != 0 {
                 break;
             }
             end = at + 1;
             let fields = bits | SHAPES.get(bits as u8).others;
-            let numbers = [16, 32, 48].map(|from| (fields >> from) as u16);
-            let [a, b, c] = numbers;
+            let [a, b, c] = [16, 32, 48].map(|from| (fields >> from) as u16);
             // An instruction has one place in memory, even if it reads and writes it.
-            let again = [false, b == a, c == a || c == b];
-            for (&slot, again) in numbers.iter().zip(again) {
-                if again || slot < Self::REACH || u32::from(slot) >= self.func.slot_count {
-                    continue;
-                }
-                if self.plan.place(slot).is_pinned() {
+            for (slot, again) in [(a, false), (b, b == a), (c, c == a || c == b)] {
+                if again || slot.wrapping_sub(Self::REACH) >= count || self.plan.place(slot).is_pinned() {
                     continue;
                 }
                 let slot = i32::from(slot);
@@ -136,7 +134,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             0
         } else {
             self.set_near(best.start as u16);
-            if best.until == 0 { end } else { best.until }
+            best.until.min(end)
         };
         until.max(word + PAUSE)
     }
@@ -147,12 +145,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
         let base = slot_offset(start) + M::NEAR / 2;
         self.masm.near(base);
         self.near.slots = start..start.saturating_add(Self::REACH);
-        for slot in self.near.slots.clone() {
-            if u32::from(slot) < self.func.slot_count
-                && !self.plan.place(slot).is_pinned()
-                && let Some(prepared) = self.plan.places.get_mut(usize::from(slot))
-            {
-                *prepared = M::prepare_near(slot_offset(slot) as i32 - base as i32);
+        let first = -(M::NEAR as i32 / 2);
+        for (distance, place) in (first..).step_by(8).zip(self.plan.in_frame(self.near.slots.clone())) {
+            if let Some(place) = place {
+                *place = M::prepare_near(distance);
             }
         }
     }
@@ -167,12 +163,10 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
 
     #[inline(never)]
     fn drop_near(&mut self) {
-        for slot in core::mem::take(&mut self.near.slots) {
-            let place = self.plan.place(slot);
-            if u32::from(slot) < self.func.slot_count
-                && let Some(prepared) = self.plan.places.get_mut(usize::from(slot))
-            {
-                *prepared = M::prepare(place.any());
+        let slots = core::mem::take(&mut self.near.slots);
+        for (slot, place) in slots.clone().zip(self.plan.in_frame(slots)) {
+            if let Some(place) = place {
+                *place = M::prepare(Any::Int(Int::Slot(slot_offset(slot))));
             }
         }
         // What follows may be worth a base of its own.

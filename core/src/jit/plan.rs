@@ -27,6 +27,7 @@ use crate::runtime::fuel;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Bank, Flags, Op, field};
 use crate::vm3::types::{Composite, TypeId};
+use core::ops::Range;
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half, with
 /// [`RUN`] if fuel is counted, and [`TARGET`].
@@ -608,6 +609,16 @@ impl<'s> Plan<'s> {
     #[inline(always)]
     pub fn place(&self, slot: u16) -> Place {
         self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
+    }
+
+    /// What the backend has prepared for each of these slots of the function, if the value is in the frame.
+    #[inline(always)]
+    pub fn in_frame(&mut self, slots: Range<u16>) -> impl Iterator<Item = Option<&mut Prepared>> {
+        let end = usize::from(slots.end).min(self.slots.len());
+        let slots = usize::from(slots.start)..end;
+        let places = self.places.get_mut(slots.clone()).unwrap_or_default();
+        let plans = self.slots.get(slots).unwrap_or_default();
+        places.iter_mut().zip(plans).map(|(place, plan)| (!Place(plan.last).is_pinned()).then_some(place))
     }
 
     /// The machine registers by which the object in a cell slot is found, if any hold what it takes.

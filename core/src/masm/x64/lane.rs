@@ -184,6 +184,7 @@ const NO_BASE: u64 = 1 << 7;
 
 /// A place as an operand: its two words, then those of a sum. In the lowest byte of these are the conditions that there are
 /// on it as the first and as the second source, as they count in [`Format::rows`].
+#[cfg_attr(not(small), inline(always))]
 pub(super) fn prepare(place: Any) -> Prepared {
     let operand = match place {
         Any::Int(Int::Reg(reg)) => Operand::gpr(gpr(reg.0)),

@@ -273,6 +273,7 @@ impl<'m> Masm<'m> for X64<'m> {
         self.emit_stubs()
     }
 
+    #[cfg_attr(not(small), inline(always))]
     fn prepare(place: Any) -> Prepared {
         lane::prepare(place)
     }
@@ -284,6 +285,7 @@ impl<'m> Masm<'m> for X64<'m> {
         self.asm.lea(B8, NEAR, slot(offset));
     }
 
+    #[cfg_attr(not(small), inline(always))]
     fn prepare_near(distance: i32) -> Prepared {
         lane::prepare_at(Mem::base(NEAR, distance))
     }
