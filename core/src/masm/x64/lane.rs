@@ -35,10 +35,13 @@ const GLOBALS: u8 = 6;
 const LINK: u8 = 7;
 const NONE: u8 = 8;
 
-/// What the lane knows of an operation, in one word: the [`forms::Kind`]; from bit 8 on those [`feature_bits`] without which
-/// the verb does it; from bit 16 on the variant of the stencils that have one; from bit 24 on, whether it branches.
+/// What the lane knows of an operation.
 #[derive(Clone, Copy, Debug)]
-pub struct Recipe(u32);
+pub struct Recipe(
+    /// In one word: the [`forms::Kind`]; from bit 8 on those [`feature_bits`] without which the verb does it; from bit 16
+    /// on the variant of the stencils that have one; from bit 24 on, whether it branches.
+    u32,
+);
 
 impl Recipe {
     const fn new(kind: u8, needs: u8, variant: u8, branches: bool) -> Self {
