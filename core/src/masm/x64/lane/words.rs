@@ -175,34 +175,36 @@ const fn template(part: &Part<'_>, frames: u8, branches: bool, longer: u8) -> Op
     }
     let Some((start, len)) = base.bytes(part, 0, 0) else { return None };
     let mut template = Template { len, ..NOTHING };
-    let mut found = 0;
+    let (mut found, mut high) = (0, [0; 3]);
     field = 0;
     while field < 3 {
         let number = base.numbers[field];
-        if longer == 0 && frames >> field & 1 == 0 {
-            let Some((_, with_high)) = base.with(field, 8).bytes(part, 0, 0) else { return None };
-            found |= ((with_high != len) as u8) << field;
+        if frames >> field & 1 == 0 {
+            let Some((flipped, with_flipped)) = base.with(field, number ^ 8).bytes(part, 0, 0) else { return None };
+            if longer == 0 && with_flipped != len {
+                found |= 1 << field;
+            } else if with_flipped == len {
+                high[field] = if number == 0 { flipped.wrapping_sub(start) } else { start.wrapping_sub(flipped) };
+            }
         }
-        let Some((low, _)) = base.with(field, number + 1).bytes(part, 0, 0) else { return None };
-        let low = low.wrapping_sub(start);
-        let Some((all, _)) = base.with(field, number + 7).bytes(part, 0, 0) else { return None };
-        assert!(all.wrapping_sub(start) == low.wrapping_mul(7), "numbers do not add up");
-        template.low[field] = low;
-        if low != 0 {
+        let Some((next, _)) = base.with(field, number + 1).bytes(part, 0, 0) else { return None };
+        template.low[field] = next.wrapping_sub(start);
+        if template.low[field] != 0 {
             template.unless |= FAR << field;
         }
         field += 1;
     }
+    // What the upper bits add is independent of one another.
     let mut bits = 0;
     while bits < 8 {
-        let is_used = if longer == 0 { bits & found == 0 } else { bits & longer != 0 };
-        if is_used {
-            let upper = (bits & !frames) << 3;
-            let fields = Fields { numbers: [upper & 8, upper >> 1 & 8, upper >> 2 & 8], ..base };
-            let Some((all, with_all)) = fields.bytes(part, 0, 0) else { return None };
-            assert!(with_all == len, "the length depends on two numbers together");
-            template.bytes[bits as usize] = all;
+        let mut sum = start;
+        field = 0;
+        while field < 3 {
+            let (has, had): (u64, u64) = (bits >> field & 1, (longer >> field & 1) as u64);
+            sum = sum.wrapping_add(high[field].wrapping_mul(has.wrapping_sub(had)));
+            field += 1;
         }
+        template.bytes[bits as usize] = sum;
         bits += 1;
     }
     template.longer = HIGH * found as u32;
