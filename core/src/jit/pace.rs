@@ -9,7 +9,7 @@
 //! This holds if nobody comes to one of its ops but through its head, which sets the limit, and if nobody comes to its
 //! end without having passed the step.
 
-use super::plan::{Pending, for_targets, shape};
+use super::plan::{for_targets, shape};
 use super::shape::Kind;
 use crate::vm3::op::{Flags, Op, field};
 
@@ -51,37 +51,48 @@ pub struct Paced {
 #[inline(never)]
 pub fn find(code: &[u64], ops: &[u64]) -> heapless::Vec<Paced, PACED> {
     let mut all = heapless::Vec::new();
-    // The targets of branches forward so far, and the greatest end of a loop.
-    let (mut pending, mut around) = (Pending::new(), 0);
-    for (word, (&bits, &op)) in code.iter().zip(ops).enumerate() {
+    // The greatest end of a loop.
+    let mut around = 0;
+    for (word, &op) in ops.iter().enumerate() {
         let end = (op >> 32) as usize;
         if end != 0 {
-            pending.reach(word as u32);
-            let next = pending.next(word as u32) as usize;
-            if let Some(paced) = Paced::find(code, ops, word, end, next, around > end)
+            if let Some(paced) = Paced::find(code, ops, word, end, around > end)
                 && all.push(paced).is_err()
             {
                 break;
             }
             around = around.max(end);
         }
-        let shape = shape(bits);
-        if shape.kind == Kind::Branch {
-            for_targets(shape, code.get(word..).unwrap_or(&[]), |target| {
-                if target > word {
-                    pending.add(target as u32);
-                }
-            });
-        }
     }
+    without_entries(code, &mut all);
     all
 }
 
+/// Takes out the loops into which there is a branch from before their heads.
+fn without_entries(code: &[u64], all: &mut heapless::Vec<Paced, PACED>) {
+    let (Some(&Paced { head: first, .. }), Some(&Paced { head: last, back, .. })) = (all.first(), all.last()) else {
+        return;
+    };
+    for (at, &bits) in code.iter().take(last.into()).enumerate() {
+        let shape = shape(bits);
+        // Most branches go elsewhere, which is seen without a look at what is no branch.
+        let target = (bits >> ((16 + 16 * (shape.label & 3)) & 63)) as u16;
+        let elsewhere = (shape.label <= 2) & (target.wrapping_sub(first) > back.wrapping_sub(first));
+        if (shape.kind == Kind::Branch) & !elsewhere {
+            for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
+                all.retain(|&Paced { head, back, .. }| {
+                    !(at < head.into() && target > head.into() && target <= back.into())
+                });
+            });
+        }
+    }
+}
+
 impl Paced {
-    /// The loop from word `head` to that at `end`, exclusive, if it is one. `next` is the first target behind `head` of the
-    /// branches before it, `ops` tells heads of loops.
-    fn find(code: &[u64], ops: &[u64], head: usize, end: usize, next: usize, nested: bool) -> Option<Self> {
-        let back = end.checked_sub(1).filter(|&back| next > back && back - head < MOST_WORDS)?;
+    /// The loop from word `head` to that at `end`, exclusive, if it is one, but for branches from before it. `ops` tells heads
+    /// of loops.
+    fn find(code: &[u64], ops: &[u64], head: usize, end: usize, nested: bool) -> Option<Self> {
+        let back = end.checked_sub(1).filter(|&back| back.checked_sub(head).is_some_and(|words| words < MOST_WORDS))?;
         // No op but the first is the head of a loop: a branch from behind may go there. Loops of which this holds have no word
         // in common, so what is looked at from here on is looked at once.
         if ops.get(head + 1..=back)?.iter().any(|op| op >> 32 != 0) {

@@ -97,6 +97,11 @@ impl A64<'_> {
     /// An operation on two sources one of which was shifted or multiplied just now, into the destination: in one
     /// instruction, if there is one. `false`, with nothing done, if not.
     pub(super) fn combine(&mut self, op: IntOp, d: Int, x: Int, y: Int) -> bool {
+        // Asked first, because it is rare: what the operands are is hard to predict.
+        let tail = self.tail();
+        if !matches!(tail, Tail::Shift { .. } | Tail::Product { .. }) {
+            return false;
+        }
         let (Int::Reg(d), Int::Reg(x), Int::Reg(y)) = (d, x, y) else { return false };
         let (d, x, y) = (gpr(d.0), gpr(x.0), gpr(y.0));
         let other = match (x == d, y == d) {
@@ -104,7 +109,7 @@ impl A64<'_> {
             (true, false) if op != IntOp::Sub => y,
             _ => return false,
         };
-        match self.tail() {
+        match tail {
             Tail::Shift { op: shift, d: t, x, by } if t == d => self.combine_shifted(op, d, other, (shift, x, by)),
             Tail::Product { d: t, x, y } if t == d && matches!(op, IntOp::Add | IntOp::Sub) => {
                 self.take_back();
