@@ -3,7 +3,9 @@
 use super::bounds::InBounds;
 use super::near::Near;
 use super::pace::{Paced, Step};
-use super::plan::{Pinning, Place as SlotPlace, Plan, RUN, TARGET, field_of, for_targets, is_array};
+use super::plan::{
+    Pinning, Place as SlotPlace, Plan, Pool, RUN, TARGET, field_of, for_targets, is_array, scratch_words,
+};
 use super::shape::SHAPES;
 use super::templates::{self, Lane};
 use super::{Backend, CompileError};
@@ -103,12 +105,14 @@ pub(super) fn plan<'m, 's, M: Backend<'m>>(
     let missing = CompileError::NoFunction { func: index };
     let func = container.func(index.into()).ok_or(missing)?;
     let code = container.code(&func).ok_or(missing)?;
-    let needed = super::function_scratch(&func);
+    let needed = scratch_words(&func);
     let given = scratch.len();
-    let pools = (M::INT_POOL, M::FLOAT_POOL);
-    let pins = Pinning { pools, prepare: M::prepare, views: M::VIEWS, paces: M::PACES && polls, max_pinned };
+    let pools = const { (Pool::new(M::INT_POOL), Pool::new(M::FLOAT_POOL)) };
+    let pins = Pinning { pools, views: M::VIEWS, paces: M::PACES && polls, max_pinned };
     let plan = Plan::new(container, &func, code, scratch, &pins);
-    Ok((func, plan.ok_or(CompileError::Scratch { needed, given })?))
+    let mut plan = plan.ok_or(CompileError::Scratch { needed, given })?;
+    plan.prepare(M::prepare);
+    Ok((func, plan))
 }
 
 /// Compiles one function through a backend.
@@ -133,15 +137,15 @@ pub(super) fn function<'m, M: Backend<'m>>(
     let failed = |error| CompileError::Emit { func: Some(index), error };
     let capacity = memory.len();
     let buf = Buf::new(memory).ok_or(failed(EmitError::Full { needed: 8, capacity }))?;
-    let masm = M::new(buf, Place { func: index, ..place });
     let caches = place.first_cache;
     let (switching, polls, rest) = (place.switching, place.polls, (0, 0));
     let (leaves, bounds) = (false, InBounds::new());
     // No word has the greatest number there is.
     let leave_at = place.leave_at.map_or(usize::MAX, usize::from);
     let near = Near::new(Compiler::<M>::REACH, func.slot_count, !plan.records.is_empty(), leave_at);
-    let compiler = Compiler {
-        masm,
+    // Made where it stays: it is some kilobytes.
+    let mut compiler = Compiler {
+        masm: M::new(buf, Place { func: index, ..place }),
         container,
         index,
         func,
@@ -235,7 +239,7 @@ impl<'c> OpAt<'c> {
 }
 
 impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
-    fn run(mut self) -> Result<Extent, EmitError> {
+    fn run(&mut self) -> Result<Extent, EmitError> {
         let saved = self.plan.saved;
         let early = self.early_return();
         match &early {

@@ -31,7 +31,7 @@ use crate::masm::{FUNCTION_ALIGN, Features, Isa, Masm, Place, Stubs};
 use crate::runtime::context::Entry;
 use crate::runtime::trap::Site;
 use crate::vm3::Module;
-use crate::vm3::container::{Func, Section};
+use crate::vm3::container::Section;
 use crate::vm3::types::TypeId;
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -140,13 +140,7 @@ impl From<CodeError> for CompileError {
 pub fn scratch_words(module: &Module<'_>) -> usize {
     let container = module.container();
     let functions = (0..container.count(Section::Funcs)).filter_map(|index| container.func(index));
-    functions.map(|func| function_scratch(&func)).max().unwrap_or(0)
-}
-
-fn function_scratch(func: &Func) -> usize {
-    let words = (func.code_len as usize).saturating_mul(plan::WORDS_PER_OP);
-    let slots = (func.slot_count as usize).saturating_add(plan::SPARE_SLOTS);
-    words.saturating_add(slots.saturating_mul(plan::WORDS_PER_SLOT))
+    functions.map(|func| plan::scratch_words(&func)).max().unwrap_or(0)
 }
 
 /// The most f64 registers that a function of the module has: no function pins more floats.

@@ -102,7 +102,7 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
                 break;
             }
             end = at + 1;
-            let fields = bits | SHAPES.get(bits as u8).others;
+            let fields = bits | !SHAPES.get(bits as u8).registers;
             let [a, b, c] = [16, 32, 48].map(|from| (fields >> from) as u16);
             // An instruction has one place in memory, even if it reads and writes it.
             for (slot, again) in [(a, false), (b, b == a), (c, c == a || c == b)] {

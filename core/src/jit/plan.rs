@@ -20,27 +20,31 @@
 //! it is used more often than they must be found anew.
 
 use super::pace::{self, PACED, Paced, Step};
-use super::shape::{Kind, NO_FIELD, SHAPES, Shape};
+use super::shape::{Kind, MARKS, NO_FIELD, SHAPES, Shape, mark};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::fuel;
 use crate::vm3::container::{Container, Func, Sig};
 use crate::vm3::op::{Bank, Flags, Op, field};
 use crate::vm3::types::{Composite, TypeId};
+use core::hint::select_unpredictable;
 use core::ops::Range;
 
 /// Words of scratch for each op word: the label in the low half; the loop's last op, plus 1, in the high half, with
 /// [`RUN`] if fuel is counted, and [`TARGET`].
-pub const WORDS_PER_OP: usize = 1;
-/// Words of scratch for each slot, [`SlotPlan`] and [`Prepared`].
-pub const WORDS_PER_SLOT: usize = SLOT_PLAN_WORDS + PREPARED_WORDS;
+const WORDS_PER_OP: usize = 1;
 const SLOT_PLAN_WORDS: usize = 2;
 const PREPARED_WORDS: usize = 4;
 /// Words of the longest function whose entry does not poll: with 65,536 calls of it behind one another, a guest is stopped
 /// within some milliseconds.
 const LEAF_WORDS: usize = 64;
-/// Slots more than the function has: one for each of the three fields of a word, for fields that are no registers.
-pub const SPARE_SLOTS: usize = 3;
+/// [`SlotPlan`]s more than slots: one for each of the three fields of a word, for fields that are no registers.
+const SPARE: usize = 3;
+/// [`SlotPlan`]s of a function in which a byte of each field says which one it is.
+const NARROW: usize = 256;
+/// In the low half of an op's word, during the scan: it has to be looked at by itself. Below, the loops that end at it are
+/// counted.
+const LOOK: u64 = 1 << 31;
 
 /// Greatest loop depth that counts. With at most three registers in each 16 bits of operands, a function has fewer than
 /// 2^18 uses, so no sum of weights reaches 2^32.
@@ -70,7 +74,31 @@ struct SlotPlan {
     limit: u32,
 }
 
+/// The number of them that a function of so many slots needs, spare ones included: they are the last. Spare ones lie at the
+/// end of what a byte can number if the slots leave room for them there.
+fn slot_plans(slots: usize) -> usize {
+    slots.saturating_add(SPARE).max(NARROW)
+}
+
+/// Words of scratch that the plan of a function takes.
+pub fn scratch_words(func: &Func) -> usize {
+    let (words, slots) = (func.code_len as usize, func.slot_count as usize);
+    let slot_words =
+        slot_plans(slots).saturating_mul(SLOT_PLAN_WORDS).saturating_add(slots.saturating_mul(PREPARED_WORDS));
+    words.saturating_mul(WORDS_PER_OP).saturating_add(slot_words)
+}
+
 impl SlotPlan {
+    /// A use.
+    #[inline(always)]
+    fn touch(&mut self, write: bool, uses: &Uses, pending: &Pending, here: u32) {
+        if uses.frontier >= self.limit {
+            self.settle(write, uses.first, pending, here);
+        }
+        self.last = uses.last;
+        self.weight = self.weight.wrapping_add(uses.weight);
+    }
+
     /// The first use, or one at or behind the limit.
     #[cold]
     fn settle(&mut self, write: bool, first: u32, pending: &Pending, here: u32) {
@@ -144,7 +172,7 @@ impl Place {
 pub struct Plan<'s> {
     /// One word an op word.
     pub ops: &'s mut [u64],
-    /// [`SlotPlan`]
+    /// Those of the slots; during the scan, of [`slot_plans`].
     slots: &'s mut [SlotPlan],
     /// Where the slots' values are, for the backend.
     pub places: &'s mut [Prepared],
@@ -152,6 +180,8 @@ pub struct Plan<'s> {
     /// does not poll, because it is over soon. It checks no native stack: what it saves and the stubs push lies in the
     /// reserve below what its caller checked ([`crate::runtime::context::NATIVE_RESERVE`]), as with the poll of a loop.
     pub leaf: bool,
+    /// Whether there are calls.
+    calls: bool,
     /// Branches back to a loop head, those of a `switch` one by one.
     pub back_branches: usize,
     /// Machine registers to save for the caller.
@@ -171,15 +201,37 @@ pub struct Plan<'s> {
 /// What may be pinned to what.
 pub struct Pinning<'p> {
     /// The pools of integers and of floats.
-    pub pools: (&'p [PoolReg], &'p [PoolReg]),
-    /// [`crate::masm::Masm::prepare`]
-    pub prepare: fn(Any) -> Prepared,
+    pub pools: (Pool<'p>, Pool<'p>),
     /// [`crate::masm::Masm::VIEWS`]
     pub views: bool,
     /// [`crate::masm::Masm::PACES`], if the function polls.
     pub paces: bool,
     /// The most registers of each of the two.
     pub max_pinned: (usize, usize),
+}
+
+/// Registers to pin to.
+#[derive(Clone, Copy)]
+pub struct Pool<'p> {
+    regs: &'p [PoolReg],
+    /// A bit for each of these that callees keep.
+    callee_saved: u32,
+}
+
+impl<'p> Pool<'p> {
+    /// The first [`POOL`] of these registers.
+    pub const fn new(regs: &'p [PoolReg]) -> Self {
+        let regs = match regs.split_at_checked(POOL) {
+            Some((first, _)) => first,
+            None => regs,
+        };
+        let (mut callee_saved, mut index) = (0, 0);
+        while index < regs.len() {
+            callee_saved |= (regs[index].callee_saved as u32) << index;
+            index += 1;
+        }
+        Self { regs, callee_saved }
+    }
 }
 
 /// Targets of forward branches that a scan has not reached yet. Plain loops over few words: how many are pending is
@@ -236,7 +288,7 @@ impl Pending {
     }
 }
 
-/// Everything the third pass carries along.
+/// Everything that is the same for all uses of a straight run of ops.
 #[derive(Clone, Copy)]
 struct Uses {
     weight: u32,
@@ -249,9 +301,66 @@ struct Uses {
     frontier: u32,
 }
 
+/// [`slot_plans`], by what a word has in its first three fields.
+trait Slots {
+    fn slot(&mut self, field: usize, number: u16) -> Option<&mut SlotPlan>;
+}
+
+impl Slots for [SlotPlan; NARROW] {
+    #[inline(always)]
+    fn slot(&mut self, _: usize, number: u16) -> Option<&mut SlotPlan> {
+        Some(&mut self[usize::from(number as u8)])
+    }
+}
+
+impl Slots for [SlotPlan] {
+    #[inline(always)]
+    fn slot(&mut self, field: usize, number: u16) -> Option<&mut SlotPlan> {
+        let (number, spare) = (usize::from(number), self.len().saturating_sub(SPARE));
+        // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
+        self.get_mut(select_unpredictable(number < spare, number, spare + field))
+    }
+}
+
+impl Uses {
+    /// Those of ops from word `from` on, up to the first that has to be looked at by itself; gives its word.
+    #[inline(always)]
+    fn straight<S: Slots + ?Sized>(
+        &self,
+        slots: &mut S,
+        code: &[u64],
+        ops: &[u64],
+        from: usize,
+        pending: &Pending,
+    ) -> usize {
+        let mut at = from;
+        for (&word, &op) in code.iter().zip(ops) {
+            if op != 0 {
+                break;
+            }
+            let shape = shape(word);
+            let [a, b, c] = shape.registers(word);
+            self.touch(slots, (1, b, false), pending, at as u32);
+            self.touch(slots, (2, c, false), pending, at as u32);
+            self.touch(slots, (0, a, shape.is_written_first()), pending, at as u32);
+            at += 1;
+        }
+        at
+    }
+
+    /// That of a number in a field, which is written or not.
+    #[inline(always)]
+    fn touch<S: Slots + ?Sized>(&self, slots: &mut S, at: (usize, u16, bool), pending: &Pending, here: u32) {
+        let (field, number, write) = at;
+        if let Some(slot) = slots.slot(field, number) {
+            slot.touch(write, self, pending, here);
+        }
+    }
+}
+
 impl<'s> Plan<'s> {
-    /// Scans a verified function. `scratch` holds at least [`WORDS_PER_OP`] words an op word and [`WORDS_PER_SLOT`] a
-    /// slot; `None` if it does not.
+    /// Scans a verified function. `scratch` holds at least [`scratch_words`] words; `None` if it does not. The places are
+    /// to be made ready yet, by [`Plan::prepare`].
     pub fn new(
         container: &Container<'_>,
         func: &Func,
@@ -259,17 +368,16 @@ impl<'s> Plan<'s> {
         scratch: &'s mut [u64],
         pins: &Pinning<'_>,
     ) -> Option<Self> {
-        let &Pinning { pools, prepare, views, paces, max_pinned } = pins;
+        let &Pinning { pools, views, paces, max_pinned } = pins;
         let (ops, rest) = scratch.split_at_mut_checked(code.len().checked_mul(WORDS_PER_OP)?)?;
-        let slot_count = usize::try_from(func.slot_count).ok()?.checked_add(SPARE_SLOTS)?;
-        let (slot_words, rest) = rest.split_at_mut_checked(slot_count.checked_mul(SLOT_PLAN_WORDS)?)?;
+        let slot_count = usize::try_from(func.slot_count).ok()?;
+        let (slot_words, rest) = rest.split_at_mut_checked(slot_plans(slot_count).checked_mul(SLOT_PLAN_WORDS)?)?;
         let prepared_words = rest.get_mut(..slot_count.checked_mul(PREPARED_WORDS)?)?;
         // SAFETY: `SlotPlan` is four u32, for which every bit pattern is valid, so words may be seen as such.
         let (_, slots, _) = unsafe { slot_words.align_to_mut::<SlotPlan>() };
         // SAFETY: `Prepared` is four words, for which every bit pattern is valid.
         let (_, places, _) = unsafe { prepared_words.align_to_mut::<Prepared>() };
-        ops.fill(0);
-        slots.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
+        slots.get_mut(..slot_count)?.fill(SlotPlan { weight: 0, first: 0, last: 0, limit: 0 });
         let sig = container.sig(func.sig)?;
         let (pinned, records) = (heapless::Vec::new(), heapless::Vec::new());
         let mut plan = Self {
@@ -277,6 +385,7 @@ impl<'s> Plan<'s> {
             slots,
             places,
             leaf: true,
+            calls: false,
             back_branches: 0,
             saved: Saved::default(),
             pinned,
@@ -288,34 +397,51 @@ impl<'s> Plan<'s> {
         let types = container.slots(func).unwrap_or(&[]);
         plan.find_loops(code);
         let unsettled = plan.count_uses(container, code, &sig, types);
+        plan.slots = core::mem::take(&mut plan.slots).get_mut(..slot_count)?;
         if paces && plan.back_branches != 0 {
             plan.paced = pace::find(code, plan.ops);
         }
         plan.pin(types, &sig, pools, if views { unsettled } else { u32::MAX }, max_pinned);
-        for (slot, place) in plan.slots.iter().zip(plan.places.iter_mut()) {
-            *place = prepare(Place(slot.last).any());
-        }
         Some(plan)
     }
 
-    /// Pass 1.
-    fn find_loops(&mut self, code: &[u64]) {
-        let (mut flags, mut back_branches) = (Flags::NONE, 0);
-        for (at, &word) in code.iter().enumerate() {
-            let shape = shape(word);
-            flags = flags.and(shape.flags);
-            if shape.flags.has(Flags::BRANCHES) {
-                for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
-                    if target <= at
-                        && let Some(op) = self.ops.get_mut(target)
-                    {
-                        *op = (at as u64 + 1) << 32;
-                        back_branches += 1;
-                    }
-                });
-            }
+    /// Makes the places ready for a backend, by [`crate::masm::Masm::prepare`].
+    #[inline(always)]
+    pub fn prepare(&mut self, prepare: impl Fn(Any) -> Prepared) {
+        for (slot, place) in self.slots.iter().zip(self.places.iter_mut()) {
+            *place = prepare(Place(slot.last).any());
         }
-        self.leaf = !flags.has(Flags::CALLS) && code.len() <= LEAF_WORDS;
+    }
+
+    /// Pass 1. Sets every op's word.
+    fn find_loops(&mut self, code: &[u64]) {
+        let (mut marks, mut back_branches, mut from) = (0, 0, 0);
+        loop {
+            // To the next branch.
+            let rest = code.get(from..).unwrap_or(&[]);
+            let mut at = from;
+            for (&word, op) in rest.iter().zip(self.ops.get_mut(from..).unwrap_or_default()) {
+                let mark = MARKS[usize::from(word as u8)];
+                marks |= mark;
+                *op = u64::from(mark & mark::LOOK) * LOOK;
+                if mark & mark::BRANCHES != 0 {
+                    break;
+                }
+                at += 1;
+            }
+            let Some(&word) = code.get(at) else { break };
+            for_targets(shape(word), code.get(at..).unwrap_or(&[]), |target| {
+                if target <= at
+                    && let Some(op) = self.ops.get_mut(target)
+                {
+                    *op = (at as u64 + 1) << 32 | u64::from(*op as u32);
+                    back_branches += 1;
+                }
+            });
+            from = at + 1;
+        }
+        self.calls = marks & mark::CALLS != 0;
+        self.leaf = !self.calls && code.len() <= LEAF_WORDS;
         self.back_branches = back_branches;
     }
 
@@ -324,7 +450,7 @@ impl<'s> Plan<'s> {
         let (mut end, mut calls, mut at) = (self.loop_end(start), false, start);
         while at < end {
             end = end.max(self.loop_end(at));
-            calls |= !self.leaf && code.get(at).is_some_and(|&word| comes_back(shape(word)));
+            calls |= self.calls && code.get(at).is_some_and(|&word| comes_back(shape(word)));
             at += 1;
         }
         (end, calls)
@@ -333,19 +459,20 @@ impl<'s> Plan<'s> {
     /// Pass 2. Gives the weight of the ops behind which payloads and lengths must be found anew.
     fn count_uses(&mut self, container: &Container<'_>, code: &[u64], sig: &Sig, types: &[TypeId]) -> u32 {
         let mut unsettled = 0_u32;
-        for slot in self.slots.iter_mut().take(sig.count.into()) {
-            slot.limit = NO_LIMIT;
-        }
-        let spare = self.slots.len().saturating_sub(SPARE_SLOTS);
-        for slot in self.slots.iter_mut().skip(spare) {
+        let spare = self.slots.len().saturating_sub(SPARE);
+        let (slots, spares) = self.slots.split_at_mut(spare);
+        for slot in slots.iter_mut().take(sig.count.into()).chain(spares) {
             slot.limit = NO_LIMIT;
         }
         let mut pending = Pending::new();
         let mut uses = Uses { weight: 1, first: 0, last: 0, frontier: 0 };
         // `hull_end` is one past the last op of the hull that this op is in, 0 outside; at word `event` something changes.
         let (mut calls, mut depth, mut hull_end, mut event) = (0_u32, 0_u32, 0_u32, NO_LIMIT);
-        // `args` words are no registers and no targets, so they pass without being told from ops.
-        for (at, &word) in code.iter().enumerate() {
+        let mut next = 0;
+        loop {
+            let at = self.straight(code, next, event, &uses, &pending);
+            let Some(&word) = code.get(at) else { break };
+            next = at + 1;
             // Functions have at most 65,536 words.
             let here = at as u32;
             if here >= event {
@@ -354,7 +481,7 @@ impl<'s> Plan<'s> {
                     hull_end = 0;
                     (uses.first, uses.last) = (calls, calls);
                 }
-                event = pending.least.min(if hull_end == 0 { NO_LIMIT } else { hull_end });
+                event = pending.next(here).min(if hull_end == 0 { NO_LIMIT } else { hull_end });
             }
             let last = self.loop_end(at);
             if last != 0 {
@@ -373,14 +500,16 @@ impl<'s> Plan<'s> {
                     *op += 1;
                 }
             }
+            let ended = self.ops.get_mut(at).map_or(0, |op| {
+                let ended = *op as u32 & !LOOK as u32;
+                *op &= !u64::from(u32::MAX);
+                ended
+            });
             uses.frontier = here.max(hull_end.saturating_sub(1));
             let shape = shape(word);
-            // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
-            let fields = word | shape.others;
-            let place = |field: usize| usize::from((fields >> (16 + 16 * field)) as u16).min(spare + field);
-            self.touch(place(1), false, &uses, &pending, here);
-            self.touch(place(2), false, &uses, &pending, here);
-            let write = shape.writes & !shape.reads & 1 != 0;
+            let registers = shape.registers(word);
+            uses.touch(&mut *self.slots, (1, registers[1], false), &pending, here);
+            uses.touch(&mut *self.slots, (2, registers[2], false), &pending, here);
             if shape.kind == Kind::Other {
                 if shape.unsettles {
                     unsettled = unsettled.saturating_add(uses.weight);
@@ -411,56 +540,62 @@ impl<'s> Plan<'s> {
                     self.touch_further(shape.cells, words, true, &uses, &pending, here);
                 }
             }
-            self.touch(place(0), write, &uses, &pending, here);
+            uses.touch(&mut *self.slots, (0, registers[0], shape.is_written_first()), &pending, here);
             if shape.kind == Kind::Branch {
                 for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
                     if target > at {
                         pending.add(target as u32);
                     }
                 });
-                event = event.min(pending.least);
-                if let Some(op) = self.ops.get_mut(at) {
-                    let ended = *op as u32;
-                    *op &= !u64::from(u32::MAX);
-                    depth = depth.saturating_sub(ended);
-                    uses.weight = weight(depth);
-                }
+                event = event.min(pending.next(here));
+                depth = depth.saturating_sub(ended);
+                uses.weight = weight(depth);
             }
         }
         unsettled
+    }
+
+    /// The uses of ops from a word on, up to the first that has to be looked at by itself or word `event`; gives that. All
+    /// are of the same weight, and no limit that a slot may have, and no end of a hull, is at one of these words.
+    #[inline(always)]
+    fn straight(&mut self, code: &[u64], from: usize, event: u32, uses: &Uses, pending: &Pending) -> usize {
+        let end = (event as usize).min(code.len());
+        let (code, ops) = (code.get(from..end).unwrap_or(&[]), self.ops.get(from..end).unwrap_or(&[]));
+        match <&mut [SlotPlan; NARROW]>::try_from(&mut *self.slots) {
+            Ok(slots) => uses.straight(slots, code, ops, from, pending),
+            Err(_) => uses.straight(&mut *self.slots, code, ops, from, pending),
+        }
     }
 
     /// The uses of the registers in the fields that `mask` names.
     fn touch_further(&mut self, mask: u8, words: &[u64], write: bool, uses: &Uses, pending: &Pending, here: u32) {
         let mut rest = mask;
         while rest != 0 {
-            self.touch(field_of(words, rest.trailing_zeros() as usize).into(), write, uses, pending, here);
+            let slot = field_of(words, rest.trailing_zeros() as usize).into();
+            self.touch(slot, write, uses, pending, here);
             rest &= rest - 1;
         }
     }
 
-    /// One use of a slot.
+    /// A use of a slot.
     #[inline(always)]
     fn touch(&mut self, slot: usize, write: bool, uses: &Uses, pending: &Pending, here: u32) {
-        let Some(plan) = self.slots.get_mut(slot) else { return };
-        if uses.frontier >= plan.limit {
-            plan.settle(write, uses.first, pending, here);
+        if let Some(plan) = self.slots.get_mut(slot) {
+            plan.touch(write, uses, pending, here);
         }
-        plan.last = uses.last;
-        plan.weight = plan.weight.wrapping_add(uses.weight);
     }
 
     fn pin(
         &mut self,
         types: &[TypeId],
         sig: &Sig,
-        pools: (&[PoolReg], &[PoolReg]),
+        pools: (Pool<'_>, Pool<'_>),
         unsettled: u32,
         max_pinned: (usize, usize),
     ) {
         let refinding = unsettled.saturating_mul(VIEWING);
-        let mut ints = Candidates::new(pools.0);
-        let mut floats = Candidates::new(pools.1);
+        let mut ints = Candidates::new(&pools.0);
+        let mut floats = Candidates::new(&pools.1);
         for (slot, (plan, ty)) in (0_u16..=u16::MAX).zip(self.slots.iter_mut().zip(types)) {
             let SlotPlan { weight, first, last, limit } = *plan;
             (plan.first, plan.last) = (0, slot_offset(slot));
@@ -516,12 +651,14 @@ impl<'s> Plan<'s> {
     fn assign(
         &mut self,
         candidates: &Candidates,
-        pool: &[PoolReg],
+        pool: Pool<'_>,
         mark: u32,
         sig: &Sig,
         max_pinned: usize,
     ) -> (u32, Option<PoolReg>) {
-        let mut free: heapless::Vec<PoolReg, POOL> = pool.iter().take(POOL).copied().collect();
+        // A bit for each register.
+        let mut free = u32::MAX.checked_shr(u32::BITS - pool.regs.len() as u32).unwrap_or(0);
+        let first = |free: u32| pool.regs.get(free.trailing_zeros() as usize).copied();
         let mut saved = 0;
         let (mut crossing, mut others) =
             (candidates.crossing.list.iter().peekable(), candidates.others.list.iter().peekable());
@@ -535,8 +672,8 @@ impl<'s> Plan<'s> {
             };
             let Some(candidate) = (if from_crossing { crossing.next() } else { others.next() }) else { break };
             // The first register that will do; for crossing ones only those that callees keep will.
-            let Some(index) = free.iter().position(|reg| !from_crossing || reg.callee_saved) else { continue };
-            let Some(reg) = free.get(index).copied() else { continue };
+            let fit = if from_crossing { free & pool.callee_saved } else { free };
+            let Some(reg) = first(fit) else { continue };
             if self.pinned.is_full() {
                 break;
             }
@@ -546,7 +683,7 @@ impl<'s> Plan<'s> {
                 Pins::Record => (FINDING, 1),
                 Pins::View => (VIEWING, 2),
             };
-            if regs > left.min(free.len()) {
+            if regs > left.min(free.count_ones() as usize) {
                 continue;
             }
             let cost = 1 + enters * u32::from(candidate.slot < sig.count) + if reg.callee_saved { 3 } else { 0 };
@@ -554,24 +691,24 @@ impl<'s> Plan<'s> {
                 continue;
             }
             left -= regs;
-            free.remove(index);
+            free &= !(fit & fit.wrapping_neg());
             if reg.callee_saved {
                 saved |= 1 << reg.number;
             }
-            let mut first = mark | reg.number;
+            let mut record = mark | reg.number;
             if candidate.pins == Pins::View {
                 // There is a second one, as seen above.
-                let Some(len) = free.first().copied() else { continue };
-                free.remove(0);
+                let Some(len) = first(free) else { continue };
+                free &= free.wrapping_sub(1);
                 if len.callee_saved {
                     saved |= 1 << len.number;
                 }
-                first |= VIEW | len.number << LEN_SHIFT;
+                record |= VIEW | len.number << LEN_SHIFT;
                 self.views = true;
             }
             if let Some(plan) = self.slots.get_mut(usize::from(candidate.slot)) {
                 if candidate.pins != Pins::Value {
-                    plan.first = first;
+                    plan.first = record;
                     // There are at most as many as registers of the pool.
                     let _ = self.records.push(candidate.slot);
                     continue;
@@ -582,7 +719,7 @@ impl<'s> Plan<'s> {
             }
         }
         // Those that need no saving come first.
-        (saved, free.first().copied().filter(|_| left != 0))
+        (saved, first(free).filter(|_| left != 0))
     }
 
     /// Marks the ops at which straight runs start.
@@ -678,10 +815,10 @@ struct Heaviest {
 }
 
 impl Candidates {
-    fn new(pool: &[PoolReg]) -> Self {
-        let callee_saved = pool.iter().filter(|reg| reg.callee_saved).count();
-        let heaviest = |limit: usize| Heaviest { list: heapless::Vec::new(), limit: limit.min(POOL) };
-        Self { crossing: heaviest(callee_saved), others: heaviest(pool.len()) }
+    fn new(pool: &Pool<'_>) -> Self {
+        let heaviest = |limit: usize| Heaviest { list: heapless::Vec::new(), limit };
+        let callee_saved = pool.callee_saved.count_ones() as usize;
+        Self { crossing: heaviest(callee_saved), others: heaviest(pool.regs.len()) }
     }
 
     fn offer(&mut self, crosses: bool, candidate: Candidate) {

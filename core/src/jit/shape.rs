@@ -35,9 +35,10 @@ pub struct Shape {
     pub args: u8,
     /// The field of the number of targets of a `switch`, or [`NO_FIELD`].
     pub targets: u8,
-    /// Ones where the word has no such register: what is not read in `b` and `c`, and neither read nor written in `a`. So
-    /// these fields become the greatest number there is.
-    pub others: u64,
+    /// Ones in the fields of the first word that are such registers: read in `b` and `c`, read or written in `a`.
+    pub registers: u64,
+    /// In the others, numbers that differ from one another, also in their lowest bytes, which are the greatest there are.
+    pub spare: u64,
     /// Whether what is known of a payload's address and length must be found anew behind it ([`crate::masm::Object::View`]).
     pub unsettles: bool,
     /// How the scan has to look at it.
@@ -45,6 +46,8 @@ pub struct Shape {
     /// The op's flags.
     pub flags: Flags,
 }
+
+const SPARE: u64 = 0xFFFD_FFFE_FFFF_0000;
 
 const NOTHING: Shape = Shape {
     reads: 0,
@@ -54,13 +57,27 @@ const NOTHING: Shape = Shape {
     label: NO_FIELD,
     args: NO_FIELD,
     targets: NO_FIELD,
-    others: u64::MAX,
+    registers: 0,
+    spare: SPARE,
     unsettles: false,
     kind: Kind::Plain,
     flags: Flags::NONE,
 };
 
 impl Shape {
+    /// The first three fields of the op's word; for those that are no registers, what is in `spare`.
+    #[inline(always)]
+    pub fn registers(&self, word: u64) -> [u16; 3] {
+        let fields = word & self.registers | self.spare;
+        [16, 32, 48].map(|shift| (fields >> shift) as u16)
+    }
+
+    /// Whether the register in the first field is written and not read.
+    #[inline(always)]
+    pub fn is_written_first(&self) -> bool {
+        self.writes & !self.reads & 1 != 0
+    }
+
     const fn same(&self, other: &Self) -> bool {
         self.reads == other.reads
             && self.writes == other.writes
@@ -69,7 +86,7 @@ impl Shape {
             && self.label == other.label
             && self.args == other.args
             && self.targets == other.targets
-            && self.others == other.others
+            && self.registers == other.registers
             && self.unsettles == other.unsettles
             && self.kind as u8 == other.kind as u8
             && self.flags.has(other.flags)
@@ -81,6 +98,31 @@ by_code! {
     /// The shapes, by code.
     pub static SHAPES: [Shape; SHAPE_COUNT] = build();
 }
+
+/// What the first pass over the words asks of each code.
+pub mod mark {
+    /// The second pass has to look at the op by itself: it is not [`super::Kind::Plain`].
+    pub const LOOK: u8 = 1;
+    /// The op branches.
+    pub const BRANCHES: u8 = 2;
+    /// The op calls.
+    pub const CALLS: u8 = 4;
+}
+
+/// Combinations of [`mark`], by code.
+pub static MARKS: [u8; 256] = {
+    let mut marks = [0; 256];
+    let mut code = 0;
+    while code < 256 {
+        let shape = SHAPES.get(code as u8);
+        let look = !matches!(shape.kind, Kind::Plain) as u8 * mark::LOOK;
+        let branches = shape.flags.has(Flags::BRANCHES) as u8 * mark::BRANCHES;
+        let calls = shape.flags.has(Flags::CALLS) as u8 * mark::CALLS;
+        marks[code] = look | branches | calls;
+        code += 1;
+    }
+    marks
+};
 
 const fn build() -> [Shape; 256] {
     let mut shapes = [NOTHING; 256];
@@ -138,9 +180,10 @@ const fn build() -> [Shape; 256] {
         }
         let mut registers = shape.reads & 7 | shape.writes & 1;
         while registers != 0 {
-            shape.others &= !(0xFFFF << (16 + 16 * registers.trailing_zeros()));
+            shape.registers |= 0xFFFF << (16 + 16 * registers.trailing_zeros());
             registers &= registers - 1;
         }
+        shape.spare = SPARE & !shape.registers;
         shapes[info.op as usize] = shape;
         row += 1;
     }

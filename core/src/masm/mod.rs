@@ -687,8 +687,8 @@ pub trait Masm<'m>: Ints + Floats + Flow + Calls + Objects + Sized {
     fn relieve_cold(&mut self);
 
     /// Pads with instructions that fault to the alignment that the next function wants, and says how many bytes were
-    /// emitted before, if all went well.
-    fn finish(self) -> Result<usize, EmitError>;
+    /// emitted before, if all went well. It is the last verb.
+    fn finish(&mut self) -> Result<usize, EmitError>;
 }
 
 /// Verbs on integers and cells.

@@ -104,6 +104,7 @@ impl Bench {
         let mut masm = F::Masm::new(Buf::new(memory).expect("large enough"), place);
         let stubs = masm.stubs();
         masm.finish().expect("stubs can be emitted");
+        drop(masm);
         code.publish(CodeRange { start: 0, end: stubs.end }).expect("publishes");
         let next = stubs.end.next_multiple_of(FUNCTION_ALIGN);
         let services = Box::new(super::services::SERVICES);
@@ -154,6 +155,7 @@ impl Bench {
         body(&mut masm);
         masm.flush_cold();
         let len = masm.finish()?;
+        drop(masm);
         self.next = (start + len).next_multiple_of(FUNCTION_ALIGN);
         Ok(Code { address: (self.code.base() + start) as u64, len })
     }

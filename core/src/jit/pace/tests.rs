@@ -1,9 +1,9 @@
 //! Loops that poll once in many rounds against the control-flow graph of random functions, which is known from how they were
 //! made.
 
-use super::super::plan::{Pinning, Plan};
+use super::super::plan::{Pinning, Plan, Pool};
 use super::{Paced, Step};
-use crate::masm::{PoolReg, Prepared};
+use crate::masm::PoolReg;
 use crate::vm3::{Module, text};
 use std::{format, string::String, vec, vec::Vec};
 
@@ -131,8 +131,8 @@ fn find(source: &str, regs: u32) -> Vec<Paced> {
     let code = container.code(&func).unwrap();
     let pool: Vec<PoolReg> = (0..regs).map(|number| PoolReg { number, callee_saved: number >= 4 }).collect();
     let max_pinned = (usize::MAX, usize::MAX);
-    let prepare = |_| Prepared::default();
-    let pins = Pinning { pools: (&pool, &pool), prepare, views: false, paces: true, max_pinned };
+    let pools = (Pool::new(&pool), Pool::new(&pool));
+    let pins = Pinning { pools, views: false, paces: true, max_pinned };
     let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
     if let Some(limit) = plan.limit {
         assert!(plan.pinned.iter().all(|&slot| plan.place(slot).int() != crate::masm::Int::Reg(limit)), "{source}");

@@ -1,7 +1,7 @@
 //! The plan against a dataflow analysis of random functions: which values live across a call, and which registers may be
 //! read before they were written, computed by iteration over the control-flow graph.
 
-use super::{Pinning, Plan};
+use super::{NARROW, Pinning, Plan, Pool, SPARE};
 use crate::masm::{Object, PoolReg};
 use crate::vm3::op::Op;
 use crate::vm3::{Module, text};
@@ -140,19 +140,24 @@ fn analyse(lines: &[Line]) -> (u8, u8) {
 /// Checks the plan of a function against the analysis. Gives how many slots it pins, how many of these to registers that
 /// callees keep without need, and how many it sets to zero without need.
 fn check(lines: &[Line]) -> [usize; 3] {
-    check_as(lines, false)
+    check_as(lines, false, 0)
 }
 
-/// The source of a function whose registers are objects, and slots 0, 1, 3, 4 and 5.
+/// The source of a function whose registers are objects, and slots 0, 1, 3, 4 and 5: one other slot is before its locals.
 const OBJECTS: &str = "import h(i64) -> i64
 shape S { i: i64, o: obj S }
 func f(r0: obj S, r1: obj S) -> obj S
 local v: i64, r2: obj S, r3: obj S, r4: obj S
 ";
 
-fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
-    let integers = "import h(i64) -> i64\nfunc f(r0: i64, r1: i64) -> i64\nlocal r2: i64, r3: i64, r4: i64\n";
-    let mut source = String::from(if objects { OBJECTS } else { integers });
+/// [`check`], of integers or objects, with so many other slots before the locals.
+fn check_as(lines: &[Line], objects: bool, others: u16) -> [usize; 3] {
+    let mut source = String::from(OBJECTS);
+    if !objects {
+        let others: String = (0..others).map(|other| format!("v{other}: i64, ")).collect();
+        source =
+            format!("import h(i64) -> i64\nfunc f(r0: i64, r1: i64) -> i64\nlocal {others}r2: i64, r3: i64, r4: i64\n");
+    }
     for (at, line) in lines.iter().enumerate() {
         source += &format!("l{at}: {}\n", line.text);
     }
@@ -167,14 +172,13 @@ fn check_as(lines: &[Line], objects: bool) -> [usize; 3] {
     assert_eq!(code.iter().filter(|&&word| word as u8 != Op::Args as u8).count(), lines.len());
     let kept = |number, callee_saved| PoolReg { number, callee_saved };
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
-    let prepare = |_| crate::masm::Prepared::default();
-    let pins =
-        Pinning { pools: (&pool, &pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, usize::MAX) };
+    let pools = (Pool::new(&pool), Pool::new(&pool));
+    let pins = Pinning { pools, views: false, paces: false, max_pinned: (usize::MAX, usize::MAX) };
     let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
-        let slot = if objects && usize::from(index) >= PARAMS { index + 1 } else { index };
+        let slot = if usize::from(index) >= PARAMS { index + others } else { index };
         let zero = plan.needs_zero(slot);
         let (lives, open) = (across >> index & 1 != 0, unset >> index & 1 != 0);
         assert!(zero || !open, "r{index} may be read before it is written\n{source}");
@@ -229,9 +233,8 @@ fn few_floats_are_the_first() {
         let func = container.func(0).unwrap();
         let code = container.code(&func).unwrap();
         let (pool, floats) = (&pools[random.next(2)], random.next(7));
-        let prepare = |_| crate::masm::Prepared::default();
-        let pins =
-            Pinning { pools: (pool, pool), prepare, views: false, paces: false, max_pinned: (usize::MAX, floats) };
+        let pools = (Pool::new(pool), Pool::new(pool));
+        let pins = Pinning { pools, views: false, paces: false, max_pinned: (usize::MAX, floats) };
         let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
         let pinned = (1..9).map(|slot| plan.place(slot)).filter(|place| place.is_pinned());
         let numbers: Vec<usize> = pinned.map(|place| (place.0 & 0xFF) as usize).collect();
@@ -263,6 +266,21 @@ fn plan_is_conservative() {
     assert!(kept < pinned / 2 && zeroed < 100_000, "{kept} kept and {zeroed} zeroed without need");
 }
 
+/// Functions in which a byte says which slot it is, those with one more, and wide ones, are planned as those of few slots.
+#[test]
+fn plan_does_not_depend_on_other_slots() {
+    let mut random = Random(3);
+    let narrow = NARROW - SPARE - SLOTS;
+    for _ in 0..300 {
+        let (len, spread, near) = (2 + random.next(40), 5 + random.next(60), random.next(2) == 0);
+        let lines = generate(&mut random, len, near, spread);
+        let alone = check(&lines);
+        for others in [1, narrow - 1, narrow, narrow + 1, narrow + SPARE, 2 * NARROW] {
+            assert_eq!(check_as(&lines, false, others as u16), alone, "{others} other slots");
+        }
+    }
+}
+
 #[test]
 #[cfg(feature = "heap")]
 fn plan_of_records_is_conservative() {
@@ -272,7 +290,7 @@ fn plan_of_records_is_conservative() {
         let (len, spread) = (2 + random.next(if round % 8 == 0 { 60 } else { 14 }), 5 + random.next(60));
         let near = random.next(2) == 0;
         let lines = generate_objects(&mut random, len, near, spread);
-        for (count, more) in counts.iter_mut().zip(check_as(&lines, true)) {
+        for (count, more) in counts.iter_mut().zip(check_as(&lines, true, 1)) {
             *count += more;
         }
     }

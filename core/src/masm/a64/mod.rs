@@ -487,12 +487,12 @@ impl<'m> Masm<'m> for A64<'m> {
         }
     }
 
-    fn finish(mut self) -> Result<usize, EmitError> {
+    fn finish(&mut self) -> Result<usize, EmitError> {
         let end = self.buf.pos();
         while !self.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             a64::udf(&mut self.buf, 0);
         }
-        self.buf.finish().map(|_| end)
+        self.buf.check().map(|()| end)
     }
 }
 

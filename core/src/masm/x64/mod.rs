@@ -343,14 +343,14 @@ impl<'m> Masm<'m> for X64<'m> {
         }
     }
 
-    fn finish(mut self) -> Result<usize, EmitError> {
+    fn finish(&mut self) -> Result<usize, EmitError> {
         let end = self.asm.buf.pos();
         while !self.asm.buf.pos().is_multiple_of(FUNCTION_ALIGN) {
             self.asm.int3();
         }
         // Every put stores 8 bytes; this one leaves int3 behind the padding where zeros would be left.
         self.asm.buf.put(u64::from_le_bytes([0xCC; 8]), 0);
-        self.asm.buf.finish().map(|_| end)
+        self.asm.buf.check().map(|()| end)
     }
 }
 
