@@ -603,10 +603,8 @@ impl<'m, M: Backend<'m>> Compiler<'_, '_, M> {
             word += 1;
         }
         drop(run);
-        if link != *open {
-            *open = link;
-            self.masm.set_link(link);
-        }
+        *open = link;
+        self.masm.set_link(link);
         word
     }
 

@@ -745,7 +745,9 @@ impl<'s> Plan<'s> {
     /// Where a slot's value is; for a number that is no slot of the function, somewhere.
     #[inline(always)]
     pub fn place(&self, slot: u16) -> Place {
-        self.slots.get(usize::from(slot)).map_or(Place(0), |plan| Place(plan.last))
+        // Fields that are no registers may hold anything, so a branch on it would often be mispredicted.
+        let slot = select_unpredictable(usize::from(slot) < self.slots.len(), slot.into(), 0);
+        self.slots.get(slot).map_or(Place(0), |plan| Place(plan.last))
     }
 
     /// What the backend has prepared for each of these slots of the function, if the value is in the frame.
