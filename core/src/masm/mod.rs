@@ -530,6 +530,18 @@ pub enum ColdKind {
         /// The op.
         slow: Slow,
     },
+    /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
+    /// back.
+    FloatMinMax {
+        /// Which.
+        max: bool,
+        /// Where the result goes, if all three are in registers; else to scratch.
+        d: Option<FloatReg>,
+        /// The operands.
+        x: Float,
+        /// The second.
+        y: Float,
+    },
     /// Fills the inline cache of a call of a closure, by its stub, and goes back.
     Callee {
         /// The distance to the callee's frame.
@@ -538,12 +550,6 @@ pub enum ColdKind {
         cache: CacheSite,
         /// Where.
         site: Site,
-    },
-    /// [`FloatOp::Min`] and [`FloatOp::Max`] of equal operands or of NaN, where instructions decide these otherwise; then
-    /// back.
-    FloatMinMax {
-        /// Which.
-        max: bool,
     },
 }
 

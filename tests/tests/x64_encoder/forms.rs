@@ -164,6 +164,7 @@ pub fn registers(p: &Pick, out: Out<'_>) {
         out(&|m| m.roundsd_rr(mode, x, y), want("roundsd", [xv, yv, imm8(imm)]));
     }
     out(&|m| m.ucomisd_rr(x, y), want("ucomisd", [xv, yv]));
+    out(&|m| m.cmpunordsd_rr(x, y), want("cmpsd", [xv, yv, imm8(3)]));
     out(&|m| m.pcmpeqd_rr(x, y), want("pcmpeqd", [xv, yv]));
     out(&|m| m.cvtsi2sd_rr(x, b), want("cvtsi2sd", [xv, b8]));
     out(&|m| m.cvttsd2si_rr(a, y), want("cvttsd2si", [a8, yv]));
@@ -190,6 +191,7 @@ pub fn triples(p: &Pick, out: Out<'_>) {
     for (op, name) in LOGIC {
         out(&|m| m.avx_logic_rrr(op, x, y, z), want(format!("v{name}"), vectors));
     }
+    out(&|m| m.avx_cmpunordsd_rrr(x, y, z), want("vcmpsd", [Arg::Vec(p.a), Arg::Vec(p.b), Arg::Vec(p.c), imm8(3)]));
 }
 
 /// What takes memory, with one instruction for each length of what stands before and behind the memory operand.
@@ -205,6 +207,7 @@ pub fn memory_shapes(p: &Pick, out: Out<'_>) {
     out(&|m| m.movzx16_rm(a, mem), want("movzx", [a4, at(2)]));
     out(&|m| m.sse_rm(Sse::Mul, x, mem), want("mulsd", [xv, at(8)]));
     out(&|m| m.roundsd_rm(Round::Trunc, x, mem), want("roundsd", [xv, at(8), imm8(11)]));
+    out(&|m| m.cmpunordsd_rm(x, mem), want("cmpsd", [xv, at(8), imm8(3)]));
     out(&|m| m.avx_rrm(Sse::Div, x, y, mem), want("vdivsd", [xv, yv, at(8)]));
     out(&|m| m.shiftx_rm(Shift::Sar, Size::B8, a, mem, c), want("sarx", [a8, at(8), Arg::Reg(p.c, 8)]));
     out(&|m| m.rorx_mi(Size::B4, a, mem, 31), want("rorx", [a4, at(4), imm8(31)]));

@@ -15,6 +15,9 @@ const fn packed(code: u8) -> Op {
     Op::two(code).prefix(0x66)
 }
 
+/// The opcode of `cmpsd`, and the predicate in its immediate that holds if an operand is NaN.
+pub(super) const COMPARE: u8 = 0xc2;
+pub(super) const UNORDERED: u8 = 3;
 /// Bit 3 of the immediate of `roundsd`: no precision exception.
 const NO_PRECISION: u8 = 8;
 
@@ -140,6 +143,18 @@ impl Asm<'_> {
     pub fn roundsd_rm(&mut self, mode: Round, d: Xmm, mem: Mem) {
         let imm = Word::byte(mode as u8 | NO_PRECISION);
         self.reg_mem(Op::three_3a(0x0b).prefix(0x66), 0, d.index(), mem, imm);
+    }
+
+    /// The low half of `d` = all ones if it or that of `s` is NaN, else 0. The upper half of `d` stays.
+    #[inline]
+    pub fn cmpunordsd_rr(&mut self, d: Xmm, s: Xmm) {
+        self.reg_reg(scalar(COMPARE), 0, d.index(), s.index(), Word::byte(UNORDERED));
+    }
+
+    /// As [`Asm::cmpunordsd_rr`], with the 8 bytes at `mem`.
+    #[inline]
+    pub fn cmpunordsd_rm(&mut self, d: Xmm, mem: Mem) {
+        self.reg_mem(scalar(COMPARE), 0, d.index(), mem, Word::byte(UNORDERED));
     }
 
     /// Each 32-bit lane of `d` = all ones where it equals that of `s`, else 0; with `d == s`, all ones.

@@ -1,5 +1,6 @@
 //! VEX-encoded instructions: BMI2 shifts, three-operand scalar doubles (AVX) and fused multiply-add (FMA3).
 
+use super::sse::{COMPARE, UNORDERED};
 use super::word::{Map, Pp, Vex, Word};
 use super::{Asm, EmitError, Fma, Gpr, Mem, Shift, Size, Sse, SseLogic, Xmm};
 
@@ -83,6 +84,13 @@ impl Asm<'_> {
     #[inline]
     pub fn avx_rrm(&mut self, op: Sse, d: Xmm, x: Xmm, mem: Mem) {
         self.vex_mem(scalar(op), d.index(), x.index(), mem, Word::EMPTY);
+    }
+
+    /// The low half of `d` = all ones if that of `x` or of `y` is NaN, else 0. The upper half of `d` is that of `x` (AVX).
+    #[inline]
+    pub fn avx_cmpunordsd_rrr(&mut self, d: Xmm, x: Xmm, y: Xmm) {
+        let op = Vex { map: Map::M0f, pp: Pp::Pf2, w: 0, code: COMPARE };
+        self.vex_reg(op, d.index(), x.index(), y.index(), Word::byte(UNORDERED));
     }
 
     /// `d = x op y` on all 128 bits (AVX); `Andn` is `!x & y`.

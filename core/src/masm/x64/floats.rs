@@ -4,7 +4,7 @@ use super::convention::{CONTEXT, FLOAT_RESULT};
 use super::{B4, B8, X64, context, field, gpr, slot, xmm};
 use crate::asm::Label;
 use crate::asm::x64::{Alu, Cc, Fma, Gpr, Mem, Round, Shift, Sse, SseLogic, Xmm};
-use crate::masm::{ColdKind, Float, FloatCond, FloatOp, FloatUnary, Floats, Int, Src};
+use crate::masm::{ColdKind, Float, FloatCond, FloatOp, FloatReg, FloatUnary, Floats, Int, Src};
 use crate::runtime::context::Soft;
 
 /// The bits of the canonical NaN.
@@ -76,34 +76,62 @@ impl X64<'_> {
                 (Xmm::Xmm0, y)
             }
         };
-        match y {
-            Float::Reg(reg) => self.asm.sse_rr(op, t, xmm(reg.0)),
-            Float::Slot(at) => self.asm.sse_rm(op, t, slot(at)),
-        }
+        self.sse(op, t, y);
         self.put_float(d, t);
     }
 
     fn min_max_float(&mut self, max: bool, d: Float, x: Float, y: Float) {
+        let op = if max { Sse::Max } else { Sse::Min };
+        // ZF: equal, which the signs of zeros decide, or unordered.
+        if self.place.features.avx
+            && let (Float::Reg(d), Float::Reg(a), Float::Reg(b)) = (d, x, y)
+        {
+            self.asm.ucomisd_rr(xmm(a.0), xmm(b.0));
+            self.cold_if(Cc::E, ColdKind::FloatMinMax { max, d: Some(d), x, y });
+            self.asm.avx_rrr(op, xmm(d.0), xmm(a.0), xmm(b.0));
+            return self.back_here();
+        }
         self.get_float(Xmm::Xmm0, x);
         self.get_float(Xmm::Xmm1, y);
         self.asm.ucomisd_rr(Xmm::Xmm0, Xmm::Xmm1);
-        // ZF: equal, which the signs of zeros decide, or unordered.
-        self.cold_if(Cc::E, ColdKind::FloatMinMax { max });
-        self.asm.sse_rr(if max { Sse::Max } else { Sse::Min }, Xmm::Xmm0, Xmm::Xmm1);
+        self.cold_if(Cc::E, ColdKind::FloatMinMax { max, d: None, x, y });
+        self.asm.sse_rr(op, Xmm::Xmm0, Xmm::Xmm1);
         self.back_here();
         self.put_float(d, Xmm::Xmm0);
     }
 
-    /// [`ColdKind::FloatMinMax`]: the operands are xmm0 and xmm1, equal or unordered as PF says; the result is xmm0.
-    pub(super) fn float_min_max_equal(&mut self, max: bool) {
-        let (mut nan, mut done) = (Label::new(), Label::new());
-        self.asm.jcc(Cc::P, &mut nan);
-        // Equal operands differ at most in the sign of a zero.
-        self.asm.logic_rr(if max { SseLogic::And } else { SseLogic::Or }, Xmm::Xmm0, Xmm::Xmm1);
-        self.asm.jmp(&mut done);
-        self.asm.bind(&mut nan);
-        self.asm.sse_rr(Sse::Add, Xmm::Xmm0, Xmm::Xmm1);
-        self.asm.bind(&mut done);
+    /// [`ColdKind::FloatMinMax`]. Without a destination, the operands are in xmm0 and xmm1, and the result goes to xmm0.
+    pub(super) fn float_min_max_rarely(&mut self, max: bool, d: Option<FloatReg>, x: Float, y: Float) {
+        // Equal operands differ at most in the sign of a zero, and what a NaN is joined with by `or` is a NaN.
+        match (d, x, y) {
+            (Some(d), Float::Reg(x), Float::Reg(y)) => {
+                let (d, x, y) = (xmm(d.0), xmm(x.0), xmm(y.0));
+                if !max {
+                    return self.asm.avx_logic_rrr(SseLogic::Or, d, x, y);
+                }
+                self.asm.avx_logic_rrr(SseLogic::And, Xmm::Xmm0, x, y);
+                self.asm.avx_cmpunordsd_rrr(Xmm::Xmm1, x, y);
+                self.asm.avx_logic_rrr(SseLogic::Or, d, Xmm::Xmm0, Xmm::Xmm1);
+            }
+            _ => {
+                if max {
+                    self.asm.logic_rr(SseLogic::And, Xmm::Xmm0, Xmm::Xmm1);
+                    self.get_float(Xmm::Xmm1, x);
+                    match y {
+                        Float::Reg(reg) => self.asm.cmpunordsd_rr(Xmm::Xmm1, xmm(reg.0)),
+                        Float::Slot(at) => self.asm.cmpunordsd_rm(Xmm::Xmm1, slot(at)),
+                    }
+                }
+                self.asm.logic_rr(SseLogic::Or, Xmm::Xmm0, Xmm::Xmm1);
+            }
+        }
+    }
+
+    fn sse(&mut self, op: Sse, t: Xmm, y: Float) {
+        match y {
+            Float::Reg(reg) => self.asm.sse_rr(op, t, xmm(reg.0)),
+            Float::Slot(at) => self.asm.sse_rm(op, t, slot(at)),
+        }
     }
 
     fn copysign(&mut self, d: Float, x: Float, y: Float) {
@@ -249,10 +277,7 @@ impl Floats for X64<'_> {
             FloatUnary::Abs => self.sign(false, d, x),
             FloatUnary::Sqrt => {
                 let t = Self::float_target(d, Xmm::Xmm0);
-                match x {
-                    Float::Reg(reg) => self.asm.sse_rr(Sse::Sqrt, t, xmm(reg.0)),
-                    Float::Slot(at) => self.asm.sse_rm(Sse::Sqrt, t, slot(at)),
-                }
+                self.sse(Sse::Sqrt, t, x);
                 self.put_float(d, t);
             }
             FloatUnary::Floor => self.round(Round::Floor, Soft::Floor, d, x),

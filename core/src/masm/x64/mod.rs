@@ -227,8 +227,8 @@ impl X64<'_> {
                     self.asm.buf.fail(EmitError::Operand { at });
                 }
                 ColdKind::Saturate { d, x } => self.saturate(d, x, &mut back),
+                ColdKind::FloatMinMax { max, d, x, y } => self.float_min_max_rarely(max, d, x, y),
                 ColdKind::DivideByMinusOne { d, x, remainder } => self.divide_by_minus_one(d, x, remainder),
-                ColdKind::FloatMinMax { max } => self.float_min_max_equal(max),
                 ColdKind::Op(slow) => self.service_op(slow),
                 ColdKind::Cache { service, found, cache, slow } => {
                     self.cache_chain(service, found as usize, cache, slow);
