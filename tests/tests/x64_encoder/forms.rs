@@ -263,6 +263,9 @@ pub fn memory(p: &Pick, out: Out<'_>) {
         out(&|m| m.sse_rm(op, x, mem), want(name, [xv, at(8)]));
         out(&|m| m.avx_rrm(op, x, y, mem), want(format!("v{name}"), [xv, yv, at(8)]));
     }
+    for (op, name) in LOGIC {
+        out(&|m| m.avx_logic_rrm(op, x, y, mem), want(format!("v{name}"), [xv, yv, at(16)]));
+    }
     for (mode, imm) in ROUND {
         out(&|m| m.roundsd_rm(mode, x, mem), want("roundsd", [xv, at(8), imm8(imm)]));
     }

@@ -26,6 +26,11 @@ const fn scalar(op: Sse) -> Vex {
 }
 
 #[cfg_attr(not(small), inline(always))]
+const fn logic(op: SseLogic) -> Vex {
+    Vex { map: Map::M0f, pp: Pp::P66, w: 0, code: op as u8 }
+}
+
+#[cfg_attr(not(small), inline(always))]
 const fn fma(form: Fma) -> Vex {
     Vex { map: Map::M0f38, pp: Pp::P66, w: 1, code: form as u8 }
 }
@@ -88,7 +93,12 @@ impl Asm<'_> {
     /// `d = x op y` on all 128 bits (AVX); `Andn` is `!x & y`.
     #[inline]
     pub fn avx_logic_rrr(&mut self, op: SseLogic, d: Xmm, x: Xmm, y: Xmm) {
-        let op = Vex { map: Map::M0f, pp: Pp::P66, w: 0, code: op as u8 };
-        self.vex_reg(op, d.index(), x.index(), y.index(), Word::EMPTY);
+        self.vex_reg(logic(op), d.index(), x.index(), y.index(), Word::EMPTY);
+    }
+
+    /// As [`Asm::avx_logic_rrr`], with `y` the 16 bytes at `mem`, which need no alignment (SDM vol. 1, 14.9).
+    #[inline]
+    pub fn avx_logic_rrm(&mut self, op: SseLogic, d: Xmm, x: Xmm, mem: Mem) {
+        self.vex_mem(logic(op), d.index(), x.index(), mem, Word::EMPTY);
     }
 }

@@ -7,9 +7,6 @@ use crate::asm::x64::{Alu, Cc, Fma, Gpr, Mem, Round, Shift, Sse, SseLogic, Xmm};
 use crate::masm::{ColdKind, Float, FloatCond, FloatOp, FloatUnary, Floats, Int, Src};
 use crate::runtime::context::Soft;
 
-/// The bits of the canonical NaN.
-const NAN: u64 = 0x7FF8_0000_0000_0000;
-
 /// How a comparison is made from `ucomisd`, which sets ZF, PF and CF for unordered, CF for below, ZF for equal
 /// (SDM vol. 2, UCOMISD).
 pub(super) struct Compare {
@@ -132,13 +129,12 @@ impl X64<'_> {
         }
     }
 
-    /// Loads the bits of `x`, with NaN made canonical, into `t`. May use rcx, xmm0.
+    /// Loads the bits of `x`, with NaN made canonical, into `t`. May use xmm0.
     pub(super) fn canonical_bits(&mut self, t: Gpr, x: Float) {
         let x = self.in_xmm(x, Xmm::Xmm0);
         self.asm.movq_rx(t, x);
-        self.asm.mov_ri(Gpr::Rcx, NAN);
         self.asm.ucomisd_rr(x, x);
-        self.asm.cmov_rr(Cc::P, B8, t, Gpr::Rcx);
+        self.asm.cmov_rm(Cc::P, B8, t, context(field::NAN));
     }
 
     /// [`ColdKind::Saturate`]: `d` holds the least integer, what `cvttsd2si` gives for all that does not fit.
@@ -189,9 +185,16 @@ impl X64<'_> {
         self.put_float(d, t);
     }
 
-    /// Changes the sign bit by a mask made of ones, shifted.
+    /// Changes the sign bit: by a mask in the context, which AVX takes from any address (SDM vol. 1, 14.9), or by one made
+    /// of ones, shifted.
     fn sign(&mut self, negate: bool, d: Float, x: Float) {
         let t = Self::float_target(d, Xmm::Xmm0);
+        if self.place.features.avx {
+            let x = self.in_xmm(x, Xmm::Xmm0);
+            let (op, mask) = if negate { (SseLogic::Xor, field::SIGN) } else { (SseLogic::And, field::MAGNITUDE) };
+            self.asm.avx_logic_rrm(op, t, x, context(mask));
+            return self.put_float(d, t);
+        }
         self.asm.pcmpeqd_rr(Xmm::Xmm1, Xmm::Xmm1);
         if negate {
             self.asm.psllq_ri(Xmm::Xmm1, 63);
