@@ -190,6 +190,8 @@ pub fn triples(p: &Pick, out: Out<'_>) {
     for (op, name) in LOGIC {
         out(&|m| m.avx_logic_rrr(op, x, y, z), want(format!("v{name}"), vectors));
     }
+    let [d, one, other] = vectors;
+    out(&|m| m.avx_ordered_rrr(x, y, z), want("vcmpsd", [d, one, other, imm8(7)]));
 }
 
 /// What takes memory, with one instruction for each length of what stands before and behind the memory operand.

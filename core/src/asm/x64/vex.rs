@@ -90,6 +90,14 @@ impl Asm<'_> {
         self.vex_mem(scalar(op), d.index(), x.index(), mem, Word::EMPTY);
     }
 
+    /// All bits of the low half of `d` = 1 if neither `x` nor `y` is NaN, else 0. The upper half of `d` is that of `x` (AVX,
+    /// `vcmpsd` with predicate 7; SDM vol. 2, CMPSD).
+    #[inline]
+    pub fn avx_ordered_rrr(&mut self, d: Xmm, x: Xmm, y: Xmm) {
+        let op = Vex { map: Map::M0f, pp: Pp::Pf2, w: 0, code: 0xc2 };
+        self.vex_reg(op, d.index(), x.index(), y.index(), Word::byte(7));
+    }
+
     /// `d = x op y` on all 128 bits (AVX); `Andn` is `!x & y`.
     #[inline]
     pub fn avx_logic_rrr(&mut self, op: SseLogic, d: Xmm, x: Xmm, y: Xmm) {

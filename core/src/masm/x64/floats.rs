@@ -104,6 +104,18 @@ impl X64<'_> {
     }
 
     fn copysign(&mut self, d: Float, x: Float, y: Float) {
+        if self.place.features.avx {
+            let y = self.in_xmm(y, Xmm::Xmm1);
+            // The sign of NaN counts as positive.
+            self.asm.avx_ordered_rrr(Xmm::Xmm0, y, y);
+            self.asm.avx_logic_rrr(SseLogic::And, Xmm::Xmm1, Xmm::Xmm0, y);
+            self.asm.avx_logic_rrm(SseLogic::And, Xmm::Xmm1, Xmm::Xmm1, context(field::SIGN));
+            let x = self.in_xmm(x, Xmm::Xmm0);
+            self.asm.avx_logic_rrm(SseLogic::And, Xmm::Xmm0, x, context(field::MAGNITUDE));
+            let t = Self::float_target(d, Xmm::Xmm0);
+            self.asm.avx_logic_rrr(SseLogic::Or, t, Xmm::Xmm0, Xmm::Xmm1);
+            return self.put_float(d, t);
+        }
         let sign = self.in_xmm(y, Xmm::Xmm0);
         self.asm.movq_rx(Gpr::Rcx, sign);
         self.asm.alu_rr(Alu::Xor, B4, Gpr::Rdx, Gpr::Rdx);

@@ -1,8 +1,8 @@
 //! Plain operations made as one or two words each.
 //!
 //! With operands in registers, or in the first slots of the frame, most forms of the lane are at most 8 bytes long, and
-//! nearly all can be cut in two parts that are. How long each one is does not depend on the operands: these change only
-//! register numbers, displacements of one byte and the literal. So the instructions of a part are one word
+//! nearly all can be cut in two parts that are, most of them between instructions. How long each one is does not depend on
+//! the operands: these change only register numbers, displacements of one byte and the literal. So a part is one word
 //! ([`Template`]), to which each of these is added where it belongs: multiplied by a number that has a one at each of its
 //! places. The template is picked by the conditions of the lane, as one number.
 //!
@@ -78,6 +78,7 @@ struct Template {
 
 /// As many as there are; a byte numbers them.
 const TEMPLATES: usize = 256;
+
 const _: () = assert!(TEMPLATES <= 256);
 /// The template of what the lane does.
 const NONE: u8 = 0;
