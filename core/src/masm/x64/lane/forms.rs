@@ -522,5 +522,6 @@ pub(super) const fn table() -> Table {
         }
         kind += 1;
     }
+    assert!(builder.used == ROWS, "the table is to be as long as it is full");
     Table { formats, rows: builder.rows, steps: builder.steps }
 }

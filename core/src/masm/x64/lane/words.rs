@@ -33,23 +33,23 @@ const IS_SIB_BASE: Place = 1 << 28;
 
 /// How a kind of operation takes its operands.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(32))]
 struct Format {
+    /// The special literals: 0; of a multiplication all that might need none. Bit 63 is for all that are not below it.
+    special: u64,
+    /// The bits of the literal that count, sign-extended, and what it is then multiplied by.
+    mask: i32,
+    factor: i8,
+    /// A literal is small if it is below `limit` after `bias` was added.
+    bias: u8,
+    /// How far the op is moved up, and then down, to leave the literal.
+    up: u8,
+    down: u8,
+    limit: u32,
     /// The template for each combination of the conditions: from bit 0 on whether each field is in the frame; whether the
     /// first and the second field, the first and the third field are equal; whether the literal is small, and whether it is
     /// special.
     templates: [u8; 128],
-    /// The bits of the literal that count, and what it is then multiplied by.
-    mask: u64,
-    factor: u64,
-    /// The special literals: 0; of a multiplication all that might need none. Bit 63 is for all that are not below it.
-    special: u64,
-    /// A literal is small if it is below `limit` after `bias` was added.
-    limit: u64,
-    bias: u64,
-    /// How far the op is moved up, and then down, to leave the literal.
-    up: u8,
-    down: u8,
 }
 
 /// Some instructions of a form: what is added up to give their bytes, the first one lowest.
@@ -317,16 +317,8 @@ const fn fields(kind: Kind) -> Format {
         special |= ((literal == 63 || is_simple_factor(literal) != 0) as u64) << literal;
         literal += 1;
     }
-    Format {
-        templates: [NONE; 128],
-        mask,
-        factor: factor as i64 as u64,
-        special,
-        limit: limit as u64,
-        bias: bias as u64,
-        up: fields,
-        down: right,
-    }
+    assert!(mask as i32 as u64 == mask);
+    Format { special, mask: mask as i32, factor, bias, up: fields, down: right, limit, templates: [NONE; 128] }
 }
 
 /// The templates under construction; number 0 is [`NONE`].
@@ -533,9 +525,9 @@ impl Run for Words<'_> {
         let places = [place(first)?, place(second)?, place(third)?];
         let [first, second, third] = places;
         let sum = first + 2 * second + 4 * third;
-        let literal = ((word << (format.up & 63)) as i64 >> (format.down & 63)) as u64 & format.mask;
-        let literal = literal.wrapping_mul(format.factor);
-        let small = literal.wrapping_add(format.bias) < format.limit;
+        let literal = ((word << (format.up & 63)) as i64 >> (format.down & 63)) & i64::from(format.mask);
+        let literal = literal.wrapping_mul(i64::from(format.factor)) as u64;
+        let small = literal.wrapping_add(u64::from(format.bias)) < u64::from(format.limit);
         let conditions = ((sum / IN_FRAME) & 7) as usize
             + 8 * usize::from(first == second)
             + 16 * usize::from(first == third)
