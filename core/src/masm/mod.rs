@@ -83,18 +83,21 @@ pub enum Plain {
     FloatMov,
     /// A literal of 32 bits.
     Const,
-    /// All but `Min` and `Max`.
     Int(IntOp),
+    /// All but `Min` and `Max`.
     IntK(IntOp),
     IntUnary(IntUnary),
     Compare(Cond),
     CompareK(Cond),
     /// All but `Min`, `Max` and `Copysign`.
     Float(FloatOp),
+    FloatNeg,
+    FloatAbs,
     Sqrt,
     /// All but `Eq` and `Ne`.
     FloatCompare(FloatCond),
     IntToFloat,
+    FloatBits,
     FloatFromBits,
     /// Loads a word behind [`ContextWord::Globals`].
     GetInt,

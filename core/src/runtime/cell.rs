@@ -12,7 +12,8 @@ pub(crate) const TAG_INT: u64 = 0xFFFA;
 pub(crate) const TAG_BOOL: u64 = 0xFFFB;
 const TAG_NULL: u64 = 0xFFFC;
 pub(crate) const TAG_HANDLE: u64 = 0xFFFF;
-const NAN: u64 = 0x7FF8_0000_0000_0000;
+/// The bits of the canonical NaN.
+pub(crate) const NAN: u64 = 0x7FF8_0000_0000_0000;
 const INT_BITS: u32 = 48;
 
 /// The greatest length in bytes of a string that lies in its cell.

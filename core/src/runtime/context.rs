@@ -3,6 +3,7 @@
 //! Machine code holds no addresses of its own: all that it needs from outside lies here, so it can be shared by instances
 //! and moved between hosts. It knows the fields by their offsets, which [`core::mem::offset_of`] gives.
 
+use super::cell;
 use super::control::PollWords;
 use super::trap::{Site, Trap};
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -36,13 +37,12 @@ pub struct Context {
     pub entry_sp: u64,
     /// The address of the functions of the host side that stubs call, [`Services`].
     pub services: u64,
-    /// The bits of the last trap ([`super::trap::Trap::encode`]).
-    pub trap: u64,
-    /// Where it happened.
-    pub trap_site: u64,
-    /// The address of the frame of that site's function; 0 if there was no trap, or its frames may have been written
-    /// over.
-    pub trap_frame: u64,
+    /// The bit of a float's sign: a constant, like the next two.
+    pub(crate) sign: u64,
+    /// All bits of a float but its sign.
+    pub(crate) magnitude: u64,
+    /// The bits of the canonical NaN.
+    pub(crate) nan: u64,
     /// The bits of the result of the last finished call from the host, if it is an integer or a cell.
     pub result: u64,
     /// The bits of that result if it is a float.
@@ -52,6 +52,13 @@ pub struct Context {
     pub operands: [u64; 4],
     /// The fuel that is left, if the engine counts it: only the thread that runs the guest writes it.
     pub fuel: u64,
+    /// The bits of the last trap ([`super::trap::Trap::encode`]).
+    pub trap: u64,
+    /// Where it happened.
+    pub trap_site: u64,
+    /// The address of the frame of that site's function; 0 if there was no trap, or its frames may have been written
+    /// over.
+    pub trap_frame: u64,
     /// The value of the guard when no poll is asked for: an even number.
     pub native_limit: u64,
     /// The address of the innermost entry from the host, a `roots::Activation`; 0 outside any.
@@ -210,13 +217,16 @@ impl Context {
             records: 0,
             entry_sp: 0,
             services: 0,
-            trap: 0,
-            trap_site: 0,
-            trap_frame: 0,
+            sign: 1 << 63,
+            magnitude: !(1 << 63),
+            nan: cell::NAN,
             result: 0,
             float_result: 0,
             operands: [0; 4],
             fuel: 0,
+            trap: 0,
+            trap_site: 0,
+            trap_frame: 0,
             native_limit: 0,
             activation: 0,
             instance: 0,

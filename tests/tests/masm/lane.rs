@@ -10,7 +10,7 @@ use opstamp::masm::{
 use opstamp::masm::{Calls, x64::convention};
 use opstamp::runtime::frame::slot_offset;
 
-const INT_OPS: [IntOp; 10] = [
+const INT_OPS: [IntOp; 12] = [
     IntOp::Add,
     IntOp::Sub,
     IntOp::Mul,
@@ -21,6 +21,8 @@ const INT_OPS: [IntOp; 10] = [
     IntOp::Shr,
     IntOp::Ushr,
     IntOp::Rotl,
+    IntOp::Min,
+    IntOp::Max,
 ];
 const UNARY: [IntUnary; 5] = [IntUnary::Neg, IntUnary::Not, IntUnary::Clz, IntUnary::Ctz, IntUnary::Popcnt];
 const CONDS: [Cond; 10] =
@@ -30,8 +32,9 @@ const FLOAT_CONDS: [FloatCond; 4] = [FloatCond::Lt, FloatCond::Le, FloatCond::Gt
 
 fn all() -> Vec<Plain> {
     let mut all = vec![Plain::Mov, Plain::FloatMov, Plain::Const, Plain::Sqrt, Plain::IntToFloat, Plain::FloatFromBits];
-    all.extend([Plain::GetInt, Plain::GetFloat, Plain::SetInt]);
-    all.extend(INT_OPS.into_iter().flat_map(|op| [Plain::Int(op), Plain::IntK(op)]));
+    all.extend([Plain::FloatNeg, Plain::FloatAbs, Plain::FloatBits, Plain::GetInt, Plain::GetFloat, Plain::SetInt]);
+    all.extend(INT_OPS.map(Plain::Int));
+    all.extend(INT_OPS.into_iter().filter(|op| !matches!(op, IntOp::Min | IntOp::Max)).map(Plain::IntK));
     all.extend(UNARY.map(Plain::IntUnary));
     all.extend(CONDS.into_iter().flat_map(|cond| [Plain::Compare(cond), Plain::CompareK(cond)]));
     all.extend(CONDS.into_iter().flat_map(|cond| [Plain::Branch(cond), Plain::BranchK(cond)]));
@@ -56,13 +59,14 @@ fn fields(plain: Plain) -> [Field; 3] {
     use Field::*;
     match plain {
         Plain::Mov | Plain::IntUnary(_) => [Int, Int, Unused],
-        Plain::FloatMov | Plain::Sqrt => [Float, Float, Unused],
+        Plain::FloatMov | Plain::FloatNeg | Plain::FloatAbs | Plain::Sqrt => [Float, Float, Unused],
         Plain::Const => [Int, Wide, Unused],
         Plain::Int(_) | Plain::Compare(_) => [Int, Int, Int],
         Plain::IntK(_) | Plain::CompareK(_) => [Int, Int, Literal],
         Plain::Float(_) => [Float, Float, Float],
         Plain::FloatCompare(_) => [Int, Float, Float],
         Plain::IntToFloat | Plain::FloatFromBits => [Float, Int, Unused],
+        Plain::FloatBits => [Int, Float, Unused],
         Plain::GetInt => [Int, Global, Unused],
         Plain::GetFloat => [Float, Global, Unused],
         Plain::SetInt => [Global, Int, Unused],
@@ -141,9 +145,12 @@ fn verb(masm: &mut X64<'_>, plain: Plain, places: &[Any], word: u64) {
         Plain::Compare(cond) => masm.compare(cond, int(0), int(1), Src::At(int(2))),
         Plain::CompareK(cond) => masm.compare(cond, int(0), int(1), literal(2)),
         Plain::Float(op) => masm.float(op, float(0), float(1), float(2)),
+        Plain::FloatNeg => masm.float_unary(FloatUnary::Neg, float(0), float(1)),
+        Plain::FloatAbs => masm.float_unary(FloatUnary::Abs, float(0), float(1)),
         Plain::Sqrt => masm.float_unary(FloatUnary::Sqrt, float(0), float(1)),
         Plain::FloatCompare(cond) => masm.float_compare(cond, int(0), float(1), float(2)),
         Plain::IntToFloat => masm.int_to_float(float(0), int(1)),
+        Plain::FloatBits => masm.float_bits(int(0), float(1)),
         Plain::FloatFromBits => masm.float_from_bits(float(0), int(1)),
         Plain::GetInt => masm.load_word(Any::Int(int(0)), ContextWord::Globals, field(1).into()),
         Plain::GetFloat => masm.load_word(Any::Float(float(0)), ContextWord::Globals, field(1).into()),

@@ -98,6 +98,8 @@ const SSE: [(Sse, &str); 7] = [
 ];
 const LOGIC: [(SseLogic, &str); 4] =
     [(SseLogic::And, "andpd"), (SseLogic::Andn, "andnpd"), (SseLogic::Or, "orpd"), (SseLogic::Xor, "xorpd")];
+/// SDM vol. 2, CMPSD, table 3-1.
+const PREDICATES: [(Predicate, i64); 2] = [(Predicate::Unordered, 3), (Predicate::Ordered, 7)];
 /// Rounding control with bit 3, the precision exception's mask (SDM vol. 2, ROUNDSD, figure 4-24).
 const ROUND: [(Round, i64); 4] = [(Round::Nearest, 8), (Round::Floor, 9), (Round::Ceil, 10), (Round::Trunc, 11)];
 const FMA: [(Fma, &str); 3] = [(Fma::F132, "vfmadd132sd"), (Fma::F213, "vfmadd213sd"), (Fma::F231, "vfmadd231sd")];
@@ -164,7 +166,9 @@ pub fn registers(p: &Pick, out: Out<'_>) {
         out(&|m| m.roundsd_rr(mode, x, y), want("roundsd", [xv, yv, imm8(imm)]));
     }
     out(&|m| m.ucomisd_rr(x, y), want("ucomisd", [xv, yv]));
-    out(&|m| m.cmpunordsd_rr(x, y), want("cmpsd", [xv, yv, imm8(3)]));
+    for (predicate, imm) in PREDICATES {
+        out(&|m| m.cmpsd_rr(predicate, x, y), want("cmpsd", [xv, yv, imm8(imm)]));
+    }
     out(&|m| m.pcmpeqd_rr(x, y), want("pcmpeqd", [xv, yv]));
     out(&|m| m.cvtsi2sd_rr(x, b), want("cvtsi2sd", [xv, b8]));
     out(&|m| m.cvttsd2si_rr(a, y), want("cvttsd2si", [a8, yv]));
@@ -191,7 +195,10 @@ pub fn triples(p: &Pick, out: Out<'_>) {
     for (op, name) in LOGIC {
         out(&|m| m.avx_logic_rrr(op, x, y, z), want(format!("v{name}"), vectors));
     }
-    out(&|m| m.avx_cmpunordsd_rrr(x, y, z), want("vcmpsd", [Arg::Vec(p.a), Arg::Vec(p.b), Arg::Vec(p.c), imm8(3)]));
+    let [d, one, other] = vectors;
+    for (predicate, imm) in PREDICATES {
+        out(&|m| m.avx_cmpsd_rrr(predicate, x, y, z), want("vcmpsd", [d, one, other, imm8(imm)]));
+    }
 }
 
 /// What takes memory, with one instruction for each length of what stands before and behind the memory operand.
@@ -207,7 +214,7 @@ pub fn memory_shapes(p: &Pick, out: Out<'_>) {
     out(&|m| m.movzx16_rm(a, mem), want("movzx", [a4, at(2)]));
     out(&|m| m.sse_rm(Sse::Mul, x, mem), want("mulsd", [xv, at(8)]));
     out(&|m| m.roundsd_rm(Round::Trunc, x, mem), want("roundsd", [xv, at(8), imm8(11)]));
-    out(&|m| m.cmpunordsd_rm(x, mem), want("cmpsd", [xv, at(8), imm8(3)]));
+    out(&|m| m.cmpsd_rm(Predicate::Ordered, x, mem), want("cmpsd", [xv, at(8), imm8(7)]));
     out(&|m| m.avx_rrm(Sse::Div, x, y, mem), want("vdivsd", [xv, yv, at(8)]));
     out(&|m| m.shiftx_rm(Shift::Sar, Size::B8, a, mem, c), want("sarx", [a8, at(8), Arg::Reg(p.c, 8)]));
     out(&|m| m.rorx_mi(Size::B4, a, mem, 31), want("rorx", [a4, at(4), imm8(31)]));
@@ -265,6 +272,9 @@ pub fn memory(p: &Pick, out: Out<'_>) {
     for (op, name) in SSE {
         out(&|m| m.sse_rm(op, x, mem), want(name, [xv, at(8)]));
         out(&|m| m.avx_rrm(op, x, y, mem), want(format!("v{name}"), [xv, yv, at(8)]));
+    }
+    for (op, name) in LOGIC {
+        out(&|m| m.avx_logic_rrm(op, x, y, mem), want(format!("v{name}"), [xv, yv, at(16)]));
     }
     for (mode, imm) in ROUND {
         out(&|m| m.roundsd_rm(mode, x, mem), want("roundsd", [xv, at(8), imm8(imm)]));

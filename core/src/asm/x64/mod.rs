@@ -53,7 +53,7 @@ mod word;
 
 use super::{Buf, EmitError, Label};
 
-pub use operand::{Alu, Bits, Cc, Fma, Gpr, Mem, Round, Scale, Shift, Size, Sse, SseLogic, Unary, Xmm};
+pub use operand::{Alu, Bits, Cc, Fma, Gpr, Mem, Predicate, Round, Scale, Shift, Size, Sse, SseLogic, Unary, Xmm};
 
 /// Appends x86-64 instructions to a buffer. In the methods' names r is a register, m memory, i an immediate, destination
 /// first; in `cvt…`, `movq…` and `movs…` x is a vector register where the other is a general one.

@@ -275,6 +275,16 @@ pub enum Sse {
     Max = 0x5f,
 }
 
+/// What [`Asm::cmpsd_rr`](super::Asm::cmpsd_rr) looks for; the discriminant is the immediate (SDM vol. 2, CMPSD).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Predicate {
+    /// An operand is NaN.
+    Unordered = 3,
+    /// None is.
+    Ordered = 7,
+}
+
 /// Logic on all 128 bits of a vector register; the discriminant is the opcode after `66 0F`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -1,7 +1,7 @@
 //! Floating point: scalar doubles in SSE2 (and `roundsd` of SSE4.1), and moves between the register files.
 
 use super::word::{Op, REX_W, Word};
-use super::{Asm, Gpr, Mem, Round, Sse, SseLogic, Xmm};
+use super::{Asm, Gpr, Mem, Predicate, Round, Sse, SseLogic, Xmm};
 
 /// Opcode `0F code` with prefix F2: scalar double.
 #[cfg_attr(not(small), inline(always))]
@@ -15,9 +15,8 @@ const fn packed(code: u8) -> Op {
     Op::two(code).prefix(0x66)
 }
 
-/// The opcode of `cmpsd`, and the predicate in its immediate that holds if an operand is NaN.
+/// The opcode of `cmpsd`.
 pub(super) const COMPARE: u8 = 0xc2;
-pub(super) const UNORDERED: u8 = 3;
 /// Bit 3 of the immediate of `roundsd`: no precision exception.
 const NO_PRECISION: u8 = 8;
 
@@ -145,16 +144,16 @@ impl Asm<'_> {
         self.reg_mem(Op::three_3a(0x0b).prefix(0x66), 0, d.index(), mem, imm);
     }
 
-    /// The low half of `d` = all ones if it or that of `s` is NaN, else 0. The upper half of `d` stays.
+    /// The low half of `d` = all ones if the predicate holds of it and that of `s`, else 0. The upper half of `d` stays.
     #[inline]
-    pub fn cmpunordsd_rr(&mut self, d: Xmm, s: Xmm) {
-        self.reg_reg(scalar(COMPARE), 0, d.index(), s.index(), Word::byte(UNORDERED));
+    pub fn cmpsd_rr(&mut self, predicate: Predicate, d: Xmm, s: Xmm) {
+        self.reg_reg(scalar(COMPARE), 0, d.index(), s.index(), Word::byte(predicate as u8));
     }
 
-    /// As [`Asm::cmpunordsd_rr`], with the 8 bytes at `mem`.
+    /// As [`Asm::cmpsd_rr`], with the 8 bytes at `mem`.
     #[inline]
-    pub fn cmpunordsd_rm(&mut self, d: Xmm, mem: Mem) {
-        self.reg_mem(scalar(COMPARE), 0, d.index(), mem, Word::byte(UNORDERED));
+    pub fn cmpsd_rm(&mut self, predicate: Predicate, d: Xmm, mem: Mem) {
+        self.reg_mem(scalar(COMPARE), 0, d.index(), mem, Word::byte(predicate as u8));
     }
 
     /// Each 32-bit lane of `d` = all ones where it equals that of `s`, else 0; with `d == s`, all ones.

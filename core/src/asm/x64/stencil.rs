@@ -7,7 +7,7 @@
 //! only lengths depend on them. Which form an instruction takes (by the size of a literal, say) is the caller's choice.
 
 use super::word::REX;
-use super::{Alu, Gpr, Mem, Shift, SseLogic, Unary, Xmm};
+use super::{Alu, Cc, Gpr, Mem, Shift, SseLogic, Unary, Xmm};
 use crate::asm::{ROOM, Room};
 
 /// A register or a place in memory.
@@ -420,6 +420,16 @@ impl Stencil {
         if rex { code.rex(0) } else { code }
     }
 
+    /// reg = rm if the condition holds.
+    pub const fn cmov(cc: Cc) -> Self {
+        Self::two(0x40 | cc as u8).wide()
+    }
+
+    /// reg = rm if the condition that is the variant holds.
+    pub const fn cmov_varied() -> Self {
+        Self::two(0x40).wide().vary_code()
+    }
+
     /// reg = the low byte of rm, one of the first four registers, zero-extended.
     pub const fn movzx8() -> Self {
         Self::two(0xb6)
@@ -473,6 +483,11 @@ impl Stencil {
         Self::packed(op as u8)
     }
 
+    /// reg = second op rm on all 128 bits.
+    pub const fn avx_logic(op: SseLogic) -> Self {
+        Self::vex(1, 1, 0, op as u8)
+    }
+
     /// Compares reg with rm.
     pub const fn ucomisd() -> Self {
         Self::packed(0x2e)
@@ -486,6 +501,11 @@ impl Stencil {
     /// The vector register reg = the general register rm.
     pub const fn movq_xr() -> Self {
         Self::packed(0x6e).wide()
+    }
+
+    /// The general register rm = the vector register reg.
+    pub const fn movq_rx() -> Self {
+        Self::packed(0x7e).wide()
     }
 }
 

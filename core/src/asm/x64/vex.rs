@@ -1,8 +1,8 @@
 //! VEX-encoded instructions: BMI2 shifts, three-operand scalar doubles (AVX) and fused multiply-add (FMA3).
 
-use super::sse::{COMPARE, UNORDERED};
+use super::sse::COMPARE;
 use super::word::{Map, Pp, Vex, Word};
-use super::{Asm, EmitError, Fma, Gpr, Mem, Shift, Size, Sse, SseLogic, Xmm};
+use super::{Asm, EmitError, Fma, Gpr, Mem, Predicate, Shift, Size, Sse, SseLogic, Xmm};
 
 /// `shlx`, `shrx` or `sarx`; `None` for the rotates, which have no such form.
 #[cfg_attr(not(small), inline(always))]
@@ -24,6 +24,11 @@ const fn rorx(size: Size) -> Vex {
 #[cfg_attr(not(small), inline(always))]
 const fn scalar(op: Sse) -> Vex {
     Vex { map: Map::M0f, pp: Pp::Pf2, w: 0, code: op as u8 }
+}
+
+#[cfg_attr(not(small), inline(always))]
+const fn logic(op: SseLogic) -> Vex {
+    Vex { map: Map::M0f, pp: Pp::P66, w: 0, code: op as u8 }
 }
 
 #[cfg_attr(not(small), inline(always))]
@@ -86,17 +91,23 @@ impl Asm<'_> {
         self.vex_mem(scalar(op), d.index(), x.index(), mem, Word::EMPTY);
     }
 
-    /// The low half of `d` = all ones if that of `x` or of `y` is NaN, else 0. The upper half of `d` is that of `x` (AVX).
+    /// The low half of `d` = all ones if the predicate holds of those of `x` and `y`, else 0. The upper half of `d` is that
+    /// of `x` (AVX).
     #[inline]
-    pub fn avx_cmpunordsd_rrr(&mut self, d: Xmm, x: Xmm, y: Xmm) {
+    pub fn avx_cmpsd_rrr(&mut self, predicate: Predicate, d: Xmm, x: Xmm, y: Xmm) {
         let op = Vex { map: Map::M0f, pp: Pp::Pf2, w: 0, code: COMPARE };
-        self.vex_reg(op, d.index(), x.index(), y.index(), Word::byte(UNORDERED));
+        self.vex_reg(op, d.index(), x.index(), y.index(), Word::byte(predicate as u8));
     }
 
     /// `d = x op y` on all 128 bits (AVX); `Andn` is `!x & y`.
     #[inline]
     pub fn avx_logic_rrr(&mut self, op: SseLogic, d: Xmm, x: Xmm, y: Xmm) {
-        let op = Vex { map: Map::M0f, pp: Pp::P66, w: 0, code: op as u8 };
-        self.vex_reg(op, d.index(), x.index(), y.index(), Word::EMPTY);
+        self.vex_reg(logic(op), d.index(), x.index(), y.index(), Word::EMPTY);
+    }
+
+    /// As [`Asm::avx_logic_rrr`], with `y` the 16 bytes at `mem`, which need no alignment (SDM vol. 1, 14.9).
+    #[inline]
+    pub fn avx_logic_rrm(&mut self, op: SseLogic, d: Xmm, x: Xmm, mem: Mem) {
+        self.vex_mem(logic(op), d.index(), x.index(), mem, Word::EMPTY);
     }
 }

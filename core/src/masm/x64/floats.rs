@@ -3,12 +3,9 @@
 use super::convention::{CONTEXT, FLOAT_RESULT};
 use super::{B4, B8, X64, context, field, gpr, slot, xmm};
 use crate::asm::Label;
-use crate::asm::x64::{Alu, Cc, Fma, Gpr, Mem, Round, Shift, Sse, SseLogic, Xmm};
+use crate::asm::x64::{Alu, Cc, Fma, Gpr, Mem, Predicate, Round, Shift, Sse, SseLogic, Xmm};
 use crate::masm::{ColdKind, Float, FloatCond, FloatOp, FloatReg, FloatUnary, Floats, Int, Src};
 use crate::runtime::context::Soft;
-
-/// The bits of the canonical NaN.
-const NAN: u64 = 0x7FF8_0000_0000_0000;
 
 /// How a comparison is made from `ucomisd`, which sets ZF, PF and CF for unordered, CF for below, ZF for equal
 /// (SDM vol. 2, UCOMISD).
@@ -110,7 +107,7 @@ impl X64<'_> {
                     return self.asm.avx_logic_rrr(SseLogic::Or, d, x, y);
                 }
                 self.asm.avx_logic_rrr(SseLogic::And, Xmm::Xmm0, x, y);
-                self.asm.avx_cmpunordsd_rrr(Xmm::Xmm1, x, y);
+                self.asm.avx_cmpsd_rrr(Predicate::Unordered, Xmm::Xmm1, x, y);
                 self.asm.avx_logic_rrr(SseLogic::Or, d, Xmm::Xmm0, Xmm::Xmm1);
             }
             _ => {
@@ -118,8 +115,8 @@ impl X64<'_> {
                     self.asm.logic_rr(SseLogic::And, Xmm::Xmm0, Xmm::Xmm1);
                     self.get_float(Xmm::Xmm1, x);
                     match y {
-                        Float::Reg(reg) => self.asm.cmpunordsd_rr(Xmm::Xmm1, xmm(reg.0)),
-                        Float::Slot(at) => self.asm.cmpunordsd_rm(Xmm::Xmm1, slot(at)),
+                        Float::Reg(reg) => self.asm.cmpsd_rr(Predicate::Unordered, Xmm::Xmm1, xmm(reg.0)),
+                        Float::Slot(at) => self.asm.cmpsd_rm(Predicate::Unordered, Xmm::Xmm1, slot(at)),
                     }
                 }
                 self.asm.logic_rr(SseLogic::Or, Xmm::Xmm0, Xmm::Xmm1);
@@ -135,6 +132,18 @@ impl X64<'_> {
     }
 
     fn copysign(&mut self, d: Float, x: Float, y: Float) {
+        if self.place.features.avx {
+            let y = self.in_xmm(y, Xmm::Xmm1);
+            // The sign of NaN counts as positive.
+            self.asm.avx_cmpsd_rrr(Predicate::Ordered, Xmm::Xmm0, y, y);
+            self.asm.avx_logic_rrr(SseLogic::And, Xmm::Xmm1, Xmm::Xmm0, y);
+            self.asm.avx_logic_rrm(SseLogic::And, Xmm::Xmm1, Xmm::Xmm1, context(field::SIGN));
+            let x = self.in_xmm(x, Xmm::Xmm0);
+            self.asm.avx_logic_rrm(SseLogic::And, Xmm::Xmm0, x, context(field::MAGNITUDE));
+            let t = Self::float_target(d, Xmm::Xmm0);
+            self.asm.avx_logic_rrr(SseLogic::Or, t, Xmm::Xmm0, Xmm::Xmm1);
+            return self.put_float(d, t);
+        }
         let sign = self.in_xmm(y, Xmm::Xmm0);
         self.asm.movq_rx(Gpr::Rcx, sign);
         self.asm.alu_rr(Alu::Xor, B4, Gpr::Rdx, Gpr::Rdx);
@@ -160,13 +169,12 @@ impl X64<'_> {
         }
     }
 
-    /// Loads the bits of `x`, with NaN made canonical, into `t`. May use rcx, xmm0.
+    /// Loads the bits of `x`, with NaN made canonical, into `t`. May use xmm0.
     pub(super) fn canonical_bits(&mut self, t: Gpr, x: Float) {
         let x = self.in_xmm(x, Xmm::Xmm0);
         self.asm.movq_rx(t, x);
-        self.asm.mov_ri(Gpr::Rcx, NAN);
         self.asm.ucomisd_rr(x, x);
-        self.asm.cmov_rr(Cc::P, B8, t, Gpr::Rcx);
+        self.asm.cmov_rm(Cc::P, B8, t, context(field::NAN));
     }
 
     /// [`ColdKind::Saturate`]: `d` holds the least integer, what `cvttsd2si` gives for all that does not fit.
@@ -217,9 +225,16 @@ impl X64<'_> {
         self.put_float(d, t);
     }
 
-    /// Changes the sign bit by a mask made of ones, shifted.
+    /// Changes the sign bit: by a mask in the context, which AVX takes from any address (SDM vol. 1, 14.9), or by one made
+    /// of ones, shifted.
     fn sign(&mut self, negate: bool, d: Float, x: Float) {
         let t = Self::float_target(d, Xmm::Xmm0);
+        if self.place.features.avx {
+            let x = self.in_xmm(x, Xmm::Xmm0);
+            let (op, mask) = if negate { (SseLogic::Xor, field::SIGN) } else { (SseLogic::And, field::MAGNITUDE) };
+            self.asm.avx_logic_rrm(op, t, x, context(mask));
+            return self.put_float(d, t);
+        }
         self.asm.pcmpeqd_rr(Xmm::Xmm1, Xmm::Xmm1);
         if negate {
             self.asm.psllq_ri(Xmm::Xmm1, 63);

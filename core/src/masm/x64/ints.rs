@@ -32,6 +32,11 @@ pub(super) const fn shift_of(op: IntOp) -> Shift {
     }
 }
 
+/// When the minimum or maximum is the other source, after `cmp one, other`.
+pub(super) const fn takes_other(op: IntOp) -> Cc {
+    if matches!(op, IntOp::Min) { Cc::G } else { Cc::L }
+}
+
 impl X64<'_> {
     /// `cmp x, y`. Leaves rax alone; may use rcx and rdx.
     pub(super) fn cmp(&mut self, x: Int, y: Src) {
@@ -184,25 +189,19 @@ impl X64<'_> {
     }
 
     fn min_max(&mut self, op: IntOp, d: Int, x: Int, y: Src) {
-        let y = match y {
+        let t = Self::target(d, Gpr::Rax);
+        // These commute: what is in the destination is compared with the other source.
+        let (x, other) = if same(d, y) && matches!(d, Int::Reg(_)) { (d, Src::At(x)) } else { (x, y) };
+        let other = match other {
             Src::At(place) => self.in_gpr(place, Gpr::Rcx),
             Src::Imm(value) => {
                 self.asm.mov_ri(Gpr::Rcx, value as u64);
                 Gpr::Rcx
             }
         };
-        let x = self.in_gpr(x, Gpr::Rax);
-        let t = Self::target(d, Gpr::Rax);
-        self.asm.alu_rr(Alu::Cmp, B8, x, y);
-        let take_y = if op == IntOp::Min { Cc::G } else { Cc::L };
-        if t == y {
-            self.asm.cmov_rr(take_y.negate(), B8, t, x);
-        } else {
-            if t != x {
-                self.asm.mov_rr(B8, t, x);
-            }
-            self.asm.cmov_rr(take_y, B8, t, y);
-        }
+        self.get(t, x);
+        self.asm.alu_rr(Alu::Cmp, B8, t, other);
+        self.asm.cmov_rr(takes_other(op), B8, t, other);
         self.put(d, t);
     }
 

@@ -23,8 +23,8 @@ use forms::KINDS;
 pub use forms::recipe;
 
 /// The operands of a row, by their number in its list: destination and sources; the sum of both sources as an address;
-/// scratch registers 0 and 1, of either file; the globals' address; what a branch leaves in its
-/// displacement; nothing.
+/// scratch registers 0 and 1, of either file; the globals' address and constants, in the context; what a branch leaves in
+/// its displacement; nothing.
 const D: u8 = 0;
 const X: u8 = 1;
 const Y: u8 = 2;
@@ -32,8 +32,13 @@ const SUM: u8 = 3;
 const A: u8 = 4;
 const C: u8 = 5;
 const GLOBALS: u8 = 6;
-const LINK: u8 = 7;
-const NONE: u8 = 8;
+const SIGN: u8 = 7;
+const MAGNITUDE: u8 = 8;
+const NAN: u8 = 9;
+const LINK: u8 = 10;
+const NONE: u8 = 11;
+/// How many numbers there are.
+const OPERANDS: usize = NONE as usize + 1;
 
 /// What the lane knows of an operation.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +104,8 @@ struct Row {
     unless: u8,
 }
 
-/// Room for rows: a few more than there are.
-const ROWS: usize = 208;
+/// As many as there are.
+const ROWS: usize = 236;
 /// The row of what the verb does.
 const VERB: u8 = 0;
 
@@ -165,15 +170,22 @@ pub(super) struct Lane {
     places: words::Places,
 }
 
-/// Where the context holds the globals' address.
-const GLOBALS_AT: Mem = Mem::base(CONTEXT, field::GLOBALS as i32);
+/// Where the context holds the operands that lie there, with their numbers.
+const IN_CONTEXT: [(u8, Mem); 4] = [
+    (GLOBALS, Mem::base(CONTEXT, field::GLOBALS as i32)),
+    (SIGN, Mem::base(CONTEXT, field::SIGN as i32)),
+    (MAGNITUDE, Mem::base(CONTEXT, field::MAGNITUDE as i32)),
+    (NAN, Mem::base(CONTEXT, field::NAN as i32)),
+];
 
 impl Lane {
     pub(super) fn new(features: Features) -> Self {
         let mut operands = Operands::default();
         operands.set(A, Operand::gpr(Gpr::Rax));
         operands.set(C, Operand::gpr(Gpr::Rcx));
-        operands.set(GLOBALS, Operand::mem(GLOBALS_AT));
+        for (number, at) in IN_CONTEXT {
+            operands.set(number, Operand::mem(at));
+        }
         operands.set(LINK, Operand::bytes4(0));
         Self { missing: u32::from(!feature_bits(features)) << 8, operands, places: words::Places::NONE }
     }

@@ -366,6 +366,9 @@ mod field {
     pub const TABLES: usize = offset_of!(Context, tables);
     pub const ENTRY_SP: usize = offset_of!(Context, entry_sp);
     pub const SERVICES: usize = offset_of!(Context, services);
+    pub const SIGN: usize = offset_of!(Context, sign);
+    pub const MAGNITUDE: usize = offset_of!(Context, magnitude);
+    pub const NAN: usize = offset_of!(Context, nan);
     pub const TRAP: usize = offset_of!(Context, trap);
     pub const TRAP_SITE: usize = offset_of!(Context, trap_site);
     pub const TRAP_FRAME: usize = offset_of!(Context, trap_frame);

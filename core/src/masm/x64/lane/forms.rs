@@ -3,15 +3,15 @@
 //! The functions named after kinds say what the verb of the operation says, in stencils.
 
 use super::{
-    A, ANY, AVX, BMI1, BMI2, C, D, Format, GLOBALS, LINK, LZCNT, NEEDS_SIB, NO_BASE, NONE, POPCNT, ROWS, Recipe, Row,
-    STEPS, SUM, Table,
+    A, ANY, AVX, BMI1, BMI2, C, D, Format, GLOBALS, LINK, LZCNT, MAGNITUDE, NAN, NEEDS_SIB, NO_BASE, NONE, POPCNT,
+    ROWS, Recipe, Row, SIGN, STEPS, SUM, Table,
 };
 use super::{VERB, X, Y};
 use crate::asm::x64::stencil::{Disp, Stencil};
-use crate::asm::x64::{Alu, Bits, Shift, Sse, SseLogic, Unary};
+use crate::asm::x64::{Alu, Bits, Cc, Shift, Sse, SseLogic, Unary};
 use crate::masm::x64::convention::INT_POOL;
 use crate::masm::x64::floats::{Compare, compare_of};
-use crate::masm::x64::ints::{cc, shift_of};
+use crate::masm::x64::ints::{cc, shift_of, takes_other};
 use crate::masm::{FloatOp, IntOp, IntUnary, Plain};
 
 macro_rules! kinds {
@@ -26,9 +26,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Verb Mov FloatMov Const Add Sub Logic Multiply AddK SubK LogicK MultiplyK ShiftK RotateK ShiftX ShiftCl Unary Count
-    IntCompare CompareK Branch BranchK Avx Sqrt FloatCompare FloatCompareSwapped FloatBranch
-    FloatBranchSwapped IntToFloat FloatFromBits LoadInt LoadFloat StoreInt
+    Verb Mov FloatMov Const Add Sub Logic Multiply MinMax AddK SubK LogicK MultiplyK ShiftK RotateK ShiftX ShiftCl Unary
+    Count IntCompare CompareK Branch BranchK Avx FloatNeg FloatAbs Sqrt FloatCompare FloatCompareSwapped FloatBranch
+    FloatBranchSwapped IntToFloat FloatBits FloatFromBits LoadInt LoadFloat StoreInt
 }
 
 pub(super) const KINDS: usize = ALL.len();
@@ -49,7 +49,7 @@ pub const fn recipe(plain: Plain) -> Recipe {
             IntOp::Mul => (Multiply, 0, 0),
             IntOp::Rotl => (ShiftCl, 0, (Shift::Rol as u8) << 3),
             IntOp::Shl | IntOp::Shr | IntOp::Ushr => (ShiftX, BMI2, Stencil::shiftx_variant(shift_of(op))),
-            IntOp::Min | IntOp::Max => (Verb, 0, 0),
+            IntOp::Min | IntOp::Max => (MinMax, 0, takes_other(op) as u8),
         },
         Plain::IntK(op) => match op {
             IntOp::Add => (AddK, 0, 0),
@@ -80,6 +80,8 @@ pub const fn recipe(plain: Plain) -> Recipe {
             FloatOp::Div => (Avx, AVX, Sse::Div as u8),
             FloatOp::Min | FloatOp::Max | FloatOp::Copysign => (Verb, 0, 0),
         },
+        Plain::FloatNeg => (FloatNeg, AVX, 0),
+        Plain::FloatAbs => (FloatAbs, AVX, 0),
         Plain::Sqrt => (Sqrt, 0, Sse::Sqrt as u8),
         Plain::FloatCompare(cond) => match compare_of(cond) {
             Compare { parity: true, .. } => (Verb, 0, 0),
@@ -92,6 +94,7 @@ pub const fn recipe(plain: Plain) -> Recipe {
             Compare { cc, .. } => (FloatBranchSwapped, 0, cc as u8),
         },
         Plain::IntToFloat => (IntToFloat, 0, 0),
+        Plain::FloatBits => (FloatBits, 0, 0),
         Plain::FloatFromBits => (FloatFromBits, 0, 0),
         Plain::GetInt => (LoadInt, 0, 0),
         Plain::GetFloat => (LoadFloat, 0, 0),
@@ -212,6 +215,7 @@ pub(super) const fn build(kind: Kind, case: Case) -> Option<Form> {
         // The variant makes it the operation.
         Kind::Logic => simple(Alu::Add, true, case),
         Kind::Multiply => multiply(case),
+        Kind::MinMax => min_max(case),
         Kind::AddK | Kind::SubK if case.x => {
             if case.zero() {
                 return Some(mov(case));
@@ -253,6 +257,8 @@ pub(super) const fn build(kind: Kind, case: Case) -> Option<Form> {
             let form = if case.d { form() } else { form().get_float(A, X, false) };
             form.then(Stencil::sse().on(case.t(), Y)).put_float(case)
         }
+        Kind::FloatNeg => sign(SseLogic::Xor, SIGN, case),
+        Kind::FloatAbs => sign(SseLogic::And, MAGNITUDE, case),
         Kind::Sqrt => form().then(Stencil::sse().on(case.t(), X)).put_float(case),
         Kind::FloatCompare => float_compare(X, Y, case.x, case),
         Kind::FloatCompareSwapped => float_compare(Y, X, case.y, case),
@@ -262,6 +268,11 @@ pub(super) const fn build(kind: Kind, case: Case) -> Option<Form> {
             let t = case.t();
             let form = form().then(Stencil::logic(SseLogic::Xor).on(t, t));
             form.then(Stencil::cvtsi2sd().on(t, X)).put_float(case)
+        }
+        Kind::FloatBits => {
+            let (form, x) = if case.x { (form(), X) } else { (form().get_float(A, X, false), A) };
+            let form = form.then(Stencil::movq_rx().on(x, case.t())).then(Stencil::ucomisd().on(x, x));
+            form.then(Stencil::cmov(Cc::P).on(case.t(), NAN)).put(case)
         }
         Kind::FloatFromBits => {
             let (form, x) = if case.x { (form(), X) } else { (form().get(A, X, false), A) };
@@ -342,6 +353,19 @@ const fn multiply(case: Case) -> Form {
         return form().then(Stencil::imul_rm().on(D, X));
     }
     form().get_x(case).then(Stencil::imul_rm().on(t, Y)).put(case)
+}
+
+const fn min_max(case: Case) -> Form {
+    let (other, pinned) = if case.d && case.dy { (X, case.x) } else { (Y, case.y) };
+    let (form, other) = if pinned { (form(), other) } else { (form().get(C, other, false), C) };
+    let (form, t) = (if case.d && case.dy { form } else { form.get_x(case) }, case.t());
+    form.then(Stencil::alu_mr(Alu::Cmp).on(other, t)).then(Stencil::cmov_varied().on(t, other)).put(case)
+}
+
+/// Changes the sign bit by a mask.
+const fn sign(op: SseLogic, mask: u8, case: Case) -> Form {
+    let (form, x) = if case.x { (form(), X) } else { (form().get_float(A, X, false), A) };
+    form.then(Stencil::avx_logic(op).second(x).on(case.t(), mask)).put_float(case)
 }
 
 /// The comparison of the first source with the second or the literal.
@@ -498,5 +522,6 @@ pub(super) const fn table() -> Table {
         }
         kind += 1;
     }
+    assert!(builder.used == ROWS, "the table is to be as long as it is full");
     Table { formats, rows: builder.rows, steps: builder.steps }
 }

@@ -1,8 +1,8 @@
 //! Plain operations made as one or two words each.
 //!
 //! With operands in registers, or in the first slots of the frame, most forms of the lane are at most 8 bytes long, and
-//! nearly all can be cut in two parts that are. How long each one is does not depend on the operands: these change only
-//! register numbers, displacements of one byte and the literal. So the instructions of a part are one word
+//! nearly all can be cut in two parts that are, most of them between instructions. How long each one is does not depend on
+//! the operands: these change only register numbers, displacements of one byte and the literal. So a part is one word
 //! ([`Template`]), to which each of these is added where it belongs: multiplied by a number that has a one at each of its
 //! places. The template is picked by the conditions of the lane, as one number.
 //!
@@ -10,7 +10,7 @@
 //! is no second list of instructions. What is longer, or depends on an operand in another way, is left to the lane.
 
 use super::forms::{ALL, Case, Form, KINDS, Kind, build, format};
-use super::{GLOBALS_AT, NEEDS_SIB, NO_BASE, Recipe, is_simple_factor};
+use super::{A, C, D, IN_CONTEXT, NEEDS_SIB, NO_BASE, OPERANDS, Recipe, SUM, X, Y, is_simple_factor};
 use crate::asm::Tail;
 use crate::asm::x64::stencil::Operand;
 use crate::asm::x64::{Gpr, Mem};
@@ -33,23 +33,23 @@ const IS_SIB_BASE: Place = 1 << 28;
 
 /// How a kind of operation takes its operands.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(32))]
 struct Format {
+    /// The special literals: 0; of a multiplication all that might need none. Bit 63 is for all that are not below it.
+    special: u64,
+    /// The bits of the literal that count, sign-extended, and what it is then multiplied by.
+    mask: i32,
+    factor: i8,
+    /// A literal is small if it is below `limit` after `bias` was added.
+    bias: u8,
+    /// How far the op is moved up, and then down, to leave the literal.
+    up: u8,
+    down: u8,
+    limit: u32,
     /// The template for each combination of the conditions: from bit 0 on whether each field is in the frame; whether the
     /// first and the second field, the first and the third field are equal; whether the literal is small, and whether it is
     /// special.
     templates: [u8; 128],
-    /// The bits of the literal that count, and what it is then multiplied by.
-    mask: u64,
-    factor: u64,
-    /// The special literals: 0; of a multiplication all that might need none. Bit 63 is for all that are not below it.
-    special: u64,
-    /// A literal is small if it is below `limit` after `bias` was added.
-    limit: u64,
-    bias: u64,
-    /// How far the op is moved up, and then down, to leave the literal.
-    up: u8,
-    down: u8,
 }
 
 /// Some instructions of a form: what is added up to give their bytes, the first one lowest.
@@ -76,8 +76,10 @@ struct Template {
     len: u8,
 }
 
-/// As many as there are.
-const TEMPLATES: usize = 240;
+/// As many as there are; a byte numbers them.
+const TEMPLATES: usize = 256;
+
+const _: () = assert!(TEMPLATES <= 256);
 /// The template of what the lane does.
 const NONE: u8 = 0;
 
@@ -104,12 +106,49 @@ static TABLE: Table = table();
 /// Bytes of the conditional jump behind a template.
 const JUMP_LEN: usize = 6;
 
+/// The operands of the lane that are the same for all operations, by their numbers.
+const FIXED: [[u64; 2]; OPERANDS] = {
+    let mut all = [[0; 2]; OPERANDS];
+    all[A as usize] = Operand::gpr(Gpr::Rax).words();
+    all[C as usize] = Operand::gpr(Gpr::Rcx).words();
+    let mut index = 0;
+    while index < IN_CONTEXT.len() {
+        let (number, at) = IN_CONTEXT[index];
+        all[number as usize] = Operand::mem(at).words();
+        index += 1;
+    }
+    all
+};
+
 /// Some of the instructions of a form.
 #[derive(Clone, Copy)]
 struct Part<'f> {
     form: &'f Form,
     start: usize,
     end: usize,
+    word: Word,
+}
+
+/// What of a part's bytes is meant.
+#[derive(Clone, Copy)]
+enum Word {
+    /// All, at most 8.
+    Only,
+    /// The first 8 of at most 16.
+    First,
+    /// Those behind them.
+    Second,
+}
+
+impl Word {
+    /// Its length, of so many bytes.
+    const fn len(self, all: usize) -> u8 {
+        match self {
+            Self::Only => all as u8,
+            Self::First => 8,
+            Self::Second => all.saturating_sub(8) as u8,
+        }
+    }
 }
 
 /// The fields of an operation.
@@ -138,29 +177,32 @@ impl Fields {
         self
     }
 
-    /// The instructions of a part with these operands; `None` if they are longer than a word.
-    const fn bytes(&self, part: &Part<'_>, variant: u8, literal: u64) -> Option<(u64, u8)> {
+    /// A part with these operands, and the length of all of its instructions; `None` if they are too long.
+    const fn bytes(&self, part: &Part<'_>, variant: u8, literal: u64) -> Option<(u64, usize)> {
         let first = self.operand(0);
         let [d, x, y] =
             if self.branches { [first, first, self.operand(1)] } else { [first, self.operand(1), self.operand(2)] };
-        let ([d_rm, d_reg], [x_rm, x_reg], [y_rm, y_reg]) = (d.words(), x.words(), y.words());
-        let ([a_rm, a_reg], [c_rm, c_reg]) = (Operand::gpr(Gpr::Rax).words(), Operand::gpr(Gpr::Rcx).words());
-        let [globals, _] = Operand::mem(GLOBALS_AT).words();
-        let sum = x.sum_word() | y.index_word();
-        // In the order of their numbers, up to the one for nothing.
-        let operands =
-            [d_rm, d_reg, x_rm, x_reg, y_rm, y_reg, sum, 0, a_rm, a_reg, c_rm, c_reg, globals, 0, 0, 0, 0, 0];
+        let mut operands = FIXED;
+        operands[D as usize] = d.words();
+        operands[X as usize] = x.words();
+        operands[Y as usize] = y.words();
+        operands[SUM as usize] = [x.sum_word() | y.index_word(), 0];
+        let (shift, most) = match part.word {
+            Word::Only => (0, 8),
+            Word::First => (0, 16),
+            Word::Second => (64, 16),
+        };
         let (mut all, mut len, mut step) = (0, 0, part.start);
         while step < part.end {
-            let (bytes, more) = part.form.steps[step].bytes(&operands, variant, literal);
-            if len + more > 8 {
+            let (bytes, more) = part.form.steps[step].bytes(operands.as_flattened(), variant, literal);
+            if len + more > most {
                 return None;
             }
-            all |= (bytes as u64) << ((len * 8) & 63);
+            all |= bytes << ((len * 8) & 127);
             len += more;
             step += 1;
         }
-        Some((all, len as u8))
+        Some(((all >> shift) as u64, len))
     }
 }
 
@@ -174,7 +216,7 @@ const fn template(part: &Part<'_>, frames: u8, branches: bool, longer: u8) -> Op
         field += 1;
     }
     let Some((start, len)) = base.bytes(part, 0, 0) else { return None };
-    let mut template = Template { len, ..NOTHING };
+    let mut template = Template { len: part.word.len(len), ..NOTHING };
     let (mut found, mut high) = (0, [0; 3]);
     field = 0;
     while field < 3 {
@@ -225,6 +267,17 @@ const fn template(part: &Part<'_>, frames: u8, branches: bool, longer: u8) -> Op
     Some((template, found))
 }
 
+/// The template of a part and, if its `longer` is not 0, the one for longer instructions behind it; `None` if one is too
+/// long.
+const fn templates(part: &Part<'_>, frames: u8, branches: bool) -> Option<[Template; 2]> {
+    let Some((short, longer)) = template(part, frames, branches, 0) else { return None };
+    if longer == 0 {
+        return Some([short, NOTHING]);
+    }
+    let Some((long, _)) = template(part, frames, branches, longer) else { return None };
+    Some([short, long])
+}
+
 /// The first slot too has a displacement.
 const _: () = assert!(slot_offset(0) != 0);
 
@@ -264,16 +317,8 @@ const fn fields(kind: Kind) -> Format {
         special |= ((literal == 63 || is_simple_factor(literal) != 0) as u64) << literal;
         literal += 1;
     }
-    Format {
-        templates: [NONE; 128],
-        mask,
-        factor: factor as i64 as u64,
-        special,
-        limit: limit as u64,
-        bias: bias as u64,
-        up: fields,
-        down: right,
-    }
+    assert!(mask as i32 as u64 == mask);
+    Format { special, mask: mask as i32, factor, bias, up: fields, down: right, limit, templates: [NONE; 128] }
 }
 
 /// The templates under construction; number 0 is [`NONE`].
@@ -284,44 +329,55 @@ struct Builder {
 
 impl Builder {
     /// The number of a form's first template, or [`NONE`] if it is longer than two words. The branch is left out.
-    const fn form(&mut self, form: &Form, frames: u8, branches: bool) -> u8 {
+    const fn form(&mut self, form: &Form, frames: u8, branches: bool, has_literal: bool) -> u8 {
         let end = form.len - branches as usize;
-        if let number @ 1.. = self.part(&Part { form, start: 0, end }, frames, branches, NONE) {
-            return number;
+        let whole = Part { form, start: 0, end, word: Word::Only };
+        if let Some(only) = templates(&whole, frames, branches) {
+            return self.add(only, NONE);
         }
         let mut middle = end;
         // With more operands in the frame there are many long forms, which are rare.
         while middle > 1 && frames.count_ones() < 2 {
             middle -= 1;
-            let more = self.part(&Part { form, start: middle, end }, frames, branches, NONE);
-            if more != NONE
-                && let number @ 1.. = self.part(&Part { form, start: 0, end: middle }, frames, branches, more)
-            {
+            let (first, second) = (Part { end: middle, ..whole }, Part { start: middle, ..whole });
+            if let number @ 1.. = self.two(&first, &second, frames, branches) {
                 return number;
             }
         }
-        NONE
+        if frames != 0 || has_literal {
+            return NONE;
+        }
+        // Cut inside of an instruction, which a literal may not be.
+        let (first, second) = (Part { word: Word::First, ..whole }, Part { word: Word::Second, ..whole });
+        self.two(&first, &second, frames, branches)
     }
 
-    /// The number of a part's template, or [`NONE`]. It is added if it is new; one for longer instructions is behind it.
-    const fn part(&mut self, part: &Part<'_>, frames: u8, branches: bool, more: u8) -> u8 {
-        let Some((short, high)) = template(part, frames, branches, 0) else { return NONE };
-        let short = Template { more, ..short };
-        let mut long = NOTHING;
-        if high != 0 {
-            let Some((found, _)) = template(part, frames, branches, high) else { return NONE };
-            long = Template { more, ..found };
+    /// The number of the first one's template, or [`NONE`] if one of them is too long.
+    const fn two(&mut self, first: &Part<'_>, second: &Part<'_>, frames: u8, branches: bool) -> u8 {
+        if let Some(second) = templates(second, frames, branches)
+            && let Some(first) = templates(first, frames, branches)
+        {
+            let more = self.add(second, NONE);
+            self.add(first, more)
+        } else {
+            NONE
         }
+    }
+
+    /// The number of the first of [`templates`], which are added if they are new, with what they go on with.
+    const fn add(&mut self, [short, long]: [Template; 2], more: u8) -> u8 {
+        let (short, long) = (Template { more, ..short }, Template { more, ..long });
         let mut number = 1;
         while number < self.used {
-            if same(&self.templates[number], &short) && (high == 0 || same(&self.templates[number + 1], &long)) {
+            if same(&self.templates[number], &short) && (short.longer == 0 || same(&self.templates[number + 1], &long))
+            {
                 return number as u8;
             }
             number += 1;
         }
         self.templates[number] = short;
         self.used += 1;
-        if high != 0 {
+        if short.longer != 0 {
             self.templates[number + 1] = long;
             self.used += 1;
         }
@@ -363,8 +419,12 @@ const fn table() -> Table {
             if lane.literal != 0 {
                 case = Case { y: small, dy: zero, ..case };
             }
-            if let Some(form) = build(kind, case) {
-                formats[index].templates[conditions] = builder.form(&form, frames, branches(kind));
+            // A byte numbers the templates, and these are rare.
+            let is_left = matches!(kind, Kind::FloatNeg | Kind::FloatAbs) && frames & 3 != 0;
+            if let Some(form) = build(kind, case)
+                && !is_left
+            {
+                formats[index].templates[conditions] = builder.form(&form, frames, branches(kind), lane.literal != 0);
             }
             conditions += 1;
         }
@@ -465,9 +525,9 @@ impl Run for Words<'_> {
         let places = [place(first)?, place(second)?, place(third)?];
         let [first, second, third] = places;
         let sum = first + 2 * second + 4 * third;
-        let literal = ((word << (format.up & 63)) as i64 >> (format.down & 63)) as u64 & format.mask;
-        let literal = literal.wrapping_mul(format.factor);
-        let small = literal.wrapping_add(format.bias) < format.limit;
+        let literal = ((word << (format.up & 63)) as i64 >> (format.down & 63)) & i64::from(format.mask);
+        let literal = literal.wrapping_mul(i64::from(format.factor)) as u64;
+        let small = literal.wrapping_add(u64::from(format.bias)) < u64::from(format.limit);
         let conditions = ((sum / IN_FRAME) & 7) as usize
             + 8 * usize::from(first == second)
             + 16 * usize::from(first == third)
