@@ -37,7 +37,7 @@ pub struct Context {
     pub entry_sp: u64,
     /// The address of the functions of the host side that stubs call, [`Services`].
     pub services: u64,
-    /// The bit of a float's sign: a constant, like the next two.
+    /// The bit of a float's sign: a constant, like the next two. x86-64 reads 16 bytes where this one and the next one are.
     pub(crate) sign: u64,
     /// All bits of a float but its sign.
     pub(crate) magnitude: u64,

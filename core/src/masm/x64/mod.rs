@@ -379,6 +379,12 @@ mod field {
     pub const RECORDS: usize = offset_of!(Context, records);
 }
 
+/// The masks are read with 8 bytes more, and all constants are behind displacements of one byte.
+const _: () = {
+    assert!(field::SIGN + 16 <= size_of::<Context>() && field::MAGNITUDE + 16 <= size_of::<Context>());
+    assert!(field::SIGN < 128 && field::MAGNITUDE < 128 && field::NAN < 128);
+};
+
 /// Whether two places are the same one.
 #[cfg_attr(not(small), inline(always))]
 fn same(x: Int, y: Src) -> bool {
