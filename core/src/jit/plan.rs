@@ -20,7 +20,7 @@
 //! it is used more often than they must be found anew.
 
 use super::pace::{self, PACED, Paced, Step};
-use super::shape::{Kind, MARKS, NO_FIELD, SHAPES, Shape, mark};
+use super::shape::{Kind, NO_FIELD, SHAPES, Shape, mark};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::fuel;
@@ -90,7 +90,7 @@ pub fn scratch_words(func: &Func) -> usize {
 
 impl SlotPlan {
     /// A use.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn touch(&mut self, write: bool, uses: &Uses, pending: &Pending, here: u32) {
         if uses.frontier >= self.limit {
             self.settle(write, uses.first, pending, here);
@@ -270,7 +270,7 @@ impl Pending {
     }
 
     /// The scan is at `word`.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn reach(&mut self, word: u32) {
         if word >= self.least {
             self.least = NO_LIMIT;
@@ -282,7 +282,7 @@ impl Pending {
     }
 
     /// The first target behind `word`, or the next word if that is not known.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub(super) fn next(&self, word: u32) -> u32 {
         if self.unknown_until > word { word + 1 } else { self.least }
     }
@@ -307,14 +307,14 @@ trait Slots {
 }
 
 impl Slots for [SlotPlan; NARROW] {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn slot(&mut self, _: usize, number: u16) -> Option<&mut SlotPlan> {
         Some(&mut self[usize::from(number as u8)])
     }
 }
 
 impl Slots for [SlotPlan] {
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn slot(&mut self, field: usize, number: u16) -> Option<&mut SlotPlan> {
         let (number, spare) = (usize::from(number), self.len().saturating_sub(SPARE));
         // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
@@ -324,7 +324,7 @@ impl Slots for [SlotPlan] {
 
 impl Uses {
     /// Those of ops from word `from` on, up to the first that has to be looked at by itself; gives its word.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn straight<S: Slots + ?Sized>(
         &self,
         slots: &mut S,
@@ -349,7 +349,7 @@ impl Uses {
     }
 
     /// That of a number in a field, which is written or not.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn touch<S: Slots + ?Sized>(&self, slots: &mut S, at: (usize, u16, bool), pending: &Pending, here: u32) {
         let (field, number, write) = at;
         if let Some(slot) = slots.slot(field, number) {
@@ -406,7 +406,7 @@ impl<'s> Plan<'s> {
     }
 
     /// Makes the places ready for a backend, by [`crate::masm::Masm::prepare`].
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     pub fn prepare(&mut self, prepare: impl Fn(Any) -> Prepared) {
         for (slot, place) in self.slots.iter().zip(self.places.iter_mut()) {
             *place = prepare(Place(slot.last).any());
@@ -421,7 +421,7 @@ impl<'s> Plan<'s> {
             let rest = code.get(from..).unwrap_or(&[]);
             let mut at = from;
             for (&word, op) in rest.iter().zip(self.ops.get_mut(from..).unwrap_or_default()) {
-                let mark = MARKS[usize::from(word as u8)];
+                let mark = mark(word as u8);
                 marks |= mark;
                 *op = u64::from(mark & mark::LOOK) * LOOK;
                 if mark & mark::BRANCHES != 0 {
@@ -557,14 +557,16 @@ impl<'s> Plan<'s> {
 
     /// The uses of ops from a word on, up to the first that has to be looked at by itself or word `event`; gives that. All
     /// are of the same weight, and no limit that a slot may have, and no end of a hull, is at one of these words.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn straight(&mut self, code: &[u64], from: usize, event: u32, uses: &Uses, pending: &Pending) -> usize {
         let end = (event as usize).min(code.len());
         let (code, ops) = (code.get(from..end).unwrap_or(&[]), self.ops.get(from..end).unwrap_or(&[]));
-        match <&mut [SlotPlan; NARROW]>::try_from(&mut *self.slots) {
-            Ok(slots) => uses.straight(slots, code, ops, from, pending),
-            Err(_) => uses.straight(&mut *self.slots, code, ops, from, pending),
+        if let Ok(slots) = <&mut [SlotPlan; NARROW]>::try_from(&mut *self.slots)
+            && !cfg!(small)
+        {
+            return uses.straight(slots, code, ops, from, pending);
         }
+        uses.straight(&mut *self.slots, code, ops, from, pending)
     }
 
     /// The uses of the registers in the fields that `mask` names.
@@ -578,7 +580,7 @@ impl<'s> Plan<'s> {
     }
 
     /// A use of a slot.
-    #[inline(always)]
+    #[cfg_attr(not(small), inline(always))]
     fn touch(&mut self, slot: usize, write: bool, uses: &Uses, pending: &Pending, here: u32) {
         if let Some(plan) = self.slots.get_mut(slot) {
             plan.touch(write, uses, pending, here);

@@ -37,8 +37,6 @@ pub struct Shape {
     pub targets: u8,
     /// Ones in the fields of the first word that are such registers: read in `b` and `c`, read or written in `a`.
     pub registers: u64,
-    /// In the others, numbers that differ from one another, also in their lowest bytes, which are the greatest there are.
-    pub spare: u64,
     /// Whether what is known of a payload's address and length must be found anew behind it ([`crate::masm::Object::View`]).
     pub unsettles: bool,
     /// How the scan has to look at it.
@@ -46,8 +44,6 @@ pub struct Shape {
     /// The op's flags.
     pub flags: Flags,
 }
-
-const SPARE: u64 = 0xFFFD_FFFE_FFFF_0000;
 
 const NOTHING: Shape = Shape {
     reads: 0,
@@ -58,18 +54,26 @@ const NOTHING: Shape = Shape {
     args: NO_FIELD,
     targets: NO_FIELD,
     registers: 0,
-    spare: SPARE,
     unsettles: false,
     kind: Kind::Plain,
     flags: Flags::NONE,
 };
 
 impl Shape {
-    /// The first three fields of the op's word; for those that are no registers, what is in `spare`.
-    #[inline(always)]
+    /// The first three fields of the op's word; for those that are no registers, numbers that differ from one another, also in
+    /// their lowest bytes, which are the greatest there are.
+    #[cfg_attr(not(small), inline(always))]
     pub fn registers(&self, word: u64) -> [u16; 3] {
-        let fields = word & self.registers | self.spare;
+        const SPARE: u64 = 0xFFFD_FFFE_FFFF_0000;
+        let fields = (word ^ SPARE) & self.registers ^ SPARE;
         [16, 32, 48].map(|shift| (fields >> shift) as u16)
+    }
+
+    const fn mark(&self) -> u8 {
+        let look = !matches!(self.kind, Kind::Plain) as u8 * mark::LOOK;
+        let branches = self.flags.has(Flags::BRANCHES) as u8 * mark::BRANCHES;
+        let calls = self.flags.has(Flags::CALLS) as u8 * mark::CALLS;
+        look | branches | calls
     }
 
     /// Whether the register in the first field is written and not read.
@@ -109,16 +113,17 @@ pub mod mark {
     pub const CALLS: u8 = 4;
 }
 
-/// Combinations of [`mark`], by code.
-pub static MARKS: [u8; 256] = {
+/// A combination of [`mark`].
+#[cfg_attr(not(small), inline(always))]
+pub fn mark(code: u8) -> u8 {
+    if cfg!(small) { SHAPES.get(code).mark() } else { MARKS[usize::from(code)] }
+}
+
+static MARKS: [u8; 256] = {
     let mut marks = [0; 256];
     let mut code = 0;
-    while code < 256 {
-        let shape = SHAPES.get(code as u8);
-        let look = !matches!(shape.kind, Kind::Plain) as u8 * mark::LOOK;
-        let branches = shape.flags.has(Flags::BRANCHES) as u8 * mark::BRANCHES;
-        let calls = shape.flags.has(Flags::CALLS) as u8 * mark::CALLS;
-        marks[code] = look | branches | calls;
+    while code < 256 && !cfg!(small) {
+        marks[code] = SHAPES.get(code as u8).mark();
         code += 1;
     }
     marks
@@ -183,7 +188,6 @@ const fn build() -> [Shape; 256] {
             shape.registers |= 0xFFFF << (16 + 16 * registers.trailing_zeros());
             registers &= registers - 1;
         }
-        shape.spare = SPARE & !shape.registers;
         shapes[info.op as usize] = shape;
         row += 1;
     }

@@ -187,7 +187,7 @@ impl Lane {
             operands.set(number, Operand::mem(at));
         }
         operands.set(LINK, Operand::bytes4(0));
-        Self { missing: u32::from(!feature_bits(features)) << 8, operands, places: words::Places::NONE }
+        Self { missing: u32::from(!feature_bits(features)) << 8, operands, places: words::Places::new() }
     }
 }
 

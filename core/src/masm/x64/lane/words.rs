@@ -442,7 +442,12 @@ pub(in crate::masm::x64) struct Places([Place; NUMBERS]);
 
 impl Places {
     /// All are in the frame.
-    pub const NONE: Self = {
+    #[cfg_attr(not(small), inline(always))]
+    pub fn new() -> Self {
+        if cfg!(small) { Self::in_frame() } else { const { Self::in_frame() } }
+    }
+
+    const fn in_frame() -> Self {
         let mut places = [IN_FRAME; NUMBERS];
         let mut slot = 0;
         while slot < NUMBERS as u32 {
@@ -451,7 +456,7 @@ impl Places {
             slot += 1;
         }
         Self(places)
-    };
+    }
 
     /// The bytecode register of that number is in a machine register.
     pub fn pin(&mut self, number: u8, place: Any) {
