@@ -20,7 +20,7 @@
 //! it is used more often than they must be found anew.
 
 use super::pace::{self, PACED, Paced, Step};
-use super::shape::{Kind, NO_FIELD, SHAPES, Shape, mark};
+use super::shape::{Fields, Kind, NO_FIELD, SHAPES, Shape, mark};
 use crate::masm::{Any, Float, FloatReg, Int, IntReg, Object, PoolReg, Prepared, Saved};
 use crate::runtime::frame::slot_offset;
 use crate::runtime::fuel;
@@ -303,22 +303,23 @@ struct Uses {
 
 /// [`slot_plans`], by what a word has in its first three fields.
 trait Slots {
-    fn slot(&mut self, field: usize, number: u16) -> Option<&mut SlotPlan>;
+    /// That of a field.
+    fn slot(&mut self, fields: Fields, field: usize) -> Option<&mut SlotPlan>;
 }
 
 impl Slots for [SlotPlan; NARROW] {
     #[cfg_attr(not(small), inline(always))]
-    fn slot(&mut self, _: usize, number: u16) -> Option<&mut SlotPlan> {
-        Some(&mut self[usize::from(number as u8)])
+    fn slot(&mut self, fields: Fields, field: usize) -> Option<&mut SlotPlan> {
+        Some(&mut self[usize::from(fields.number(field) as u8)])
     }
 }
 
 impl Slots for [SlotPlan] {
     #[cfg_attr(not(small), inline(always))]
-    fn slot(&mut self, field: usize, number: u16) -> Option<&mut SlotPlan> {
-        let (number, spare) = (usize::from(number), self.len().saturating_sub(SPARE));
+    fn slot(&mut self, fields: Fields, field: usize) -> Option<&mut SlotPlan> {
+        let (number, spare) = (usize::from(fields.number(field)), self.len().saturating_sub(SPARE));
         // Which fields are registers is different from op to op, so a branch on it would often be mispredicted.
-        self.get_mut(select_unpredictable(number < spare, number, spare + field))
+        self.get_mut(select_unpredictable(fields.is_register(field), number, spare + field))
     }
 }
 
@@ -339,20 +340,39 @@ impl Uses {
                 break;
             }
             let shape = shape(word);
-            let [a, b, c] = shape.registers(word);
-            self.touch(slots, (1, b, false), pending, at as u32);
-            self.touch(slots, (2, c, false), pending, at as u32);
-            self.touch(slots, (0, a, shape.is_written_first()), pending, at as u32);
+            let fields = shape.fields(word);
+            self.touch(slots, (fields, 1), false, pending, at as u32);
+            self.touch(slots, (fields, 2), false, pending, at as u32);
+            self.touch(slots, (fields, 0), shape.is_written_first(), pending, at as u32);
             at += 1;
         }
         at
     }
 
-    /// That of a number in a field, which is written or not.
+    /// [`Uses::straight`] where a byte does not say which slot it is: apart, so that more is in registers where it does.
+    #[inline(never)]
+    fn straight_of_many(
+        &self,
+        slots: &mut [SlotPlan],
+        code: &[u64],
+        ops: &[u64],
+        from: usize,
+        pending: &Pending,
+    ) -> usize {
+        self.straight(slots, code, ops, from, pending)
+    }
+
+    /// That of a register in a field of an op's word, which is written or not.
     #[cfg_attr(not(small), inline(always))]
-    fn touch<S: Slots + ?Sized>(&self, slots: &mut S, at: (usize, u16, bool), pending: &Pending, here: u32) {
-        let (field, number, write) = at;
-        if let Some(slot) = slots.slot(field, number) {
+    fn touch<S: Slots + ?Sized>(
+        &self,
+        slots: &mut S,
+        (fields, field): (Fields, usize),
+        write: bool,
+        pending: &Pending,
+        here: u32,
+    ) {
+        if let Some(slot) = slots.slot(fields, field) {
             slot.touch(write, self, pending, here);
         }
     }
@@ -507,9 +527,9 @@ impl<'s> Plan<'s> {
             });
             uses.frontier = here.max(hull_end.saturating_sub(1));
             let shape = shape(word);
-            let registers = shape.registers(word);
-            uses.touch(&mut *self.slots, (1, registers[1], false), &pending, here);
-            uses.touch(&mut *self.slots, (2, registers[2], false), &pending, here);
+            let fields = shape.fields(word);
+            uses.touch(&mut *self.slots, (fields, 1), false, &pending, here);
+            uses.touch(&mut *self.slots, (fields, 2), false, &pending, here);
             if shape.kind == Kind::Other {
                 if shape.unsettles {
                     unsettled = unsettled.saturating_add(uses.weight);
@@ -540,7 +560,7 @@ impl<'s> Plan<'s> {
                     self.touch_further(shape.cells, words, true, &uses, &pending, here);
                 }
             }
-            uses.touch(&mut *self.slots, (0, registers[0], shape.is_written_first()), &pending, here);
+            uses.touch(&mut *self.slots, (fields, 0), shape.is_written_first(), &pending, here);
             if shape.kind == Kind::Branch {
                 for_targets(shape, code.get(at..).unwrap_or(&[]), |target| {
                     if target > at {
@@ -566,7 +586,7 @@ impl<'s> Plan<'s> {
         {
             return uses.straight(slots, code, ops, from, pending);
         }
-        uses.straight(&mut *self.slots, code, ops, from, pending)
+        uses.straight_of_many(self.slots, code, ops, from, pending)
     }
 
     /// The uses of the registers in the fields that `mask` names.

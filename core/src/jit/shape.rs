@@ -45,6 +45,27 @@ pub struct Shape {
     pub flags: Flags,
 }
 
+/// The first three fields of an op as the scan sees them.
+#[derive(Clone, Copy)]
+pub struct Fields {
+    word: u64,
+    registers: u64,
+}
+
+impl Fields {
+    /// One of them.
+    #[cfg_attr(not(small), inline(always))]
+    pub fn number(self, field: usize) -> u16 {
+        (self.word >> ((16 + 16 * field) & 63)) as u16
+    }
+
+    /// Whether it is a register.
+    #[cfg_attr(not(small), inline(always))]
+    pub fn is_register(self, field: usize) -> bool {
+        self.registers >> ((16 + 16 * field) & 63) & 1 != 0
+    }
+}
+
 const NOTHING: Shape = Shape {
     reads: 0,
     writes: 0,
@@ -60,13 +81,12 @@ const NOTHING: Shape = Shape {
 };
 
 impl Shape {
-    /// The first three fields of the op's word; for those that are no registers, numbers that differ from one another, also in
-    /// their lowest bytes, which are the greatest there are.
+    /// The op's word. Of its fields, those that are no registers differ from one another in their lowest bytes, which are the
+    /// greatest there are.
     #[cfg_attr(not(small), inline(always))]
-    pub fn registers(&self, word: u64) -> [u16; 3] {
+    pub fn fields(&self, word: u64) -> Fields {
         const SPARE: u64 = 0xFFFD_FFFE_FFFF_0000;
-        let fields = (word ^ SPARE) & self.registers ^ SPARE;
-        [16, 32, 48].map(|shift| (fields >> shift) as u16)
+        Fields { word: (word ^ SPARE) & self.registers ^ SPARE, registers: self.registers }
     }
 
     const fn mark(&self) -> u8 {

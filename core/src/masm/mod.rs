@@ -538,7 +538,7 @@ pub enum ColdKind {
     FloatMinMax {
         /// Which.
         max: bool,
-        /// Where the result goes, if all three are in registers; else to scratch.
+        /// Where the result goes if the operands are where they were found; else all three are scratch.
         d: Option<FloatReg>,
         /// The operands.
         x: Float,

@@ -174,7 +174,10 @@ fn check_as(lines: &[Line], objects: bool, others: u16) -> [usize; 3] {
     let pool = [kept(0, false), kept(1, false), kept(2, false), kept(3, true), kept(4, true), kept(5, true)];
     let pools = (Pool::new(&pool), Pool::new(&pool));
     let pins = Pinning { pools, views: false, paces: false, max_pinned: (usize::MAX, usize::MAX) };
+    // Memory that others have used, and not a word more than is asked for.
+    let mut scratch = vec![0x0BAD_0BAD_0BAD_0BAD; super::scratch_words(&func)];
     let plan = Plan::new(container, &func, code, &mut scratch, &pins).unwrap();
+    assert!(plan.ops.iter().all(|&op| op as u32 == 0), "what the scan notes at an op is left there\n{source}");
     let (across, unset) = analyse(lines);
     let mut counts = [0; 3];
     for index in 0..SLOTS as u16 {
@@ -279,6 +282,11 @@ fn plan_does_not_depend_on_other_slots() {
             assert_eq!(check_as(&lines, false, others as u16), alone, "{others} other slots");
         }
     }
+    // As many slots as there may be.
+    for _ in 0..5 {
+        let lines = generate(&mut random, 40, true, 20);
+        assert_eq!(check_as(&lines, false, u16::MAX - SLOTS as u16 + 1), check(&lines));
+    }
 }
 
 #[test]
@@ -314,6 +322,22 @@ fn many_pending_targets() {
         lines.push(line(String::from("i64.add r3, r2, r2"), 1 << 2, 1 << 3, vec![], true));
     }
     lines.push(line(String::from("ret r3"), 1 << 3, 0, vec![], false));
+    check(&lines);
+}
+
+/// A target that found no room between two that did, with ops that are all alike over it.
+#[test]
+fn unknown_target_between_known_ones() {
+    let line = |text, reads, writes, targets, falls| Line { text, reads, writes, targets, falls, calls: false };
+    let branch = |target| line(format!("br.i64.lt r0, r1, l{target}"), 3, 0, vec![target], true);
+    let mut lines: Vec<Line> = [12, 40, 41, 42, 43, 44, 45, 46, 16].map(branch).into();
+    let op = |at| match at {
+        14 => line(String::from("i64.const r2, 1"), 0, 1 << 2, vec![], true),
+        18 => line(String::from("i64.add r3, r2, r2"), 1 << 2, 1 << 3, vec![], true),
+        _ => line(String::from("nop"), 0, 0, vec![], true),
+    };
+    lines.extend((lines.len()..48).map(op));
+    lines.push(line(String::from("ret r0"), 1, 0, vec![], false));
     check(&lines);
 }
 

@@ -52,7 +52,7 @@ struct Format {
     templates: [u8; 128],
 }
 
-/// Some instructions of a form: what is added up to give their bytes, the first one lowest.
+/// Some instructions of a form, or a half of them: what is added up to give their bytes, the first one lowest.
 #[derive(Clone, Copy)]
 #[repr(align(128))]
 struct Template {
@@ -216,6 +216,21 @@ const fn template(part: &Part<'_>, frames: u8, branches: bool, longer: u8) -> Op
         field += 1;
     }
     let Some((start, len)) = base.bytes(part, 0, 0) else { return None };
+    if !matches!(part.word, Word::Only) && len <= 8 {
+        return None;
+    }
+    // It stands for any of these numbers with the upper bit.
+    let mut some = 1;
+    while some < 8 {
+        if some & !longer == 0 {
+            let numbers = [(some & 1) << 3, (some >> 1 & 1) << 3, (some >> 2) << 3];
+            match (Fields { numbers, ..base }).bytes(part, 0, 0) {
+                Some((_, with_some)) if with_some == len => {}
+                _ => return None,
+            }
+        }
+        some += 1;
+    }
     let mut template = Template { len: part.word.len(len), ..NOTHING };
     let (mut found, mut high) = (0, [0; 3]);
     field = 0;
